@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make            nvfs and nvinject in $(BUILD)
+# make demo       set up, build, and show a driver tree inside a runc container (root)
+# make check      set up, build, unit and end-to-end tests (root)
+# make unit       unit tests: no root, no network
+# make e2e        end-to-end tests (root)
+# make bench      ratios against the host's own files and the existing way (root)
+# make bundle     a folder that runs on another glibc 2.34 machine as it is
+# make install    DESTDIR= PREFIX=/usr/local
+# SAN=address,undefined builds with sanitizers, WERROR=1 makes warnings errors, V=1 shows commands.
+
+CC       ?= cc
+CFLAGS   ?= -O2 -g
+PREFIX   ?= /usr/local
+BUILD    ?= build$(if $(SAN),-san)
+VERSION  := 0.1.0
+Q        := $(if $(V),,@)
+say       = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
+
+WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla
+HARDEN   := $(if $(SAN),,-D_FORTIFY_SOURCE=2) -fstack-protector-strong -fPIE
+SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+ALL_CF    = -std=gnu11 -D_GNU_SOURCE -DNVFS_VERSION='"$(VERSION)"' -I. $(WARN) \
+            $(if $(WERROR),-Werror) $(HARDEN) $(SANITIZE) -ffunction-sections -fdata-sections \
+            -ffile-prefix-map=$(CURDIR)=. -MMD -MP $(CFLAGS) $(CPPFLAGS)
+ALL_LD    = -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--gc-sections $(SANITIZE) $(LDFLAGS)
+# -pie and -static together give a program that is not PIE; sanitizers refuse -static.
+STATIC_LD = $(if $(SAN),-pie,-static-pie) -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--gc-sections \
+            $(SANITIZE) $(LDFLAGS)
+
+FUSE_CF    = $(shell pkg-config --cflags fuse3)
+NVFS_LIBS  = $(shell pkg-config --libs fuse3 jansson libelf libcap libseccomp inih) -pthread
+INJECT_LIBS = $(shell pkg-config $(if $(SAN),,--static) --libs jansson libcap libseccomp)
+CHECK_LIBS = $(shell pkg-config --libs check)
+
+sources   = $(sort $(wildcard $(1)/*.c))
+objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
+MAINS    := cli/nvfs.c inject/nvinject.c
+LIB_DIRS := common nvml fs inject cli
+lib       = $(BUILD)/lib$(1).a
+
+UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(call sources,tests/unit))
+FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(call sources,tests/fuzz))
+HELPERS  := $(patsubst tests/helpers/%.c,$(BUILD)/tests/helpers/%,$(call sources,tests/helpers))
+E2E      := $(sort $(wildcard tests/e2e/[0-9]*.sh))
+
+.PHONY: all programs tests deps demo check check-only unit e2e bench bundle install clean compile_commands.json
+.DELETE_ON_ERROR:
+.SECONDARY:
+all: programs
+programs: $(BUILD)/nvfs $(BUILD)/nvinject
+tests: programs $(UNIT) $(FUZZ) $(HELPERS)
+
+$(BUILD)/%.o: %.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CF) $(EXTRA_CF) -c -o $@ $<
+
+$(BUILD)/fs/%.o: EXTRA_CF = $(FUSE_CF)
+
+define archive
+$(call lib,$(1)): $(call objects,$(filter-out $(MAINS),$(call sources,$(1))))
+	$$(call say,AR,$$@)
+	$$(Q)rm -f $$@ && $(AR) rcsD $$@ $$^
+endef
+$(foreach d,$(LIB_DIRS),$(eval $(call archive,$(d))))
+
+$(BUILD)/nvfs: $(BUILD)/cli/nvfs.o $(call lib,cli) $(call lib,fs) $(call lib,nvml) $(call lib,common)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LD) -o $@ $^ $(NVFS_LIBS)
+
+$(BUILD)/nvinject: $(BUILD)/inject/nvinject.o $(call lib,inject) $(call lib,common)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(STATIC_LD) -o $@ $^ $(INJECT_LIBS)
+
+# Every unit test may use every module: the order follows the arrows of the layers.
+TEST_ARCHIVES := $(call lib,cli) $(call lib,fs) $(call lib,inject) $(call lib,nvml) $(call lib,common)
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_ARCHIVES)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LD) -o $@ $^ $(NVFS_LIBS) $(CHECK_LIBS)
+
+# Fuzz targets replay their corpus as a unit test; with a fuzzer see tests/fuzz/README.
+$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay/main.o $(TEST_ARCHIVES)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LD) -o $@ $^ $(NVFS_LIBS)
+
+# Small programs for the end-to-end tests: each is one file, statically linked where it can be.
+$(BUILD)/tests/helpers/%: tests/helpers/%.c
+	$(call say,CCLD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -I. $(WARN) $(if $(WERROR),-Werror) $(CFLAGS) -o $@ $< \
+		$$(sed -n 's/^.*LINK: //p' $<)
+
+deps:
+	$(Q)tests/deps
+
+# After deps, in a make of its own: pkg-config answers only then.
+demo check: deps
+	$(Q)$(MAKE) --no-print-directory $@-only
+demo-only: programs tests
+	$(Q)BUILD=$(abspath $(BUILD)) tests/demo
+check-only: tests
+	$(Q)BUILD=$(abspath $(BUILD)) tests/run $(UNIT) $(FUZZ) $(E2E)
+unit: $(UNIT) $(FUZZ)
+	$(Q)BUILD=$(abspath $(BUILD)) tests/run $^
+e2e: tests
+	$(Q)BUILD=$(abspath $(BUILD)) tests/run $(E2E)
+bench: tests
+	$(Q)BUILD=$(abspath $(BUILD)) tests/bench/run
+bundle: tests
+	$(Q)BUILD=$(abspath $(BUILD)) tests/bundle $(BUILD)/bundle
+
+install: programs
+	install -D -m 0755 $(BUILD)/nvfs $(DESTDIR)$(PREFIX)/bin/nvfs
+	install -D -m 0755 $(BUILD)/nvinject $(DESTDIR)$(PREFIX)/bin/nvinject
+	install -D -m 0644 cli/nvfs.1 $(DESTDIR)$(PREFIX)/share/man/man1/nvfs.1
+	install -D -m 0644 inject/nvinject.1 $(DESTDIR)$(PREFIX)/share/man/man1/nvinject.1
+	install -D -m 0644 fs/nvfs.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/nvfs.conf.5
+	install -D -m 0644 contrib/nvfs.conf $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/nvfs.conf
+	install -D -m 0755 contrib/hook.sh $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/hook.sh
+
+compile_commands.json:
+	$(Q)$(MAKE) -Bnk V=1 tests | awk -v dir='$(CURDIR)' 'BEGIN { print "[" } \
+		/ -c -o / { f = $$NF; gsub(/\\/, "\\\\"); gsub(/"/, "\\\""); \
+		printf "%s{\"directory\":\"%s\",\"file\":\"%s\",\"command\":\"%s\"}", s, dir, f, $$0; s = ",\n" } \
+		END { print "\n]" }' > $@
+
+clean:
+	rm -rf build build-san compile_commands.json
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

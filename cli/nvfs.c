@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* nvfs: the daemon, and everything a person types. One table of commands. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/driver.h"
+#include "cli/query.h"
+#include "cli/serve.h"
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/parse.h"
+#include "fs/cachebox.h"
+
+static int cmd_help(int argc, char **argv);
+static int cmd_version(int argc, char **argv);
+
+static const struct command {
+	const char *name;
+	int (*run)(int argc, char **argv); /* argv[0] is the command; gives the exit status */
+	const char *help;                  /* NULL: not for people */
+} commands[] = {
+	{ "serve", cmd_serve, "be the daemon, in the foreground" },
+	{ "status", cmd_status, "what the daemon does" },
+	{ "ls", cmd_ls, "containers that have a driver tree" },
+	{ "show", cmd_show, "one container: its tree, and what was done to it" },
+	{ "driver", cmd_driver, "the driver's files on this host, and what is missing" },
+	{ "shutdown", cmd_shutdown, "end the daemon" },
+	{ "help", cmd_help, "this text" },
+	{ "version", cmd_version, "the version" },
+};
+
+static int cmd_help(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	printf("Usage: nvfs COMMAND [OPTION...]\n\n");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		printf("  %-10s %s\n", commands[i].name, commands[i].help);
+	printf("\nEvery command has --help; nvfs(1) has the rest.\n");
+	return 0;
+}
+
+static int cmd_version(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	printf("nvfs %s\n", NVFS_VERSION);
+	return 0;
+}
+
+/* Called by the daemon itself: see fs/cachebox.h. */
+static int run_cachebox(const char *fd)
+{
+	uint64_t number;
+
+	return parse_u64(fd, 65535, &number) < 0 ? ERROR_USAGE : cachebox_main((int)number);
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+	if (argc == 3 && strcmp(name, "cachebox") == 0)
+		return run_cachebox(argv[2]);
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		name = "help";
+	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+		name = "version";
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return commands[i].run(argc - 1, argv + 1);
+	}
+	fprintf(stderr, "nvfs: usage: %s%s%s; nvfs help lists the commands\n",
+		*name ? "unknown command '" : "no command", name, *name ? "'" : "");
+	return ERROR_USAGE;
+}

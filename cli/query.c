@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Questions to the daemon: one call, one answer, printed. No logic of its own. */
+#include "cli/query.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/varlink.h"
+#include "fs/config.h"
+
+#define TIMEOUT_MS 10000
+
+struct query {
+	const char *method;
+	const char *usage;
+	bool takes_id, takes_force;
+	void (*print)(const json_t *reply);
+};
+
+struct arguments {
+	const char *socket, *id;
+	bool json, force, help;
+};
+
+static int parse_arguments(int argc, char **argv, const struct query *query,
+			   struct arguments *args, struct error *err)
+{
+	static const struct option options[] = {
+		{ "socket", required_argument, NULL, 's' }, { "json", no_argument, NULL, 'j' },
+		{ "force", no_argument, NULL, 'f' },	    { "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	int opt;
+
+	optind = 1;
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, "s:jfh", options, NULL)) != -1) {
+		if (opt == 's')
+			args->socket = optarg;
+		else if (opt == 'j')
+			args->json = true;
+		else if (opt == 'h')
+			args->help = true;
+		else if (opt == 'f' && query->takes_force)
+			args->force = true;
+		else
+			return error_setc(err, ERROR_USAGE, -EINVAL, "option '%s'", argv[optind - 1]);
+	}
+	if (query->takes_id && optind < argc)
+		args->id = argv[optind++];
+	if (optind < argc)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "argument '%s'", argv[optind]);
+	if (query->takes_id && !args->id && !args->help)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "no ID");
+	return 0;
+}
+
+static int ask(const struct query *query, const struct arguments *args,
+	       struct varlink_message *reply, struct error *err)
+{
+	auto_close int sock = varlink_connect(args->socket, TIMEOUT_MS, err);
+	json_t *params;
+	int r;
+
+	if (sock < 0)
+		return sock;
+	params = json_object();
+	if (args->id)
+		(void)json_object_set_new(params, "id", json_string(args->id));
+	if (args->force)
+		(void)json_object_set_new(params, "force", json_true());
+	r = varlink_call(sock, query->method, params, NULL, 0, reply, err);
+	json_decref(params);
+	return r;
+}
+
+static int query_run(const struct query *query, int argc, char **argv)
+{
+	struct arguments args = { .socket = CONFIG_SOCKET };
+	struct varlink_message reply = { 0 };
+	struct error err = { 0 };
+	char line[ERROR_LINE_MAX];
+	int r = parse_arguments(argc, argv, query, &args, &err);
+
+	if (r < 0)
+		(void)error_remedy(&err, r, "usage: nvfs %s", query->usage);
+	if (r == 0 && args.help) {
+		printf("Usage: nvfs %s\n", query->usage);
+		return 0;
+	}
+	if (r == 0)
+		r = ask(query, &args, &reply, &err);
+	if (r == 0 && args.json) {
+		(void)json_dumpf(reply.json, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else if (r == 0) {
+		query->print(reply.json);
+	} else {
+		error_line(&err, varlink_string(reply.json, "trace", NULL), line);
+		fprintf(stderr, "nvfs: %s\n", line);
+	}
+	varlink_message_done(&reply);
+	if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
+		return ERROR_OTHER;
+	return r == 0 ? 0 : error_exit_status(&err);
+}
+
+/* printing */
+
+static long long number(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+static void print_age(long long since, char *buf, size_t size)
+{
+	long long s = (long long)time(NULL) - since;
+
+	if (s < 0)
+		s = 0;
+	if (s < 120)
+		(void)snprintf(buf, size, "%llds", s);
+	else if (s < 7200)
+		(void)snprintf(buf, size, "%lldm", s / 60);
+	else if (s < 172800)
+		(void)snprintf(buf, size, "%lldh", s / 3600);
+	else
+		(void)snprintf(buf, size, "%lldd", s / 86400);
+}
+
+static void print_status(const json_t *reply)
+{
+	const json_t *requests = json_object_get(reply, "requests");
+	const char *key;
+	const json_t *value;
+	char age[32];
+
+	print_age(number(reply, "started"), age, sizeof(age));
+	printf("nvfs %s, pid %lld, up %s\n", varlink_string(reply, "version", "?"),
+	       number(reply, "daemon_pid"), age);
+	printf("mount        %s\n", varlink_string(reply, "mountpoint", "?"));
+	if (json_object_get(reply, "driver_version"))
+		printf("driver       %s below %s, generation %lld, %lld GPU%s\n",
+		       varlink_string(reply, "driver_version", "?"),
+		       varlink_string(reply, "driver_root", "?"), number(reply, "generation"),
+		       number(reply, "gpus"), number(reply, "gpus") == 1 ? "" : "s");
+	else
+		printf("driver       none yet: %s\n", varlink_string(reply, "no_driver", "?"));
+	printf("containers   %lld\n", number(reply, "trees"));
+	printf("requests    ");
+	json_object_foreach((json_t *)(uintptr_t)requests, key, value)
+		printf(" %s %lld", key, (long long)json_integer_value(value));
+	printf("\n");
+}
+
+/* Ids as runtimes make them are 64 digits: 12 are what people know. */
+static void print_short(const char *id, int width)
+{
+	size_t len = strlen(id);
+
+	printf("%-*.*s", width, len == 64 ? 12 : (int)len, id);
+}
+
+static void print_gpus(const json_t *tree)
+{
+	const json_t *gpus = json_object_get(tree, "gpus");
+	size_t n = json_array_size(gpus);
+
+	if (n == 1)
+		printf("%-12.12s", json_string_value(json_array_get(gpus, 0)));
+	else if (n)
+		printf("%-12zu", n);
+	else
+		printf("%-12s", "none");
+}
+
+static void print_ls(const json_t *reply)
+{
+	const json_t *trees = json_object_get(reply, "trees"), *tree;
+	char age[32];
+	size_t i;
+
+	printf("%-24s %8s  %-12s %-14s %s\n", "ID", "PID", "GPUS", "DRIVER", "AGE");
+	json_array_foreach(trees, i, tree)
+	{
+		print_age(number(tree, "made"), age, sizeof(age));
+		print_short(varlink_string(tree, "id", "?"), 24);
+		printf(" %8lld  ", number(tree, "pid"));
+		print_gpus(tree);
+		printf(" %-14s %s\n", varlink_string(tree, "driver_version", "?"), age);
+	}
+}
+
+static void print_show(const json_t *reply)
+{
+	const json_t *done = json_object_get(reply, "done"), *gpus = json_object_get(reply, "gpus");
+	const json_t *item;
+	char age[32];
+	size_t i;
+
+	print_age(number(reply, "made"), age, sizeof(age));
+	printf("id           %s\n", varlink_string(reply, "id", "?"));
+	printf("pid          %lld\n", number(reply, "pid"));
+	printf("state        %s, made %s ago\n", varlink_string(reply, "state", "?"), age);
+	printf("driver       %s, generation %lld\n", varlink_string(reply, "driver_version", "?"),
+	       number(reply, "generation"));
+	printf("devices      %s (%s)\n", varlink_string(reply, "devices", "-"),
+	       varlink_string(reply, "driver_capabilities", "-"));
+	json_array_foreach(gpus, i, item)
+		printf("gpu          %s\n", json_string_value(item));
+	json_array_foreach(done, i, item)
+	{
+		printf("%-12s %s: %s%s%s\n", i ? "" : "done", varlink_string(item, "step", "?"),
+		       varlink_string(item, "target", ""), *varlink_string(item, "target", "") ? " " : "",
+		       varlink_string(item, "result", "?"));
+	}
+	printf("\n%s", varlink_string(reply, "tree", ""));
+}
+
+static void print_nothing(const json_t *reply)
+{
+	(void)reply;
+}
+
+int cmd_status(int argc, char **argv)
+{
+	static const struct query query = { .method = "io.nvfs.Status", .print = print_status,
+					    .usage = "status [--json] [--socket PATH]" };
+
+	return query_run(&query, argc, argv);
+}
+
+int cmd_ls(int argc, char **argv)
+{
+	static const struct query query = { .method = "io.nvfs.List", .print = print_ls,
+					    .usage = "ls [--json] [--socket PATH]" };
+
+	return query_run(&query, argc, argv);
+}
+
+int cmd_show(int argc, char **argv)
+{
+	static const struct query query = { .method = "io.nvfs.Show", .print = print_show,
+					    .takes_id = true,
+					    .usage = "show ID [--json] [--socket PATH]" };
+
+	return query_run(&query, argc, argv);
+}
+
+int cmd_shutdown(int argc, char **argv)
+{
+	static const struct query query = { .method = "io.nvfs.Shutdown", .print = print_nothing,
+					    .takes_force = true,
+					    .usage = "shutdown [--force] [--json] [--socket PATH]" };
+
+	return query_run(&query, argc, argv);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `nvfs serve`: an option is a configuration key on the command line. */
+#include "cli/serve.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/error.h"
+#include "common/log.h"
+#include "fs/config.h"
+#include "fs/serve.h"
+
+enum { OPT_CONFIG = 'c', OPT_DEBUG = 'd', OPT_HELP = 'h', OPT_KEY = 256 };
+
+static const struct option options[] = {
+	{ "config", required_argument, NULL, OPT_CONFIG },
+	{ "driver-root", required_argument, NULL, OPT_KEY },
+	{ "mountpoint", required_argument, NULL, OPT_KEY + 1 },
+	{ "socket", required_argument, NULL, OPT_KEY + 2 },
+	{ "debug", no_argument, NULL, OPT_DEBUG },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ 0 },
+};
+
+/* Configuration keys of the options from OPT_KEY on. */
+static const char *const option_keys[] = { "driver_root", "mountpoint", "socket" };
+
+static void print_help(void)
+{
+	printf("Usage: nvfs serve [OPTION...]\n\n"
+	       "  --driver-root DIR   where the driver's files are (/)\n"
+	       "  --mountpoint DIR    where the trees are shown (%s)\n"
+	       "  --socket PATH       control socket (%s)\n"
+	       "  --config FILE       configuration (%s)\n"
+	       "  --debug             say more\n\n"
+	       "Serves in the foreground until SIGTERM. nvfs.conf(5) has all keys.\n",
+	       CONFIG_MOUNTPOINT, CONFIG_SOCKET, CONFIG_PATH);
+}
+
+struct arguments {
+	const char *config; /* NULL: the default, which may be missing */
+	const char *keys[3];
+	enum log_level level;
+	int help;
+};
+
+static int parse_arguments(int argc, char **argv, struct arguments *args, struct error *err)
+{
+	int opt;
+
+	optind = 1;
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, "+c:dh", options, NULL)) != -1) {
+		if (opt == OPT_CONFIG)
+			args->config = optarg;
+		else if (opt == OPT_DEBUG)
+			args->level = LOG_LEVEL_DEBUG;
+		else if (opt == OPT_HELP)
+			args->help = 1;
+		else if (opt >= OPT_KEY)
+			args->keys[opt - OPT_KEY] = optarg;
+		else
+			return error_setc(err, ERROR_USAGE, -EINVAL, "option '%s'", argv[optind - 1]);
+	}
+	if (optind < argc)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "argument '%s'", argv[optind]);
+	return 0;
+}
+
+static int configure(const struct arguments *args, struct config *config, struct error *err)
+{
+	int r = config_init(config);
+
+	if (r < 0)
+		return error_set(err, r, "configure");
+	r = config_read(config, args->config ? args->config : CONFIG_PATH, !args->config, err);
+	for (size_t i = 0; i < sizeof(option_keys) / sizeof(option_keys[0]) && r == 0; i++) {
+		if (args->keys[i])
+			r = config_set(config, option_keys[i], args->keys[i], err);
+	}
+	return r;
+}
+
+int cmd_serve(int argc, char **argv)
+{
+	struct arguments args = { .level = LOG_LEVEL_INFO };
+	struct config config = { 0 };
+	struct error err = { 0 };
+	char line[ERROR_LINE_MAX];
+	int r = parse_arguments(argc, argv, &args, &err);
+
+	if (r < 0)
+		(void)error_remedy(&err, r, "nvfs serve --help");
+	if (r == 0 && args.help) {
+		print_help();
+		return 0;
+	}
+	log_open("nvfs", args.level);
+	if (r == 0)
+		r = configure(&args, &config, &err);
+	if (r == 0)
+		r = serve(&config, &err);
+	config_done(&config);
+	if (r == 0)
+		return 0;
+	error_line(&err, NULL, line);
+	log_error("%s", line);
+	return error_exit_status(&err);
+}

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_CLI_SERVE_H
+#define NVFS_CLI_SERVE_H
+
+/** cmd_serve() - `nvfs serve`: options over configuration, then the daemon; gives the exit status */
+int cmd_serve(int argc, char **argv);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whole files in and out of memory, with a limit on every size, and sealed memfds. */
+#include "common/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+
+#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+#define FIRST_READ 4096
+
+int file_read_fd(int fd, size_t max, char **ret, size_t *ret_len, struct error *err)
+{
+	auto_free char *buf = NULL;
+	size_t len = 0, room = 0;
+	struct stat st;
+
+	/* /proc files say 0; others tell what to expect. */
+	if (fstat(fd, &st) == 0 && st.st_size > 0 && (size_t)st.st_size <= max)
+		room = (size_t)st.st_size + 1;
+	for (;;) {
+		ssize_t n;
+
+		if (len + 1 >= room || !buf) {
+			char *bigger;
+
+			room = buf ? room * 2 : (room > FIRST_READ ? room : FIRST_READ);
+			bigger = realloc(buf, room + 1);
+			if (!bigger)
+				return error_set(err, -ENOMEM, "read");
+			buf = bigger;
+		}
+		n = read(fd, buf + len, room - len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_set(err, -errno, "read");
+		if (n == 0)
+			break;
+		len += (size_t)n;
+		if (len > max)
+			return error_set(err, -EFBIG, "read more than %zu bytes", max);
+	}
+	buf[len] = '\0';
+	*ret = take_ptr(&buf);
+	if (ret_len)
+		*ret_len = len;
+	return 0;
+}
+
+int file_read_at(int dirfd, const char *name, size_t max, char **ret, size_t *ret_len,
+		 struct error *err)
+{
+	auto_close int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	int r;
+
+	if (fd < 0)
+		return error_set(err, -errno, "open '%s'", name);
+	r = file_read_fd(fd, max, ret, ret_len, err);
+	return r < 0 ? error_wrap(err, r, "'%s'", name) : 0;
+}
+
+int file_write_all(int fd, const void *buf, size_t len)
+{
+	const char *p = buf;
+
+	while (len) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int file_memfd_seal(int fd)
+{
+	return fcntl(fd, F_ADD_SEALS, SEALS) < 0 ? -errno : 0;
+}
+
+int file_memfd(const char *name, const void *buf, size_t len)
+{
+	auto_close int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = file_write_all(fd, buf, len);
+	if (r == 0)
+		r = file_memfd_seal(fd);
+	return r < 0 ? r : take_fd(&fd);
+}
+
+ssize_t file_memfd_sealed_size(int fd, size_t max)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+
+	if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return -EINVAL;
+	if (st.st_size < 0 || (size_t)st.st_size > max)
+		return -EFBIG;
+	return st.st_size;
+}

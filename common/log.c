@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Log lines are put together in one buffer and written by one write(2), so
+ * that lines of several threads do not mix. The program's name and level are
+ * the one global of the project: they are set before threads and never change.
+ */
+#include "common/log.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *log_program = "nvfs";
+static enum log_level log_level_max = LOG_LEVEL_INFO;
+static bool log_prefix;
+
+void log_open(const char *program, enum log_level level)
+{
+	log_program = program;
+	log_level_max = level;
+	log_prefix = getenv("JOURNAL_STREAM") != NULL;
+}
+
+void log_msg(enum log_level level, const char *fmt, ...)
+{
+	char line[1024];
+	size_t len = 0;
+	va_list ap;
+
+	if (level > log_level_max)
+		return;
+	if (log_prefix)
+		len = (size_t)snprintf(line, sizeof(line), "<%d>", (int)level);
+	else
+		len = (size_t)snprintf(line, sizeof(line), "%s: ", log_program);
+	va_start(ap, fmt);
+	(void)vsnprintf(line + len, sizeof(line) - len - 1, fmt, ap);
+	va_end(ap);
+	len = strlen(line);
+	for (size_t i = 0; i < len; i++) {
+		if (line[i] == '\n')
+			line[i] = ' ';
+	}
+	line[len++] = '\n';
+	if (write(STDERR_FILENO, line, len) < 0)
+		return; /* nobody to tell */
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The only file that has syscall(). The programs are built against glibc 2.36
+ * or later and must run on 2.34, so a wrapper newer than that would make the
+ * loader refuse them: such calls go through here.
+ */
+#include "common/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
+#endif
+
+#define PIDFD_GET_MNT_NAMESPACE _IO(0xFF, 3) /* linux/pidfd.h, 6.11 */
+#define OPENAT2_RETRIES 128
+
+static int ret(long r)
+{
+	return r < 0 ? -errno : (int)r;
+}
+
+/* openat2(2): EAGAIN when a rename or mount raced with RESOLVE_IN_ROOT */
+int sys_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
+{
+	struct open_how how = { .flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve };
+	int r = -EAGAIN;
+
+	for (int i = 0; i < OPENAT2_RETRIES && (r == -EAGAIN || r == -EINTR); i++)
+		r = ret(syscall(SYS_openat2, dirfd, path, &how, sizeof(how)));
+	return r;
+}
+
+/* open_tree(2) */
+int sys_open_tree(int dirfd, const char *path, unsigned int flags)
+{
+	return ret(syscall(SYS_open_tree, dirfd, path, flags | OPEN_TREE_CLOEXEC));
+}
+
+/* move_mount(2) */
+int sys_move_mount(int from_dirfd, const char *from_path, int to_dirfd, const char *to_path,
+		   unsigned int flags)
+{
+	return ret(syscall(SYS_move_mount, from_dirfd, from_path, to_dirfd, to_path, flags));
+}
+
+/* mount_setattr(2) */
+int sys_mount_setattr(int dirfd, const char *path, unsigned int flags,
+		      const struct sys_mount_attr *attr)
+{
+	return ret(syscall(SYS_mount_setattr, dirfd, path, flags, attr, sizeof(*attr)));
+}
+
+/* pidfd_open(2) */
+int sys_pidfd_open(pid_t pid, unsigned int flags)
+{
+	return ret(syscall(SYS_pidfd_open, pid, flags));
+}
+
+/* pidfd_send_signal(2) */
+int sys_pidfd_send_signal(int pidfd, int sig)
+{
+	return ret(syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0));
+}
+
+/* ioctl_pidfd(2) */
+int sys_pidfd_get_mnt_namespace(int pidfd)
+{
+	return ret(ioctl(pidfd, PIDFD_GET_MNT_NAMESPACE, 0));
+}
+
+/* bpf(2) */
+int sys_bpf(int cmd, void *attr, unsigned int size)
+{
+	return ret(syscall(SYS_bpf, cmd, attr, size));
+}
+
+/* clone(2): with a NULL stack the child goes on here on a copy of the stack, as after fork(2) */
+pid_t sys_fork_sharing_files(void)
+{
+	return ret(syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, 0));
+}
+
+/* close_range(2) */
+int sys_close_range(unsigned int first, unsigned int last, unsigned int flags)
+{
+	return ret(syscall(SYS_close_range, first, last, flags));
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests for injection: reading them, and who may make which. */
+#include "fs/claim.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/error.h"
+#include "common/varlink.h"
+#include "fs/server.h"
+#include "nvml/driver_cap.h"
+
+#define DEFAULT_CAPS "compute,utility"
+#define DEFAULT_TARGET "/usr/local/nvidia"
+#define DEVICES_MAX 16384
+
+bool claim_target_is_valid(const char *target)
+{
+	size_t len = strlen(target);
+
+	if (target[0] != '/' || len < 2 || len > CLAIM_TARGET_MAX || target[len - 1] == '/' ||
+	    strstr(target, "//") || strstr(target, "/./") || strstr(target, "/../"))
+		return false;
+	if (strcmp(target + len - 2, "/.") == 0 || (len > 2 && strcmp(target + len - 3, "/..") == 0))
+		return false;
+	for (; *target; target++) {
+		/* The target is written into ld.so.conf and the cache: nothing that ends a word there. */
+		if (*target <= ' ' || *target > '~' || strchr(":;#=,\"'\\*?[", *target))
+			return false;
+	}
+	return true;
+}
+
+/* A descriptor by its index in the message; -1 where the key is absent. */
+static int message_fd(json_t *params, const char *key, const struct varlink_message *message,
+		      int *ret, struct error *err)
+{
+	const json_t *value = json_object_get(params, key);
+	json_int_t i = json_integer_value(value);
+
+	*ret = -1;
+	if (!value)
+		return 0;
+	if (!json_is_integer(value) || i < 0 || (size_t)i >= message->n_fds)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'%s' is not the index of a descriptor", key);
+	*ret = message->fds[i];
+	return 0;
+}
+
+static bool flag(json_t *params, const char *key)
+{
+	return json_is_true(json_object_get(params, key));
+}
+
+static int parse_strings(json_t *params, struct claim *claim, struct error *err)
+{
+	const char *caps = varlink_string(params, "driver_capabilities", "");
+	int r;
+
+	claim->id = varlink_string(params, "id", "");
+	claim->devices = varlink_string(params, "devices", NULL);
+	claim->target = varlink_string(params, "target", DEFAULT_TARGET);
+	claim->source = varlink_string(params, "source", "arguments");
+	if (!claim->devices || strlen(claim->devices) > DEVICES_MAX)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "devices are not said, or too many");
+	if (!claim_target_is_valid(claim->target))
+		return error_setc(err, ERROR_USAGE, -EINVAL, "target '%.80s' is not a plain absolute path",
+				  claim->target);
+	r = ident_escape(claim->id, claim->name, err);
+	if (r == 0)
+		r = driver_caps_parse(*caps ? caps : DEFAULT_CAPS, &claim->caps, err);
+	claim->caps = driver_caps_expand(claim->caps);
+	return r;
+}
+
+int claim_parse(json_t *params, const struct varlink_message *message, const struct peer *peer,
+		  struct claim *ret, struct error *err)
+{
+	struct claim claim = { 0 };
+	int r = parse_strings(params, &claim, err);
+
+	if (r == 0)
+		r = message_fd(params, "pidfd", message, &claim.pidfd, err);
+	if (r == 0)
+		r = message_fd(params, "cache", message, &claim.cache_fd, err);
+	if (r < 0)
+		return r;
+	claim.privileged = flag(params, "privileged");
+	claim.standalone = flag(params, "standalone");
+	claim.cgroup = flag(params, "cgroup");
+	claim.dry_run = flag(params, "dry_run");
+	if (claim.pidfd >= 0)
+		r = process_from_pidfd(claim.pidfd, &claim.process, err);
+	else if (claim.standalone && peer->process.pid)
+		claim.process = peer->process;
+	else
+		r = error_setc(err, ERROR_USAGE, -EINVAL, "no container is said: 'pidfd' or 'standalone'");
+	if (r == 0)
+		*ret = claim;
+	return r;
+}
+
+bool claim_is_root(const struct peer *peer, const struct process *self)
+{
+	return peer->uid == 0 && peer->process.user_ns == self->user_ns &&
+	       peer->process.mnt_ns == self->mnt_ns;
+}
+
+int claim_allowed(const struct claim *claim, const struct peer *peer,
+		    const struct process *self, const struct config *config, unsigned int trees,
+		    struct error *err)
+{
+	if (claim_is_root(peer, self))
+		return 0;
+	if (claim->cgroup) {
+		(void)error_setc(err, ERROR_PERMISSION, -EPERM,
+				 "uid %u may not change cgroups", peer->uid);
+		return error_remedy(err, -EPERM, "root in the daemon's own namespaces may, or --no-cgroups");
+	}
+	if (claim->process.uid != peer->uid)
+		return error_setc(err, ERROR_PERMISSION, -EPERM,
+				  "process %d is of uid %u and not of uid %u", claim->process.pid,
+				  claim->process.uid, peer->uid);
+	if (claim->process.mnt_ns == self->mnt_ns)
+		return error_setc(err, ERROR_PERMISSION, -EPERM,
+				  "process %d is in the host's own mount namespace", claim->process.pid);
+	if (trees >= config->trees_per_user)
+		return error_setc(err, ERROR_PERMISSION, -EPERM, "uid %u has %u trees, the most it may",
+				  peer->uid, trees);
+	return 0;
+}
+
+bool claim_env_counts(const struct claim *claim, enum accept_env accept_env)
+{
+	if (strcmp(claim->source, "env") != 0 || accept_env == ACCEPT_ENV_ALWAYS)
+		return true;
+	return accept_env == ACCEPT_ENV_PRIVILEGED && claim->privileged;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_FS_CLAIM_H
+#define NVFS_FS_CLAIM_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "fs/config.h"
+#include "fs/ident.h"
+#include "fs/process.h"
+
+struct error;
+struct peer;
+struct varlink_message;
+
+#define CLAIM_TARGET_MAX 200
+
+/* io.nvfs.Inject's parameters, checked. Strings point into the message. */
+struct claim {
+	const char *id;
+	char name[IDENT_MAX + 1];
+	const char *devices;
+	unsigned int caps; /* enum driver_cap, expanded */
+	const char *target;
+	const char *source; /* "arguments", "env" or "mounts" */
+	bool privileged;
+	bool standalone; /* the caller's own namespaces */
+	bool cgroup;     /* the caller is going to change a cgroup */
+	bool dry_run;
+	int pidfd;    /* the message's; -1 where standalone and absent */
+	int cache_fd; /* the message's; -1 without */
+	struct process process; /* the container's init, or the caller */
+};
+
+/**
+ * claim_parse() - check what a client wants
+ * @params:  from the message; borrowed, and so are the descriptors
+ * @message: for the descriptors
+ * @peer:    who asks
+ * @err:     ERROR_USAGE, or ERROR_MOUNT for a process that is not there
+ *
+ * Return: 0, -EINVAL, or what process_from_pidfd() says.
+ */
+int claim_parse(json_t *params, const struct varlink_message *message, const struct peer *peer,
+		  struct claim *ret, struct error *err);
+
+/**
+ * claim_allowed() - the policy: may this peer have this?
+ * @self:  the daemon
+ * @trees: how many trees the peer's uid has already
+ * @err:   ERROR_PERMISSION
+ *
+ * Root of the daemon's own user and mount namespace may do all. Anybody else
+ * may have a tree for a process of its own, without a change of cgroups.
+ *
+ * Return: 0 or -EPERM.
+ */
+int claim_allowed(const struct claim *claim, const struct peer *peer,
+		    const struct process *self, const struct config *config, unsigned int trees,
+		    struct error *err);
+
+/**
+ * claim_env_counts() - is the container's environment reason enough for GPUs?
+ *
+ * accept_env of nvfs.conf(5); a request by arguments or mounts always counts.
+ */
+bool claim_env_counts(const struct claim *claim, enum accept_env accept_env);
+
+/** claim_is_root() - root, where the daemon is root too: same user and mount namespace */
+bool claim_is_root(const struct peer *peer, const struct process *self);
+
+/** claim_target_is_valid() - absolute, no detours, printable, of bearable length */
+bool claim_target_is_valid(const char *target);
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /etc/nvfs/nvfs.conf, by libinih. One table holds every key. */
+#include "fs/config.h"
+
+#include <errno.h>
+#include <ini.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/log.h"
+#include "common/parse.h"
+
+enum key_type { KEY_PATH, KEY_TEXT, KEY_NUMBER, KEY_ACCEPT_ENV };
+
+static const struct key {
+	const char *name;
+	enum key_type type;
+	size_t offset;
+	const char *value; /* default */
+	unsigned int min, max;
+} keys[] = {
+	{ "driver_root", KEY_PATH, offsetof(struct config, driver_root), "/", 0, 0 },
+	{ "proc_root", KEY_PATH, offsetof(struct config, proc_root), "/proc", 0, 0 },
+	{ "dev_root", KEY_PATH, offsetof(struct config, dev_root), "/dev", 0, 0 },
+	{ "mountpoint", KEY_PATH, offsetof(struct config, mountpoint), CONFIG_MOUNTPOINT, 0, 0 },
+	{ "socket", KEY_PATH, offsetof(struct config, socket), CONFIG_SOCKET, 0, 0 },
+	{ "selinux_context", KEY_TEXT, offsetof(struct config, selinux_context), NULL, 0, 0 },
+	{ "accept_env", KEY_ACCEPT_ENV, offsetof(struct config, accept_env), "always", 0, 0 },
+	{ "trees_per_user", KEY_NUMBER, offsetof(struct config, trees_per_user), "16", 0, 10000 },
+	{ "grace", KEY_NUMBER, offsetof(struct config, grace_s), "60", 0, 86400 },
+	{ "workers", KEY_NUMBER, offsetof(struct config, workers), "2", 1, 16 },
+};
+
+static int set_string(char **field, const char *value)
+{
+	char *copy = strdup(value);
+
+	if (!copy)
+		return -ENOMEM;
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+static int set_path(const struct key *key, char **field, const char *value, struct error *err)
+{
+	if (value[0] != '/')
+		return error_setc(err, ERROR_USAGE, -EINVAL, "%s: '%s' is not an absolute path",
+				  key->name, value);
+	return set_string(field, value);
+}
+
+static int set_accept_env(enum accept_env *field, const char *value, struct error *err)
+{
+	static const char *const words[] = { "always", "privileged", "never" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (strcmp(value, words[i]) == 0) {
+			*field = (enum accept_env)i;
+			return 0;
+		}
+	}
+	return error_setc(err, ERROR_USAGE, -EINVAL,
+			  "accept_env: '%s' is none of always, privileged, never", value);
+}
+
+static int set_number(const struct key *key, unsigned int *field, const char *value,
+		      struct error *err)
+{
+	uint64_t number;
+
+	if (parse_u64(value, key->max, &number) < 0 || number < key->min)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "%s: '%s' is not a number from %u to %u",
+				  key->name, value, key->min, key->max);
+	*field = (unsigned int)number;
+	return 0;
+}
+
+static int key_set(struct config *config, const struct key *key, const char *value,
+		   struct error *err)
+{
+	void *field = (char *)config + key->offset;
+
+	switch (key->type) {
+	case KEY_PATH:
+		return set_path(key, field, value, err);
+	case KEY_TEXT:
+		return set_string(field, value);
+	case KEY_NUMBER:
+		return set_number(key, field, value, err);
+	case KEY_ACCEPT_ENV:
+		return set_accept_env(field, value, err);
+	}
+	return -EINVAL;
+}
+
+int config_set(struct config *config, const char *key, const char *value, struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		if (strcmp(keys[i].name, key) == 0)
+			return key_set(config, &keys[i], value, err);
+	}
+	return error_setc(err, ERROR_USAGE, -ENOENT, "unknown key '%s'", key);
+}
+
+int config_init(struct config *config)
+{
+	int r = 0;
+
+	memset(config, 0, sizeof(*config));
+	for (size_t i = 0; i < ARRAY_SIZE(keys) && r == 0; i++) {
+		if (keys[i].value)
+			r = key_set(config, &keys[i], keys[i].value, NULL);
+	}
+	return r;
+}
+
+void config_done(struct config *config)
+{
+	free(config->driver_root);
+	free(config->proc_root);
+	free(config->dev_root);
+	free(config->mountpoint);
+	free(config->socket);
+	free(config->selinux_context);
+	memset(config, 0, sizeof(*config));
+}
+
+struct reading {
+	struct config *config;
+	const char *path;
+	struct error *err;
+	int result;
+};
+
+/* inih's handler: 0 stops with the line's number. Only section [nvfs], or none. */
+static int on_key(void *data, const char *section, const char *name, const char *value)
+{
+	struct reading *reading = data;
+	struct error why = { 0 };
+	int r;
+
+	if (*section && strcmp(section, "nvfs") != 0) {
+		log_warning("%s: section [%s], key '%s': unknown, ignoring", reading->path, section, name);
+		return 1;
+	}
+	r = config_set(reading->config, name, value, &why);
+	if (r == -ENOENT) {
+		log_warning("%s: key '%s': unknown, ignoring", reading->path, name);
+		return 1;
+	}
+	if (r < 0) {
+		if (reading->err)
+			*reading->err = why;
+		reading->result = r;
+	}
+	return r == 0;
+}
+
+int config_read(struct config *config, const char *path, bool optional, struct error *err)
+{
+	struct reading reading = { .config = config, .path = path, .err = err };
+	auto_fclose FILE *file = fopen(path, "re");
+	int line;
+
+	if (!file && errno == ENOENT && optional)
+		return 0;
+	if (!file)
+		return error_classify(err, error_set(err, -errno, "open '%s'", path), ERROR_USAGE);
+	line = ini_parse_file(file, on_key, &reading);
+	if (reading.result < 0)
+		return error_wrap(err, reading.result, "%s:%d", path, line);
+	if (line != 0)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "%s:%d: not 'key = value'", path, line);
+	return 0;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_FS_CONFIG_H
+#define NVFS_FS_CONFIG_H
+
+#include <stdbool.h>
+
+struct error;
+
+#define CONFIG_PATH "/etc/nvfs/nvfs.conf"
+#define CONFIG_MOUNTPOINT "/run/nvfs"
+#define CONFIG_SOCKET "/run/nvfsd/nvfs.sock"
+
+/* Whose word counts when only the container's environment asks for GPUs. */
+enum accept_env { ACCEPT_ENV_ALWAYS, ACCEPT_ENV_PRIVILEGED, ACCEPT_ENV_NEVER };
+
+/* Every key of nvfs.conf(5); the strings are owned. */
+struct config {
+	char *driver_root;
+	char *proc_root;
+	char *dev_root;
+	char *mountpoint;
+	char *socket;
+	char *selinux_context; /* NULL for none */
+	enum accept_env accept_env;
+	unsigned int trees_per_user; /* uids but root */
+	unsigned int grace_s;        /* between the end of a container and that of its tree */
+	unsigned int workers;
+};
+
+/** config_init() - the defaults; 0 or -ENOMEM. Release with config_done() in any case */
+int config_init(struct config *config);
+void config_done(struct config *config);
+
+/**
+ * config_read() - what a file says over what is there
+ * @path:     INI file, borrowed
+ * @optional: a missing file is fine
+ * @err:      ERROR_USAGE with file and line for a value that cannot be
+ *
+ * An unknown key or section is logged as a warning and ignored, so that a
+ * file for a newer version serves an older one.
+ *
+ * Return: 0, -EINVAL, -ENOMEM or the errno of open(2).
+ */
+int config_read(struct config *config, const char *path, bool optional, struct error *err);
+
+/** config_set() - one key; -ENOENT for an unknown key, -EINVAL for a bad value, -ENOMEM */
+int config_set(struct config *config, const char *key, const char *value, struct error *err);
+
+#endif

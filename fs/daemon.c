@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of trees. A tree is made for a container and stays while anything
+ * of that container is left: its init, or any process in its mount namespace.
+ * When neither is there, it goes after a grace.
+ *
+ * Order matters when names change: first the store, then, with no lock held,
+ * the kernel is told to forget.
+ */
+#include "fs/daemon.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/log.h"
+#include "common/parse.h"
+#include "fs/derive.h"
+#include "fs/filesystem.h"
+#include "fs/generation.h"
+#include "fs/server.h"
+#include "fs/store.h"
+#include "fs/tree.h"
+#include "nvml/driver.h"
+#include "nvml/gpu.h"
+
+static time_t now_s(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+/* containers */
+
+static struct container *container_of(const struct daemon *daemon, uint32_t tree)
+{
+	return tree < daemon->containers_room ? daemon->containers[tree] : NULL;
+}
+
+static void container_free(struct daemon *daemon, struct container *container)
+{
+	if (!container)
+		return;
+	if (container->source.fd >= 0) {
+		loop_remove(daemon->loop, &container->source);
+		(void)close(container->source.fd);
+	}
+	daemon->containers[container->tree] = NULL;
+	free(container);
+}
+
+static void init_died(struct loop_source *source, uint32_t events)
+{
+	struct container *container = (struct container *)source;
+
+	(void)events;
+	loop_remove(container->daemon->loop, source);
+	(void)close(source->fd);
+	source->fd = -1;
+	container->init_dead = true; /* daemon_tick() asks who else is there */
+}
+
+static int containers_reserve(struct daemon *daemon, uint32_t tree)
+{
+	uint32_t room = (tree / 256 + 1) * 256;
+	struct container **bigger;
+
+	if (tree < daemon->containers_room)
+		return 0;
+	bigger = realloc(daemon->containers, room * sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	memset(bigger + daemon->containers_room, 0,
+	       (room - daemon->containers_room) * sizeof(*bigger));
+	daemon->containers = bigger;
+	daemon->containers_room = room;
+	return 0;
+}
+
+/* @pidfd is taken over. */
+static int container_new(struct daemon *daemon, uint32_t tree, int pidfd)
+{
+	struct container *container = calloc(1, sizeof(*container));
+	int r = container ? containers_reserve(daemon, tree) : -ENOMEM;
+
+	if (r == 0 && pidfd >= 0) {
+		container->source = (struct loop_source){ .fd = pidfd, .on_ready = init_died };
+		r = loop_add(daemon->loop, &container->source, EPOLLIN);
+	} else if (r == 0) {
+		container->source.fd = -1;
+		container->init_dead = true;
+	}
+	if (r < 0) {
+		free(container);
+		cleanup_close(&pidfd);
+		return r;
+	}
+	container->daemon = daemon;
+	container->tree = tree;
+	daemon->containers[tree] = container;
+	return 0;
+}
+
+/* names */
+
+static void forget_names(struct daemon *daemon, const char *name, int32_t pid)
+{
+	char text[16];
+	struct tree_inode by_pid = { 0 };
+
+	filesystem_forget_name(daemon->fs, TREE_TOP, name);
+	filesystem_forget_attr(daemon->fs, TREE_TOP);
+	if (!pid)
+		return;
+	store_read_lock(daemon->store);
+	(void)tree_lookup(daemon->store, TREE_TOP, "by-pid", &by_pid);
+	store_unlock(daemon->store);
+	(void)snprintf(text, sizeof(text), "%d", pid);
+	filesystem_forget_name(daemon->fs, by_pid.nodeid, text);
+	filesystem_forget_attr(daemon->fs, by_pid.nodeid);
+}
+
+/* After a switch: every name below the root leads to a new node. */
+static void forget_tree(struct daemon *daemon, uint32_t tree, uint32_t old_layout)
+{
+	const struct layout *layout = store_layout(daemon->store, old_layout);
+	uint64_t root = tree_root_nodeid(daemon->store, tree);
+
+	for (uint32_t i = 0; i < layout->nodes[0].count; i++)
+		filesystem_forget_name(daemon->fs, root,
+				       layout_name(layout, layout->nodes[0].ref + i));
+	filesystem_forget_attr(daemon->fs, root);
+}
+
+/* making and removing */
+
+static void tree_release(struct daemon *daemon, struct daemon_tree *tree)
+{
+	store_write_lock(daemon->store);
+	store_layout_unref(daemon->store, tree->layout);
+	store_blob_unref(daemon->store, tree->spec);
+	store_blob_unref(daemon->store, tree->image);
+	store_unlock(daemon->store);
+	cleanup_close(&tree->pidfd);
+	tree->pidfd = -1;
+}
+
+static int64_t tree_add(struct daemon *daemon, struct daemon_tree *tree, struct error *err)
+{
+	struct store_tree record = {
+		.spec = tree->spec,
+		.done = STORE_NONE,
+		.image = tree->image,
+		.owner = tree->owner,
+		.pid = tree->pidfd >= 0 ? tree->process.pid : 0,
+		.start_time = tree->process.start_time,
+		.mnt_ns = tree->process.mnt_ns,
+	};
+	uint32_t index;
+	int r;
+
+	store_write_lock(daemon->store);
+	record.name = store_blob_put(daemon->store, tree->name, strlen(tree->name));
+	index = store_tree_add(daemon->store, &record, tree->layout, daemon->generation->number);
+	store_unlock(daemon->store);
+	if (index == STORE_NONE) {
+		cleanup_close(&tree->pidfd);
+		return error_set(err, -ENOSPC, "make a tree");
+	}
+	if (record.mnt_ns) {
+		r = container_new(daemon, index, tree->pidfd);
+		if (r < 0) {
+			daemon_tree_remove(daemon, index);
+			return error_set(err, r, "watch the container");
+		}
+	}
+	forget_names(daemon, tree->name, record.pid);
+	return index;
+}
+
+static int64_t tree_switch(struct daemon *daemon, uint32_t index, struct daemon_tree *tree,
+			   bool *ret_switched, struct error *err)
+{
+	uint32_t old_layout, snapshot;
+	const struct store_tree *t = store_tree(daemon->store, index);
+
+	cleanup_close(&tree->pidfd);
+	old_layout = store_snapshot(daemon->store, t->snapshot)->layout;
+	store_write_lock(daemon->store);
+	store_tree_set_image(daemon->store, index, tree->image);
+	if (old_layout == tree->layout) {
+		store_layout_unref(daemon->store, tree->layout);
+		store_blob_unref(daemon->store, tree->spec);
+		store_unlock(daemon->store);
+		return index;
+	}
+	snapshot = store_tree_switch(daemon->store, index, tree->layout, daemon->generation->number);
+	store_unlock(daemon->store);
+	if (snapshot == STORE_NONE) {
+		store_blob_unref(daemon->store, tree->spec);
+		return error_set(err, -ENOMEM, "change the tree");
+	}
+	*ret_switched = true;
+	forget_tree(daemon, index, old_layout);
+	return index;
+}
+
+static bool same_init(const struct store_tree *tree, const struct process *process)
+{
+	return tree->mnt_ns == process->mnt_ns &&
+	       (!tree->pid || (tree->pid == process->pid && tree->start_time == process->start_time));
+}
+
+int64_t daemon_tree_set(struct daemon *daemon, struct daemon_tree *tree, bool *ret_new,
+			bool *ret_switched, struct error *err)
+{
+	uint32_t index = store_tree_find(daemon->store, tree->name);
+	const struct store_tree *old = index == STORE_NONE ? NULL : store_tree(daemon->store, index);
+	const struct container *container = container_of(daemon, index);
+
+	*ret_new = *ret_switched = false;
+	if (old && same_init(old, &tree->process))
+		return tree_switch(daemon, index, tree, ret_switched, err);
+	if (old && (!container || !container->init_dead)) {
+		tree_release(daemon, tree);
+		(void)error_setc(err, ERROR_USAGE, -EEXIST, "id '%.64s' is the live container of pid %d",
+				 tree->name, old->pid);
+		return error_remedy(err, -EEXIST, "use another --id, or nvinject --remove --id first");
+	}
+	if (old)
+		daemon_tree_remove(daemon, index);
+	*ret_new = true;
+	return tree_add(daemon, tree, err);
+}
+
+void daemon_tree_remove(struct daemon *daemon, uint32_t index)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+	char name[IDENT_MAX + 1];
+	int32_t pid;
+
+	if (!tree)
+		return;
+	for (struct injection *i = daemon->injections, *next; i; i = next) {
+		next = i->next;
+		if (i->tree == index && !i->is_new)
+			daemon_injection_end(daemon, i, true);
+	}
+	pid = tree->pid;
+	(void)snprintf(name, sizeof(name), "%s", store_blob(daemon->store, tree->name, NULL));
+	container_free(daemon, container_of(daemon, index));
+	store_write_lock(daemon->store);
+	store_tree_remove(daemon->store, index);
+	store_unlock(daemon->store);
+	forget_names(daemon, name, pid);
+}
+
+/* finding */
+
+static int64_t find_by_prefix(struct daemon *daemon, const char *id, struct error *err)
+{
+	int64_t found = -ENOENT;
+
+	for (uint32_t i = 0; i < store_trees_end(daemon->store); i++) {
+		const struct store_tree *tree = store_tree(daemon->store, i);
+
+		if (!tree || strncmp(store_blob(daemon->store, tree->name, NULL), id, strlen(id)) != 0)
+			continue;
+		if (found >= 0)
+			return error_setc(err, ERROR_USAGE, -ENOTUNIQ,
+					  "'%.64s' is the beginning of several ids", id);
+		found = i;
+	}
+	if (found < 0)
+		(void)error_setc(err, ERROR_USAGE, -ENOENT, "no tree '%.64s'", id);
+	return found < 0 ? error_remedy(err, -ENOENT, "nvfs ls lists them") : found;
+}
+
+int64_t daemon_tree_find(struct daemon *daemon, const char *id, struct error *err)
+{
+	char name[IDENT_MAX + 1];
+	uint32_t index;
+	uint64_t pid;
+	int r;
+
+	if (strncmp(id, "pid:", 4) == 0 && parse_u64(id + 4, INT32_MAX, &pid) == 0) {
+		index = store_tree_find_pid(daemon->store, (int32_t)pid);
+		if (index == STORE_NONE)
+			return error_setc(err, ERROR_USAGE, -ENOENT, "no tree for pid %" PRIu64, pid);
+		return index;
+	}
+	if (strcmp(id, IDENT_HOST) == 0) {
+		index = store_tree_find(daemon->store, id);
+		if (index != STORE_NONE)
+			return index;
+	}
+	r = ident_escape(id, name, err);
+	if (r < 0)
+		return r;
+	index = store_tree_find(daemon->store, name);
+	return index != STORE_NONE ? index : find_by_prefix(daemon, name, err);
+}
+
+uint32_t daemon_trees_in_use(const struct daemon *daemon)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < daemon->containers_room; i++)
+		n += daemon->containers[i] != NULL;
+	return n;
+}
+
+/* injections */
+
+struct injection *daemon_injection_new(struct daemon *daemon, const struct client *client)
+{
+	struct injection *injection = calloc(1, sizeof(*injection));
+	uint64_t number;
+
+	if (!injection || getrandom(&number, sizeof(number), 0) != sizeof(number)) {
+		free(injection);
+		return NULL;
+	}
+	(void)snprintf(injection->token, sizeof(injection->token), "%016" PRIx64, number);
+	injection->client = client;
+	injection->tree = injection->spec = STORE_NONE;
+	injection->next = daemon->injections;
+	daemon->injections = injection;
+	return injection;
+}
+
+struct injection *daemon_injection_find(struct daemon *daemon, const struct client *client,
+					const char *token)
+{
+	struct injection *i = daemon->injections;
+
+	while (i && (i->client != client || strcmp(i->token, token) != 0))
+		i = i->next;
+	return i;
+}
+
+void daemon_injection_end(struct daemon *daemon, struct injection *injection, bool keep)
+{
+	struct injection **at = &daemon->injections;
+	const struct store_tree *tree = store_tree(daemon->store, injection->tree);
+
+	while (*at != injection)
+		at = &(*at)->next;
+	*at = injection->next;
+	if (!keep && tree && injection->is_new) {
+		daemon_tree_remove(daemon, injection->tree);
+	} else if (!keep && tree) {
+		uint32_t layout = store_snapshot(daemon->store, tree->snapshot)->layout;
+
+		store_write_lock(daemon->store);
+		store_layout_ref(daemon->store, layout);
+		store_tree_switch_back(daemon->store, injection->tree);
+		store_tree_set_spec(daemon->store, injection->tree, injection->spec);
+		injection->spec = STORE_NONE;
+		store_unlock(daemon->store);
+		forget_tree(daemon, injection->tree, layout);
+		store_write_lock(daemon->store);
+		store_layout_unref(daemon->store, layout);
+		store_unlock(daemon->store);
+	}
+	store_write_lock(daemon->store);
+	store_blob_unref(daemon->store, injection->spec);
+	store_unlock(daemon->store);
+	free(injection);
+}
+
+void daemon_client_gone(struct daemon *daemon, const struct client *client)
+{
+	for (struct injection *i = daemon->injections, *next; i; i = next) {
+		next = i->next;
+		if (i->client == client)
+			daemon_injection_end(daemon, i, false);
+	}
+}
+
+/* the driver */
+
+static int make_host_tree(struct daemon *daemon, struct error *err)
+{
+	struct derive_request request = { .caps = DRIVER_CAP_ALL, .target = "/run/nvfs/host",
+					  .image = STORE_NONE, .image_fd = -1 };
+	struct daemon_tree tree = { .name = IDENT_HOST, .pidfd = -1, .image = STORE_NONE };
+	struct derived derived;
+	bool is_new, switched;
+	int r = deriver_get(daemon->deriver, daemon->generation, &request, &derived, err);
+
+	if (r < 0)
+		return r;
+	tree.layout = derived.layout;
+	store_write_lock(daemon->store);
+	tree.spec = store_blob_put(daemon->store, "{}", 2);
+	store_unlock(daemon->store);
+	return daemon_tree_set(daemon, &tree, &is_new, &switched, err) < 0 ? -ENOMEM : 0;
+}
+
+void daemon_look_for_driver(struct daemon *daemon)
+{
+	struct driver_config where = { .driver_root = daemon->config.driver_root,
+				       .proc_root = daemon->config.proc_root };
+	struct error err = { 0 };
+	int r;
+
+	if (daemon->generation)
+		return;
+	r = generation_new(&where, daemon->store, daemon->generations + 1, &daemon->generation, &err);
+	if (r == 0) {
+		daemon->generations++;
+		r = make_host_tree(daemon, &err);
+	}
+	if (r < 0) {
+		if (strcmp(daemon->no_driver, err.text) != 0)
+			log_warning("%s, waiting for a driver", err.text);
+		(void)snprintf(daemon->no_driver, sizeof(daemon->no_driver), "%s", err.text);
+		return;
+	}
+	daemon->no_driver[0] = '\0';
+	log_info("driver %s: %zu files below '%s', %zu GPU%s", daemon->generation->driver->version,
+		 daemon->generation->driver->n_files, daemon->config.driver_root,
+		 daemon->generation->gpus->n, daemon->generation->gpus->n == 1 ? "" : "s");
+}
+
+/* time */
+
+/* Trees whose init is dead: is anybody left in their mount namespaces? */
+static void check_containers(struct daemon *daemon)
+{
+	auto_free uint64_t *mnt_ns = calloc(daemon->containers_room + 1, sizeof(*mnt_ns));
+	auto_free bool *used = calloc(daemon->containers_room + 1, sizeof(*used));
+	time_t now = now_s();
+	size_t n_dead = 0;
+
+	if (!mnt_ns || !used)
+		return;
+	for (uint32_t i = 0; i < daemon->containers_room; i++) {
+		const struct container *c = daemon->containers[i];
+
+		mnt_ns[i] = c && c->init_dead ? store_tree(daemon->store, i)->mnt_ns : 0;
+		n_dead += mnt_ns[i] != 0;
+	}
+	if (!n_dead)
+		return;
+	process_mnt_ns_used(mnt_ns, used, daemon->containers_room);
+	for (uint32_t i = 0; i < daemon->containers_room; i++) {
+		struct container *c = daemon->containers[i];
+
+		if (!mnt_ns[i])
+			continue;
+		if (used[i])
+			c->ends = 0;
+		else if (!c->ends)
+			c->ends = now + (time_t)daemon->config.grace_s;
+		if (c->ends && c->ends <= now)
+			daemon_tree_remove(daemon, i);
+	}
+}
+
+void daemon_tick(struct daemon *daemon)
+{
+	server_expire(daemon->server);
+	check_containers(daemon);
+	daemon_look_for_driver(daemon);
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_FS_DAEMON_H
+#define NVFS_FS_DAEMON_H
+
+/*
+ * The daemon's own state, and the life of trees: who has one, since when, and
+ * when it goes. One control thread owns all of this; the workers know the
+ * store alone.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "fs/config.h"
+#include "fs/ident.h"
+#include "fs/loop.h"
+#include "fs/process.h"
+
+struct cachebox;
+struct client;
+struct deriver;
+struct error;
+struct filesystem;
+struct generation;
+struct server;
+struct store;
+
+/* What the daemon keeps of a tree outside the store: by the tree's index. */
+struct container {
+	struct loop_source source; /* pidfd of the init, -1 without; first: cast back */
+	struct daemon *daemon;
+	uint32_t tree;
+	bool init_dead;
+	time_t ends; /* CLOCK_MONOTONIC; 0 = in use */
+};
+
+/* A tree that was made or changed for a client that has not yet said Commit. */
+struct injection {
+	struct injection *next;
+	const struct client *client;
+	char token[17];
+	uint32_t tree;
+	bool is_new;   /* else the tree was switched to a new snapshot */
+	uint32_t spec; /* blob: the spec before a switch; STORE_NONE for a new tree */
+};
+
+struct daemon {
+	struct config config;
+	struct store *store;
+	struct filesystem *fs;
+	struct loop *loop;
+	struct server *server;
+	struct cachebox *box;
+	struct deriver *deriver;
+	struct generation *generation; /* NULL: no driver yet */
+	uint32_t generations;          /* made so far */
+	struct process self;
+	int dev_fd; /* O_PATH, config.dev_root */
+	struct container **containers;
+	uint32_t containers_room;
+	struct injection *injections;
+	char no_driver[160]; /* why there is no generation */
+	time_t started;      /* CLOCK_REALTIME */
+};
+
+/* What a new or changed tree is made of. Blob and layout references are taken over. */
+struct daemon_tree {
+	const char *name; /* from ident_escape() */
+	struct process process;
+	int pidfd; /* taken over; -1 where the tree lives as long as its mount namespace */
+	uint32_t owner;
+	uint32_t layout, spec, image;
+};
+
+/**
+ * daemon_tree_set() - make a tree, or give one that is there a new snapshot
+ * @ret_new: true for a new tree
+ * @err:     -EEXIST (ERROR_OTHER): the name belongs to another living container
+ *
+ * A tree of the same name whose container's init is dead is replaced. A tree
+ * with the same layout is left as it is.
+ *
+ * Return: the tree's index, or a negative errno.
+ */
+int64_t daemon_tree_set(struct daemon *daemon, struct daemon_tree *tree, bool *ret_new,
+			bool *ret_switched, struct error *err);
+
+/** daemon_tree_remove() - a tree goes now; the kernel forgets its name */
+void daemon_tree_remove(struct daemon *daemon, uint32_t tree);
+
+/**
+ * daemon_tree_find() - by id, unique prefix of an id, or "pid:N"
+ *
+ * Return: the index, -ENOENT or -ENOTUNIQ.
+ */
+int64_t daemon_tree_find(struct daemon *daemon, const char *id, struct error *err);
+
+/** daemon_trees_in_use() - trees of containers, without the reference tree */
+uint32_t daemon_trees_in_use(const struct daemon *daemon);
+
+/** daemon_look_for_driver() - make the first generation if there is a driver now */
+void daemon_look_for_driver(struct daemon *daemon);
+
+/** daemon_tick() - every two seconds: silent clients, dead containers, a driver that appears */
+void daemon_tick(struct daemon *daemon);
+
+/* What io.nvfs.Inject began: kept until Commit, or undone. */
+struct injection *daemon_injection_new(struct daemon *daemon, const struct client *client);
+struct injection *daemon_injection_find(struct daemon *daemon, const struct client *client,
+					const char *token);
+/** daemon_injection_end() - @keep: what was made stays; else as it was before */
+void daemon_injection_end(struct daemon *daemon, struct injection *injection, bool keep);
+/** daemon_client_gone() - a client went away: undo what it did not commit */
+void daemon_client_gone(struct daemon *daemon, const struct client *client);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_FS_DERIVE_H
+#define NVFS_FS_DERIVE_H
+
+#include <stdint.h>
+
+struct cachebox;
+struct error;
+struct generation;
+struct gpu_selection;
+struct store;
+
+/*
+ * From a request to a tree's layout and a merged ld.so.cache. Containers of
+ * one image ask the same again and again: the last answers are remembered, so
+ * that only the first one pays for parsing, merging and composing.
+ */
+
+struct deriver;
+
+struct derive_request {
+	unsigned int caps;                     /* enum driver_cap, expanded */
+	const struct gpu_selection *selection; /* NULL for all */
+	const char *target;                    /* where the tree will be mounted */
+	uint32_t image;                        /* blob of the container's ld.so.cache, STORE_NONE without */
+	int image_fd;                          /* the same as a sealed memfd, -1 without */
+};
+
+struct derived {
+	uint32_t layout; /* with one reference that is the caller's */
+	int cache_fd;    /* sealed memfd of the merged cache; the deriver's, until the next call */
+	char warning[160]; /* "" or why the merged cache has the driver's entries alone */
+};
+
+/** deriver_new() - @box is borrowed for the deriver's life; NULL merges nothing but the driver's entries */
+struct deriver *deriver_new(struct store *store, struct cachebox *box);
+void deriver_free(struct deriver *deriver);
+
+/**
+ * deriver_get() - layout and cache for a request
+ * @ret: untouched on failure
+ * @err: message chain, may be NULL
+ *
+ * An image's cache that cannot be parsed is a warning, not an error. The
+ * caller does not hold the store's lock.
+ *
+ * Return: 0, -ENOMEM, -ENOSPC or the errno of memfd_create(2).
+ */
+int deriver_get(struct deriver *deriver, const struct generation *generation,
+		const struct derive_request *request, struct derived *ret, struct error *err);
+
+/** deriver_forget() - drop all that is remembered: the generation has changed */
+void deriver_forget(struct deriver *deriver);
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_FS_FILESYSTEM_H
+#define NVFS_FS_FILESYSTEM_H
+
+#include <stdint.h>
+
+struct error;
+struct store;
+
+/*
+ * A mounted superblock and the threads that serve it from a store.
+ */
+
+struct filesystem;
+
+struct filesystem_options {
+	const char *mountpoint;      /* borrowed for the filesystem's life */
+	const char *selinux_context; /* for context=; NULL for none */
+	unsigned int n_workers;
+};
+
+/* Requests served since the start, by what they asked for. */
+struct filesystem_counts {
+	uint64_t lookup, getattr, readlink, open, read, readdir, errors;
+};
+
+/**
+ * filesystem_mount() - mount an empty-handed superblock and start its workers
+ * @options: borrowed for the call, but mountpoint
+ * @store:   what is served; borrowed for the filesystem's life
+ * @ret:     release with filesystem_free()
+ * @err:     message chain; ERROR_MOUNT
+ *
+ * The mount point is made if its parent is there. Flags are ro, nosuid and
+ * nodev; the superblock itself is read-only, so that no remount in a container
+ * can write. Privilege: CAP_SYS_ADMIN. Source: mount(2), fuse(4), the kernel's
+ * Documentation/filesystems/fuse.rst.
+ *
+ * Return: 0, -EBUSY (something is mounted there, or a dead daemon's mount),
+ * -ENOTEMPTY, -ENOTDIR, or the errno of open(2) and mount(2).
+ */
+int filesystem_mount(const struct filesystem_options *options, struct store *store,
+		     struct filesystem **ret, struct error *err);
+
+/**
+ * filesystem_free() - end the workers and release everything; NULL is fine
+ *
+ * Waits for the workers, which end when the connection does: after
+ * filesystem_unmount(), or when nobody else holds a mount of the superblock.
+ */
+void filesystem_free(struct filesystem *fs);
+
+/**
+ * filesystem_unmount() - take the mount away
+ * @force: also where mounts of it in containers are left: the connection is
+ *         aborted and whoever still uses it gets ENOTCONN
+ *
+ * Where the mount is gone already, nothing is done.
+ *
+ * Return: 0 or the errno of umount2(2).
+ */
+int filesystem_unmount(struct filesystem *fs, int force, struct error *err);
+
+/** filesystem_root() - O_PATH descriptor of the mount's root; the filesystem's own */
+int filesystem_root(const struct filesystem *fs);
+
+/** filesystem_ended_fd() - becomes readable (poll(2)) when the connection has ended */
+int filesystem_ended_fd(const struct filesystem *fs);
+
+/**
+ * filesystem_forget_name() - the kernel is to ask again for a name
+ * @parent: nodeid of a directory
+ *
+ * The caller holds no lock of the store: the kernel may wait for a request
+ * that is being served.
+ */
+void filesystem_forget_name(struct filesystem *fs, uint64_t parent, const char *name);
+
+/** filesystem_forget_attr() - the kernel is to ask again for an inode's attributes; as above */
+void filesystem_forget_attr(struct filesystem *fs, uint64_t nodeid);
+
+/** filesystem_count() - take the numbers */
+void filesystem_count(const struct filesystem *fs, struct filesystem_counts *ret);
+
+#endif

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A power-of-two allocator whose memory is a file: see heap.h. */
+#include "fs/heap.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/error.h"
+
+#define GROW (256UL * 1024)
+#define CLASS_MIN 6 /* 64 bytes, header included */
+
+struct chunk {
+	uint32_t class; /* size is 1 << class */
+	uint32_t used;
+};
+
+int heap_init(struct heap *heap, int fd, size_t reserved, struct error *err)
+{
+	void *base = mmap(NULL, HEAP_SIZE_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+
+	memset(heap, 0, sizeof(*heap));
+	heap->fd = fd;
+	if (base == MAP_FAILED) {
+		int r = error_set(err, -errno, "map the state file");
+
+		(void)close(fd);
+		heap->fd = -1;
+		return r;
+	}
+	heap->base = base;
+	heap->end = (reserved + 63) & ~63UL;
+	if (ftruncate(fd, (off_t)(heap->end + GROW)) < 0) {
+		int r = error_set(err, -errno, "size the state file");
+
+		heap_done(heap);
+		return r;
+	}
+	heap->file_size = heap->end + GROW;
+	return 0;
+}
+
+void heap_done(struct heap *heap)
+{
+	if (heap->base)
+		(void)munmap(heap->base, HEAP_SIZE_MAX);
+	if (heap->fd >= 0)
+		(void)close(heap->fd);
+	heap->base = NULL;
+	heap->fd = -1;
+}
+
+static uint32_t heap_extend(struct heap *heap, unsigned int class)
+{
+	size_t offset = heap->end, need = offset + (1UL << class);
+
+	if (need > HEAP_SIZE_MAX)
+		return 0;
+	if (need > heap->file_size) {
+		size_t size = (need + GROW - 1) / GROW * GROW;
+
+		if (size > HEAP_SIZE_MAX)
+			size = HEAP_SIZE_MAX;
+		if (ftruncate(heap->fd, (off_t)size) < 0)
+			return 0;
+		heap->file_size = size;
+	}
+	heap->end = need;
+	return (uint32_t)offset;
+}
+
+uint32_t heap_alloc(struct heap *heap, size_t size)
+{
+	unsigned int class = CLASS_MIN;
+	struct chunk *chunk;
+	uint32_t offset;
+
+	while (class < HEAP_CLASSES && (1UL << class) < size + sizeof(struct chunk))
+		class++;
+	if (class >= HEAP_CLASSES)
+		return 0;
+	offset = heap->free[class];
+	if (offset) {
+		chunk = heap_at(heap, offset);
+		memcpy(&heap->free[class], chunk + 1, sizeof(uint32_t));
+	} else {
+		offset = heap_extend(heap, class);
+		if (!offset)
+			return 0;
+		chunk = heap_at(heap, offset);
+		chunk->class = class;
+	}
+	memset(chunk + 1, 0, size);
+	chunk->used = 1;
+	return offset + (uint32_t)sizeof(struct chunk);
+}
+
+void heap_free(struct heap *heap, uint32_t offset)
+{
+	struct chunk *chunk;
+
+	if (!offset)
+		return;
+	offset -= (uint32_t)sizeof(*chunk);
+	chunk = heap_at(heap, offset);
+	assert(chunk->used && chunk->class < HEAP_CLASSES);
+	chunk->used = 0;
+	memcpy(chunk + 1, &heap->free[chunk->class], sizeof(uint32_t));
+	heap->free[chunk->class] = offset;
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * io.nvfs.Inject, step by step: what is asked, may it be had, what does it
+ * come to (GPUs, nodes, layout, cache), the tree, and the plan. Until the
+ * client says Commit, all of it can be taken back.
+ */
+#include "fs/inject_method.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/file.h"
+#include "common/ldcache.h"
+#include "common/log.h"
+#include "fs/claim.h"
+#include "fs/daemon.h"
+#include "fs/derive.h"
+#include "fs/filesystem.h"
+#include "fs/generation.h"
+#include "fs/planner.h"
+#include "fs/server.h"
+#include "fs/store.h"
+#include "nvml/devnode.h"
+#include "nvml/driver.h"
+#include "nvml/gpu.h"
+#include "nvml/select.h"
+
+/* Everything that belongs to one call. */
+struct call {
+	struct daemon *daemon;
+	struct client *client;
+	struct claim claim;
+	struct gpu_selection selection;
+	struct devnode *nodes;
+	size_t n_nodes;
+	struct finding_list findings;
+	uint32_t image; /* blob: the container's own ld.so.cache */
+	const char **programs;
+	size_t n_programs;
+	struct planned plan;
+	struct derived derived;
+	struct injection *injection;
+};
+
+static void call_done(struct call *call)
+{
+	gpu_selection_done(&call->selection);
+	free(call->nodes);
+	free(call->programs);
+	finding_list_done(&call->findings);
+	planned_done(&call->plan);
+	store_write_lock(call->daemon->store);
+	store_blob_unref(call->daemon->store, call->image);
+	store_unlock(call->daemon->store);
+}
+
+static unsigned int count_trees_of(const struct daemon *daemon, uid_t uid)
+{
+	unsigned int n = 0;
+
+	for (uint32_t i = 0; i < daemon->containers_room; i++)
+		n += daemon->containers[i] && store_tree(daemon->store, i)->owner == uid;
+	return n;
+}
+
+static int choose_devices(struct call *call, struct error *err)
+{
+	const struct daemon *daemon = call->daemon;
+	struct devnode_request request = {
+		.dev_root = daemon->config.dev_root,
+		.proc_root = daemon->config.proc_root,
+		.gpus = daemon->generation->gpus,
+		.selection = &call->selection,
+		.caps = call->claim.caps,
+	};
+	int r = gpu_select(daemon->generation->gpus, call->claim.devices, &call->selection, err);
+
+	if (r == 0)
+		r = devnode_list(&request, &call->nodes, &call->n_nodes, &call->findings, err);
+	return r;
+}
+
+/* The image's cache becomes a blob: opaque bytes here, only the box looks into it. */
+static int take_image(struct call *call, struct error *err)
+{
+	struct store *store = call->daemon->store;
+	auto_free char *bytes = NULL;
+	ssize_t size;
+	size_t len;
+	int r;
+
+	if (call->claim.cache_fd < 0)
+		return 0;
+	size = file_memfd_sealed_size(call->claim.cache_fd, LDCACHE_SIZE_MAX);
+	if (size < 0)
+		return error_setc(err, ERROR_USAGE, (int)size, "the cache is not a sealed memfd of at most %lu bytes",
+				  (unsigned long)LDCACHE_SIZE_MAX);
+	if (lseek(call->claim.cache_fd, 0, SEEK_SET) < 0)
+		return error_set(err, -errno, "rewind the cache");
+	r = file_read_fd(call->claim.cache_fd, LDCACHE_SIZE_MAX, &bytes, &len, err);
+	if (r < 0)
+		return r;
+	store_write_lock(store);
+	call->image = store_blob_put(store, bytes, len);
+	store_unlock(store);
+	return call->image == STORE_NONE ? error_set(err, -ENOMEM, "keep the cache") : 0;
+}
+
+static int derive(struct call *call, struct error *err)
+{
+	struct derive_request request = {
+		.caps = call->claim.caps,
+		.selection = &call->selection,
+		.target = call->claim.target,
+		.image = call->image,
+		.image_fd = call->claim.cache_fd,
+	};
+
+	return deriver_get(call->daemon->deriver, call->daemon->generation, &request, &call->derived,
+			   err);
+}
+
+static json_t *spec_json(const struct call *call)
+{
+	const struct generation *generation = call->daemon->generation;
+	char caps[DRIVER_CAPS_TEXT_MAX];
+	json_t *gpus = json_array();
+
+	for (size_t i = 0; gpus && i < call->selection.n; i++)
+		(void)json_array_append_new(
+			gpus, json_string(generation->gpus->gpus[call->selection.at[i]].uuid));
+	driver_caps_print(call->claim.caps, caps, sizeof(caps));
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:b}", "id", call->claim.id, "devices",
+			 call->claim.devices, "driver_capabilities", caps, "target", call->claim.target,
+			 "source", call->claim.source, "gpus", gpus, "standalone", call->claim.standalone);
+}
+
+static uint32_t spec_blob(const struct call *call)
+{
+	json_t *json = spec_json(call);
+	auto_free char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	uint32_t blob = STORE_NONE;
+
+	json_decref(json);
+	if (!text)
+		return STORE_NONE;
+	store_write_lock(call->daemon->store);
+	blob = store_blob_put(call->daemon->store, text, strlen(text));
+	store_unlock(call->daemon->store);
+	return blob;
+}
+
+/* The old spec is kept with the injection, in case it is undone. */
+static void remember_spec(struct call *call, uint32_t tree, uint32_t spec)
+{
+	struct store *store = call->daemon->store;
+
+	store_write_lock(store);
+	call->injection->spec = store_tree(store, tree)->spec;
+	store_blob_ref(store, call->injection->spec);
+	store_tree_set_spec(store, tree, spec);
+	store_unlock(store);
+}
+
+static int make_tree(struct call *call, struct error *err)
+{
+	struct daemon *daemon = call->daemon;
+	struct daemon_tree tree = {
+		.name = call->claim.name,
+		.process = call->claim.process,
+		.pidfd = -1,
+		.owner = client_peer(call->client)->uid,
+		.layout = call->derived.layout,
+		.image = call->image,
+	};
+	bool is_new, switched;
+	int64_t index;
+
+	if (call->claim.pidfd >= 0)
+		tree.pidfd = fcntl(call->claim.pidfd, F_DUPFD_CLOEXEC, 0);
+	tree.spec = spec_blob(call);
+	store_write_lock(daemon->store);
+	store_blob_ref(daemon->store, call->image);
+	store_unlock(daemon->store);
+	index = daemon_tree_set(daemon, &tree, &is_new, &switched, err);
+	if (index < 0)
+		return (int)index;
+	call->injection = daemon_injection_new(daemon, call->client);
+	if (!call->injection) {
+		if (is_new)
+			daemon_tree_remove(daemon, (uint32_t)index);
+		return error_set(err, -ENOMEM, "remember the injection");
+	}
+	if (is_new || switched)
+		call->injection->tree = (uint32_t)index;
+	call->injection->is_new = is_new;
+	if (switched)
+		remember_spec(call, (uint32_t)index, tree.spec);
+	return 0;
+}
+
+/* Programs of the tree, each of which gets a link where people look for it. */
+static int list_programs(struct call *call, struct error *err)
+{
+	const struct driver *driver = call->daemon->generation->driver;
+
+	call->programs = calloc(driver->n_files + 1, sizeof(*call->programs));
+	if (!call->programs)
+		return error_set(err, -ENOMEM, "list the programs");
+	for (size_t i = 0; i < driver->n_files; i++) {
+		if (driver->files[i].kind == DRIVER_PROGRAM && driver->files[i].caps & call->claim.caps)
+			call->programs[call->n_programs++] = driver->files[i].name;
+	}
+	return 0;
+}
+
+static int make_plan(struct call *call, struct error *err)
+{
+	const struct daemon *daemon = call->daemon;
+	struct planner_input input = {
+		.root_fd = call->claim.dry_run ? -1 : filesystem_root(daemon->fs),
+		.dev_fd = daemon->dev_fd,
+		.name = call->claim.name,
+		.target = call->claim.target,
+		.nodes = call->nodes,
+		.n_nodes = call->n_nodes,
+		.cache_fd = call->derived.cache_fd,
+		.has_proc = daemon->generation->proc_version != NULL,
+	};
+	int r = list_programs(call, err);
+
+	input.programs = call->programs;
+	input.n_programs = call->n_programs;
+	return r < 0 ? r : planner_build(&input, &call->plan, err);
+}
+
+static json_t *warnings_json(const struct call *call)
+{
+	json_t *warnings = json_array();
+
+	if (call->derived.warning[0])
+		(void)json_array_append_new(warnings, json_string(call->derived.warning));
+	for (size_t i = 0; i < call->findings.n; i++)
+		(void)json_array_append_new(warnings, json_string(call->findings.items[i].text));
+	return warnings;
+}
+
+static int write_reply(struct call *call, const char *trace, struct method_reply *reply,
+		       struct error *err)
+{
+	bool is_new = call->injection && call->injection->is_new;
+
+	reply->params = json_pack("{s:s, s:s, s:s, s:s, s:o, s:O}", "id", call->claim.id, "trace", trace,
+				  "token", call->injection ? call->injection->token : "", "state",
+				  is_new || call->claim.dry_run ? "new" : "known", "warnings",
+				  warnings_json(call), "plan", call->plan.steps);
+	if (!reply->params)
+		return error_set(err, -ENOMEM, "write the plan");
+	memcpy(reply->fds, call->plan.fds, sizeof(reply->fds));
+	reply->n_fds = call->plan.n_fds;
+	call->plan.n_fds = 0;
+	return 0;
+}
+
+static int reply_nothing(struct method_reply *reply, const char *why, struct error *err)
+{
+	reply->params = json_pack("{s:b, s:s}", "nothing", 1, "why", why);
+	return reply->params ? 0 : error_set(err, -ENOMEM, "write the reply");
+}
+
+static int no_driver(const struct daemon *daemon, struct error *err)
+{
+	(void)error_setc(err, ERROR_DRIVER, -ENOENT, "no driver yet: %s", daemon->no_driver);
+	return error_remedy(err, -ENOENT, "load the kernel module; nvfs driver says what is missing");
+}
+
+static int give_tree(struct call *call, const char *trace, struct method_reply *reply,
+		     struct error *err)
+{
+	int r = derive(call, err);
+
+	if (r < 0)
+		return r;
+	if (call->claim.dry_run) {
+		store_write_lock(call->daemon->store);
+		store_layout_unref(call->daemon->store, call->derived.layout);
+		store_unlock(call->daemon->store);
+	} else {
+		r = make_tree(call, err);
+	}
+	if (r == 0)
+		r = make_plan(call, err);
+	if (r == 0)
+		r = write_reply(call, trace, reply, err);
+	if (r < 0 && call->injection)
+		daemon_injection_end(call->daemon, call->injection, false);
+	return r;
+}
+
+static int inject(struct call *call, const char *trace, struct method_reply *reply,
+		  struct error *err)
+{
+	struct daemon *daemon = call->daemon;
+	const struct peer *peer = client_peer(call->client);
+	int r;
+
+	if (!claim_env_counts(&call->claim, daemon->config.accept_env))
+		return reply_nothing(reply, "only the container's environment asks, and accept_env says no",
+				     err);
+	r = claim_allowed(&call->claim, peer, &daemon->self, &daemon->config,
+			  count_trees_of(daemon, peer->uid), err);
+	if (r < 0)
+		return r;
+	if (!daemon->generation)
+		daemon_look_for_driver(daemon);
+	if (!daemon->generation)
+		return no_driver(daemon, err);
+	r = choose_devices(call, err);
+	if (r == 0 && !call->selection.wanted)
+		return reply_nothing(reply, "the devices asked for are 'void'", err);
+	if (r == 0)
+		r = take_image(call, err);
+	return r < 0 ? r : give_tree(call, trace, reply, err);
+}
+
+int method_inject(struct daemon *daemon, struct client *client, json_t *params,
+		  struct varlink_message *message, const char *trace, struct method_reply *reply,
+		  struct error *err)
+{
+	struct call call = { .daemon = daemon, .client = client, .image = STORE_NONE };
+	int r = claim_parse(params, message, client_peer(client), &call.claim, err);
+
+	if (r == 0)
+		r = inject(&call, trace, reply, err);
+	call_done(&call);
+	return r;
+}

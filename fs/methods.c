@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The methods, as one table: name, who may call it, and the function. Each
+ * call gets a trace, six hex digits that stand in the reply and in the log.
+ */
+#include "fs/methods.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/file.h"
+#include "common/ldcache.h"
+#include "common/log.h"
+#include "fs/cachebox.h"
+#include "fs/claim.h"
+#include "fs/compose.h"
+#include "fs/daemon.h"
+#include "fs/filesystem.h"
+#include "fs/generation.h"
+#include "fs/inject_method.h"
+#include "fs/server.h"
+#include "fs/store.h"
+#include "nvml/driver.h"
+#include "nvml/gpu.h"
+
+#define DONE_MAX 65536
+
+enum who {
+	ANYBODY, /* what is told depends on who asks */
+	ROOT,    /* root in the daemon's own namespaces */
+};
+
+struct method {
+	const char *name;
+	enum who who;
+	int (*run)(struct daemon *daemon, struct client *client, json_t *params,
+		   struct varlink_message *message, const char *trace, struct method_reply *reply,
+		   struct error *err);
+};
+
+/* helpers */
+
+static bool is_root(const struct daemon *daemon, const struct client *client)
+{
+	return claim_is_root(client_peer(client), &daemon->self);
+}
+
+static bool may_see(const struct daemon *daemon, const struct client *client,
+		    const struct store_tree *tree)
+{
+	return is_root(daemon, client) || (tree->mnt_ns && tree->owner == client_peer(client)->uid);
+}
+
+/* A tree that the client may see and change. What it may not see is "no tree". */
+static int64_t tree_of(struct daemon *daemon, const struct client *client, json_t *params,
+		       struct error *err)
+{
+	const char *id = varlink_string(params, "id", NULL);
+	const json_t *pid = json_object_get(params, "pid");
+	char text[32];
+	int64_t index;
+
+	if (!id && json_is_integer(pid)) {
+		(void)snprintf(text, sizeof(text), "pid:%" JSON_INTEGER_FORMAT, json_integer_value(pid));
+		id = text;
+	}
+	if (!id)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "no 'id' and no 'pid'");
+	index = daemon_tree_find(daemon, id, err);
+	if (index >= 0 && !may_see(daemon, client, store_tree(daemon->store, (uint32_t)index)))
+		return error_setc(err, ERROR_USAGE, -ENOENT, "no tree '%.64s'", id);
+	return index;
+}
+
+static json_t *blob_json(const struct daemon *daemon, uint32_t blob)
+{
+	const char *text = store_blob(daemon->store, blob, NULL);
+
+	return text ? json_loads(text, 0, NULL) : NULL;
+}
+
+static json_t *tree_json(const struct daemon *daemon, uint32_t index)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+	const struct store_snapshot *snapshot = store_snapshot(daemon->store, tree->snapshot);
+	const struct container *container =
+		index < daemon->containers_room ? daemon->containers[index] : NULL;
+	json_t *json = blob_json(daemon, tree->spec);
+	const char *name = store_blob(daemon->store, tree->name, NULL);
+
+	if (!json)
+		json = json_object();
+	if (!json_object_get(json, "id"))
+		(void)json_object_set_new(json, "id", json_string(name));
+	(void)json_object_set_new(json, "name", json_string(name));
+	(void)json_object_set_new(json, "pid", json_integer(tree->pid));
+	(void)json_object_set_new(json, "uid", json_integer(tree->owner));
+	(void)json_object_set_new(json, "made", json_integer(tree->made_ns / 1000000000));
+	(void)json_object_set_new(json, "generation", json_integer(snapshot->generation));
+	(void)json_object_set_new(json, "state",
+				  json_string(!container ? "reference" :
+					      container->ends ? "ending" : "in use"));
+	if (daemon->generation)
+		(void)json_object_set_new(json, "driver_version",
+					  json_string(daemon->generation->driver->version));
+	return json;
+}
+
+static int reply_with(struct method_reply *reply, json_t *params, struct error *err)
+{
+	reply->params = params;
+	return params ? 0 : error_set(err, -ENOMEM, "write the reply");
+}
+
+/* looking */
+
+static json_t *counts_json(const struct daemon *daemon)
+{
+	struct filesystem_counts counts;
+
+	filesystem_count(daemon->fs, &counts);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "lookup", (json_int_t)counts.lookup,
+			 "getattr", (json_int_t)counts.getattr, "readlink", (json_int_t)counts.readlink,
+			 "open", (json_int_t)counts.open, "read", (json_int_t)counts.read, "readdir",
+			 (json_int_t)counts.readdir, "errors", (json_int_t)counts.errors);
+}
+
+static int method_status(struct daemon *daemon, struct client *client, json_t *params,
+			 struct varlink_message *message, const char *trace,
+			 struct method_reply *reply, struct error *err)
+{
+	const struct generation *g = daemon->generation;
+	json_t *json = json_pack(
+		"{s:s, s:i, s:s, s:s, s:I, s:i, s:i, s:o, s:I}", "version", NVFS_VERSION, "daemon_pid",
+		(int)daemon->self.pid, "mountpoint", daemon->config.mountpoint, "driver_root",
+		daemon->config.driver_root, "started", (json_int_t)daemon->started, "trees",
+		(int)daemon_trees_in_use(daemon), "generation", g ? (int)g->number : 0, "requests",
+		counts_json(daemon), "state_bytes", (json_int_t)store_memory(daemon->store));
+
+	(void)client;
+	(void)params;
+	(void)message;
+	(void)trace;
+	if (g) {
+		(void)json_object_set_new(json, "driver_version", json_string(g->driver->version));
+		(void)json_object_set_new(json, "gpus", json_integer((json_int_t)g->gpus->n));
+	} else {
+		(void)json_object_set_new(json, "no_driver", json_string(daemon->no_driver));
+	}
+	return reply_with(reply, json, err);
+}
+
+static int method_list(struct daemon *daemon, struct client *client, json_t *params,
+		       struct varlink_message *message, const char *trace,
+		       struct method_reply *reply, struct error *err)
+{
+	json_t *trees = json_array();
+
+	(void)params;
+	(void)message;
+	(void)trace;
+	for (uint32_t i = 0; i < daemon->containers_room; i++) {
+		if (daemon->containers[i] && may_see(daemon, client, store_tree(daemon->store, i)))
+			(void)json_array_append_new(trees, tree_json(daemon, i));
+	}
+	return reply_with(reply, json_pack("{s:o}", "trees", trees), err);
+}
+
+static int method_get(struct daemon *daemon, struct client *client, json_t *params,
+		      struct varlink_message *message, const char *trace,
+		      struct method_reply *reply, struct error *err)
+{
+	int64_t index = tree_of(daemon, client, params, err);
+	json_t *json, *done;
+
+	(void)message;
+	(void)trace;
+	if (index < 0)
+		return (int)index;
+	json = tree_json(daemon, (uint32_t)index);
+	done = blob_json(daemon, store_tree(daemon->store, (uint32_t)index)->done);
+	(void)json_object_set_new(json, "done", done ? done : json_array());
+	return reply_with(reply, json, err);
+}
+
+static int method_show(struct daemon *daemon, struct client *client, json_t *params,
+		       struct varlink_message *message, const char *trace,
+		       struct method_reply *reply, struct error *err)
+{
+	int r = method_get(daemon, client, params, message, trace, reply, err);
+	int64_t index;
+	auto_free char *text = NULL;
+	const struct store_tree *tree;
+
+	if (r < 0)
+		return r;
+	index = tree_of(daemon, client, params, err);
+	tree = store_tree(daemon->store, (uint32_t)index);
+	text = compose_print(daemon->store, store_snapshot(daemon->store, tree->snapshot)->layout);
+	if (text)
+		(void)json_object_set_new(reply->params, "tree", json_string(text));
+	return 0;
+}
+
+/* doing */
+
+static struct injection *injection_of(struct daemon *daemon, struct client *client, json_t *params,
+				      struct error *err)
+{
+	struct injection *injection =
+		daemon_injection_find(daemon, client, varlink_string(params, "token", ""));
+
+	if (!injection)
+		(void)error_setc(err, ERROR_USAGE, -ENOENT, "no injection of this connection has that token");
+	return injection;
+}
+
+static int method_commit(struct daemon *daemon, struct client *client, json_t *params,
+			 struct varlink_message *message, const char *trace,
+			 struct method_reply *reply, struct error *err)
+{
+	struct injection *injection = injection_of(daemon, client, params, err);
+	const json_t *done = json_object_get(params, "done");
+	auto_free char *text = NULL;
+	uint32_t blob;
+
+	(void)message;
+	(void)trace;
+	if (!injection)
+		return -ENOENT;
+	text = json_is_array(done) ? json_dumps(done, JSON_COMPACT) : NULL;
+	if (!text || strlen(text) > DONE_MAX)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'done' is not a list of at most %d bytes",
+				  DONE_MAX);
+	if (store_tree(daemon->store, injection->tree)) {
+		store_write_lock(daemon->store);
+		blob = store_blob_put(daemon->store, text, strlen(text));
+		store_tree_set_done(daemon->store, injection->tree, blob);
+		log_info("injected '%s' in %" JSON_INTEGER_FORMAT " us",
+			 store_blob(daemon->store, store_tree(daemon->store, injection->tree)->name, NULL),
+			 json_integer_value(json_object_get(params, "time_us")));
+		store_unlock(daemon->store);
+	}
+	daemon_injection_end(daemon, injection, true);
+	return reply_with(reply, json_object(), err);
+}
+
+static int method_abort(struct daemon *daemon, struct client *client, json_t *params,
+			struct varlink_message *message, const char *trace,
+			struct method_reply *reply, struct error *err)
+{
+	struct injection *injection = injection_of(daemon, client, params, err);
+
+	(void)message;
+	(void)trace;
+	if (!injection)
+		return -ENOENT;
+	daemon_injection_end(daemon, injection, false);
+	return reply_with(reply, json_object(), err);
+}
+
+static int method_strip(struct daemon *daemon, struct client *client, json_t *params,
+			struct varlink_message *message, const char *trace,
+			struct method_reply *reply, struct error *err)
+{
+	const char *target = varlink_string(params, "target", "");
+	const json_t *cache = json_object_get(params, "cache");
+	auto_free void *bytes = NULL;
+	size_t len;
+	int r;
+
+	(void)client;
+	(void)trace;
+	if (!json_is_integer(cache) || json_integer_value(cache) != 0 || message->n_fds != 1 ||
+	    !claim_target_is_valid(target))
+		return error_setc(err, ERROR_USAGE, -EINVAL, "one 'cache' and its 'target' are needed");
+	r = cachebox_merge(daemon->box, message->fds[0], NULL, 0, target, &bytes, &len, err);
+	if (r < 0)
+		return error_wrap(err, r, "take the driver's entries out of the cache");
+	r = file_memfd("ld.so.cache", bytes, len);
+	if (r < 0)
+		return error_set(err, r, "make a memfd");
+	reply->fds[reply->n_fds++] = r;
+	return reply_with(reply, json_pack("{s:i}", "cache", 0), err);
+}
+
+static int method_remove(struct daemon *daemon, struct client *client, json_t *params,
+			 struct varlink_message *message, const char *trace,
+			 struct method_reply *reply, struct error *err)
+{
+	int64_t index = tree_of(daemon, client, params, err);
+
+	(void)message;
+	(void)trace;
+	if (index < 0)
+		return (int)index;
+	if (!store_tree(daemon->store, (uint32_t)index)->mnt_ns)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "the reference tree is not a container's");
+	daemon_tree_remove(daemon, (uint32_t)index);
+	return reply_with(reply, json_object(), err);
+}
+
+static int method_shutdown(struct daemon *daemon, struct client *client, json_t *params,
+			   struct varlink_message *message, const char *trace,
+			   struct method_reply *reply, struct error *err)
+{
+	bool force = json_is_true(json_object_get(params, "force"));
+	uint32_t n = daemon_trees_in_use(daemon);
+	int r;
+
+	(void)client;
+	(void)message;
+	(void)trace;
+	if (n && !force) {
+		(void)error_setc(err, ERROR_OTHER, -EBUSY, "%u container%s a driver tree", n,
+				 n == 1 ? " uses" : "s use");
+		return error_remedy(err, -EBUSY, "nvfs ls lists them; --force cuts them off");
+	}
+	r = filesystem_unmount(daemon->fs, force, err);
+	if (r < 0)
+		return r;
+	loop_stop(daemon->loop);
+	return reply_with(reply, json_object(), err);
+}
+
+/* org.varlink.service: https://varlink.org/Service */
+
+static const char interface_text[] =
+	"# Driver trees for containers\n"
+	"interface io.nvfs\n"
+	"\n"
+	"# Trees of containers; who isn't root sees its own\n"
+	"method List() -> (trees: []object)\n"
+	"method Status() -> (version: string, daemon_pid: int, mountpoint: string, trees: int)\n"
+	"# A tree by id, unique beginning of an id, or pid; Show adds the tree as text\n"
+	"method Get(id: ?string, pid: ?int) -> (id: string, pid: int, done: []object)\n"
+	"method Show(id: ?string, pid: ?int) -> (id: string, pid: int, done: []object, tree: string)\n"
+	"# Make a tree and a plan; descriptors beside the message: see nvfs(1), PROTOCOL\n"
+	"method Inject(id: string, devices: string, driver_capabilities: ?string, target: ?string,\n"
+	"  source: ?string, privileged: ?bool, standalone: ?bool, cgroup: ?bool, dry_run: ?bool,\n"
+	"  pid: ?int, pidfd: ?int, cache: ?int, fds: ?int)\n"
+	"  -> (id: string, trace: string, token: string, state: string, plan: []object)\n"
+	"method Commit(token: string, done: []object, time_us: ?int) -> ()\n"
+	"method Abort(token: string) -> ()\n"
+	"method Strip(cache: int, target: string, fds: int) -> (cache: int, fds: int)\n"
+	"method Remove(id: ?string, pid: ?int) -> ()\n"
+	"method Shutdown(force: ?bool) -> ()\n"
+	"\n"
+	"error Error (class: string, message: string, remedy: string, errno: int, trace: ?string)\n";
+
+static int method_info(struct daemon *daemon, struct client *client, json_t *params,
+		       struct varlink_message *message, const char *trace,
+		       struct method_reply *reply, struct error *err)
+{
+	(void)daemon;
+	(void)client;
+	(void)params;
+	(void)message;
+	(void)trace;
+	return reply_with(reply, json_pack("{s:s, s:s, s:s, s:s, s:[s, s]}", "vendor", "nvfs", "product",
+					   "nvfs", "version", NVFS_VERSION, "url", "", "interfaces",
+					   "org.varlink.service", "io.nvfs"), err);
+}
+
+static int method_description(struct daemon *daemon, struct client *client, json_t *params,
+			      struct varlink_message *message, const char *trace,
+			      struct method_reply *reply, struct error *err)
+{
+	const char *name = varlink_string(params, "interface", "");
+
+	(void)daemon;
+	(void)client;
+	(void)message;
+	(void)trace;
+	if (strcmp(name, "io.nvfs") != 0)
+		return error_setc(err, ERROR_USAGE, -ENOENT, "no interface '%.64s'", name);
+	return reply_with(reply, json_pack("{s:s}", "description", interface_text), err);
+}
+
+static const struct method methods[] = {
+	{ "io.nvfs.Inject", ANYBODY, method_inject },
+	{ "io.nvfs.Commit", ANYBODY, method_commit },
+	{ "io.nvfs.Abort", ANYBODY, method_abort },
+	{ "io.nvfs.Get", ANYBODY, method_get },
+	{ "io.nvfs.Strip", ANYBODY, method_strip },
+	{ "io.nvfs.Remove", ANYBODY, method_remove },
+	{ "io.nvfs.List", ANYBODY, method_list },
+	{ "io.nvfs.Show", ANYBODY, method_show },
+	{ "io.nvfs.Status", ANYBODY, method_status },
+	{ "io.nvfs.Shutdown", ROOT, method_shutdown },
+	{ "org.varlink.service.GetInfo", ANYBODY, method_info },
+	{ "org.varlink.service.GetInterfaceDescription", ANYBODY, method_description },
+};
+
+static const struct method *method_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+		if (strcmp(methods[i].name, name) == 0)
+			return &methods[i];
+	}
+	return NULL;
+}
+
+static int method_run(struct daemon *daemon, struct client *client, const char *name,
+		      json_t *params, struct varlink_message *message, const char *trace,
+		      struct method_reply *reply, struct error *err)
+{
+	const struct method *method = method_find(name);
+
+	if (!method)
+		return error_setc(err, ERROR_USAGE, -ENOSYS, "no method '%.80s'", name);
+	if (method->who == ROOT && !is_root(daemon, client))
+		return error_setc(err, ERROR_PERMISSION, -EPERM, "%s is for root in the daemon's own namespaces",
+				  name);
+	return method->run(daemon, client, params, message, trace, reply, err);
+}
+
+void methods_call(void *data, struct client *client, const char *name, json_t *params,
+		  struct varlink_message *message)
+{
+	struct daemon *daemon = data;
+	struct method_reply reply = { 0 };
+	struct error err = { 0 };
+	unsigned int number;
+	char trace[8];
+	int r;
+
+	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number))
+		number = 0;
+	(void)snprintf(trace, sizeof(trace), "%06x", number & 0xffffff);
+	r = method_run(daemon, client, name, params, message, trace, &reply, &err);
+	if (r >= 0) {
+		client_reply(client, reply.params, reply.fds, reply.n_fds);
+		return;
+	}
+	log_info("%s of uid %u pid %d: %s [trace %s]", name, client_peer(client)->uid,
+		 client_peer(client)->pid, err.text, trace);
+	json_decref(reply.params);
+	for (size_t i = 0; i < reply.n_fds; i++)
+		cleanup_close(&reply.fds[i]);
+	client_error(client, &err, trace);
+}
+
+void methods_gone(void *data, struct client *client)
+{
+	daemon_client_gone(data, client);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_FS_MOUNTPOINT_H
+#define NVFS_FS_MOUNTPOINT_H
+
+#include <stddef.h>
+
+struct error;
+
+/**
+ * mountpoint_prepare() - make sure that a mount can go there
+ * @path: absolute; the last component is made (0755) where it is missing
+ * @err:  ERROR_USAGE for a path that cannot serve, ERROR_MOUNT where something
+ *        is mounted; a mount that a dead daemon has left is named as such
+ *
+ * Nothing is looked up in a mounted filesystem: a dead one would answer with
+ * an error and a hung one not at all. What is mounted is read from
+ * /proc/self/mountinfo (proc_pid_mountinfo(5)).
+ *
+ * Return: 0, -EINVAL, -ENOTDIR, -ENOTEMPTY, -EBUSY or the errno of mkdir(2).
+ */
+int mountpoint_prepare(const char *path, struct error *err);
+
+/**
+ * mountpoint_find_type() - what is mounted on a path, from the text of mountinfo
+ * @mountinfo: NUL-terminated
+ * @ret:       filesystem type of the topmost mount, "" for none
+ */
+void mountpoint_find_type(const char *mountinfo, const char *path, char *ret, size_t size);
+
+#endif

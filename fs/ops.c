@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * FUSE operations: take a request, ask tree.c under the store's read lock,
+ * reply exactly once. No operation touches a host's filesystem but READ of a
+ * host file, and that one holds no lock while it does.
+ *
+ * Nothing changes under a nodeid, so the kernel may keep what it is told for a
+ * day; what does change (a name below a directory) is invalidated by the
+ * control thread. opendir and release are not served: ENOSYS lets the kernel
+ * stop asking. fh is 0 always, nothing is kept for an open file.
+ */
+#include "fs/ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "fs/store.h"
+#include "fs/tree.h"
+
+#define TIMEOUT_S 86400.0 /* changes are pushed by invalidation */
+
+#define COUNT(ctx, what) atomic_fetch_add_explicit(&(ctx)->what, 1, memory_order_relaxed)
+
+static void reply_error(fuse_req_t req, struct ops_context *ctx, int r)
+{
+	if (r != -ENOENT)
+		COUNT(ctx, errors);
+	(void)fuse_reply_err(req, -r);
+}
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+	(void)userdata;
+	/* Contents never change under a nodeid: no need to look at mtime on every open. */
+	conn->want &= ~(unsigned int)FUSE_CAP_AUTO_INVAL_DATA;
+	conn->want |= conn->capable & (FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_READDIRPLUS |
+				       FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_PARALLEL_DIROPS |
+				       FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_ASYNC_READ |
+				       FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+}
+
+static void entry_set(struct fuse_entry_param *entry, const struct tree_inode *inode)
+{
+	memset(entry, 0, sizeof(*entry));
+	entry->ino = inode->nodeid;
+	entry->attr = inode->st;
+	entry->attr_timeout = TIMEOUT_S;
+	entry->entry_timeout = TIMEOUT_S;
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct ops_context *ctx = fuse_req_userdata(req);
+	struct tree_inode inode = { 0 };
+	struct fuse_entry_param entry;
+	int r;
+
+	COUNT(ctx, lookup);
+	store_read_lock(ctx->store);
+	r = tree_lookup(ctx->store, parent, name, &inode);
+	store_unlock(ctx->store);
+	if (r < 0 && r != -ENOENT) {
+		reply_error(req, ctx, r);
+		return;
+	}
+	entry_set(&entry, &inode); /* nodeid 0: "not there", and that is kept too */
+	(void)fuse_reply_entry(req, &entry);
+}
+
+static void op_getattr(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
+{
+	struct ops_context *ctx = fuse_req_userdata(req);
+	struct stat st;
+	int r;
+
+	(void)fi;
+	COUNT(ctx, getattr);
+	store_read_lock(ctx->store);
+	r = tree_getattr(ctx->store, nodeid, &st);
+	store_unlock(ctx->store);
+	if (r < 0)
+		reply_error(req, ctx, r);
+	else
+		(void)fuse_reply_attr(req, &st, TIMEOUT_S);
+}
+
+static void op_readlink(fuse_req_t req, fuse_ino_t nodeid)
+{
+	struct ops_context *ctx = fuse_req_userdata(req);
+	char target[PATH_MAX];
+	int r;
+
+	COUNT(ctx, readlink);
+	store_read_lock(ctx->store);
+	r = tree_readlink(ctx->store, nodeid, target, sizeof(target));
+	store_unlock(ctx->store);
+	if (r < 0)
+		reply_error(req, ctx, r);
+	else
+		(void)fuse_reply_readlink(req, target);
+}
+
+static void op_open(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
+{
+	struct ops_context *ctx = fuse_req_userdata(req);
+	struct tree_file file;
+	int r;
+
+	COUNT(ctx, open);
+	store_read_lock(ctx->store);
+	r = tree_open(ctx->store, nodeid, &file);
+	store_unlock(ctx->store);
+	if (r < 0) {
+		reply_error(req, ctx, r);
+		return;
+	}
+	fi->fh = 0;
+	fi->keep_cache = 1; /* contents never change under a nodeid */
+	fi->noflush = 1;
+	(void)fuse_reply_open(req, fi);
+}
+
+static void reply_host(fuse_req_t req, struct ops_context *ctx, int host_fd, size_t size,
+		       off_t offset)
+{
+	struct fuse_bufvec data = FUSE_BUFVEC_INIT(size);
+	auto_close int fd = host_fd;
+
+	if (fd < 0) {
+		reply_error(req, ctx, -ESTALE);
+		return;
+	}
+	data.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
+	data.buf[0].fd = fd;
+	data.buf[0].pos = offset;
+	(void)fuse_reply_data(req, &data, FUSE_BUF_SPLICE_MOVE);
+}
+
+/* A text is copied: the store may give its memory away once the lock is gone. */
+static void reply_text(fuse_req_t req, struct ops_context *ctx, const struct tree_file *file,
+		       size_t size, off_t offset)
+{
+	size_t start = offset < 0 || (size_t)offset > file->size ? file->size : (size_t)offset;
+	size_t len = file->size - start < size ? file->size - start : size;
+	auto_free char *copy = malloc(len + 1);
+
+	if (copy)
+		memcpy(copy, file->text + start, len);
+	store_unlock(ctx->store);
+	if (!copy)
+		reply_error(req, ctx, -ENOMEM);
+	else
+		(void)fuse_reply_buf(req, copy, len);
+}
+
+static void op_read(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset,
+		    struct fuse_file_info *fi)
+{
+	struct ops_context *ctx = fuse_req_userdata(req);
+	struct tree_file file;
+	int fd, r;
+
+	(void)fi;
+	COUNT(ctx, read);
+	store_read_lock(ctx->store);
+	r = tree_open(ctx->store, nodeid, &file);
+	if (r == 0 && file.text) {
+		reply_text(req, ctx, &file, size, offset);
+		return;
+	}
+	/* A duplicate, so that the generation may close its own while we read. */
+	fd = r < 0 ? -1 : fcntl(store_object_fd(ctx->store, file.object), F_DUPFD_CLOEXEC, 0);
+	store_unlock(ctx->store);
+	if (r < 0)
+		reply_error(req, ctx, r);
+	else
+		reply_host(req, ctx, fd, size, offset);
+}
+
+static size_t add_dirent(fuse_req_t req, char *buf, size_t room, const struct tree_dirent *dirent,
+			 bool plus)
+{
+	struct fuse_entry_param entry;
+
+	if (!plus)
+		return fuse_add_direntry(req, buf, room, dirent->name, &dirent->inode.st,
+					 (off_t)dirent->next);
+	entry_set(&entry, &dirent->inode);
+	return fuse_add_direntry_plus(req, buf, room, dirent->name, &entry, (off_t)dirent->next);
+}
+
+static void readdir_common(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset, bool plus)
+{
+	struct ops_context *ctx = fuse_req_userdata(req);
+	auto_free char *buf = malloc(size);
+	struct tree_dirent dirent;
+	size_t used = 0;
+	int r = buf ? 1 : -ENOMEM;
+
+	COUNT(ctx, readdir);
+	dirent.next = (uint64_t)offset;
+	store_read_lock(ctx->store);
+	while (r > 0) {
+		size_t need;
+
+		r = tree_readdir(ctx->store, nodeid, dirent.next, &dirent);
+		if (r <= 0)
+			break;
+		need = add_dirent(req, buf + used, size - used, &dirent, plus);
+		if (need > size - used)
+			break;
+		used += need;
+	}
+	store_unlock(ctx->store);
+	if (r < 0)
+		reply_error(req, ctx, r);
+	else
+		(void)fuse_reply_buf(req, buf, used);
+}
+
+static void op_readdir(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset,
+		       struct fuse_file_info *fi)
+{
+	(void)fi;
+	readdir_common(req, nodeid, size, offset, false);
+}
+
+static void op_readdirplus(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset,
+			   struct fuse_file_info *fi)
+{
+	(void)fi;
+	readdir_common(req, nodeid, size, offset, true);
+}
+
+static void op_statfs(fuse_req_t req, fuse_ino_t nodeid)
+{
+	struct statvfs st = { .f_bsize = 4096, .f_frsize = 4096, .f_namemax = LAYOUT_NAME_MAX };
+
+	(void)nodeid;
+	(void)fuse_reply_statfs(req, &st);
+}
+
+const struct fuse_lowlevel_ops *ops_table(void)
+{
+	/* Inodes are numbers in tables: FORGET has nothing to free. */
+	static const struct fuse_lowlevel_ops ops = {
+		.init = op_init,
+		.lookup = op_lookup,
+		.getattr = op_getattr,
+		.readlink = op_readlink,
+		.open = op_open,
+		.read = op_read,
+		.readdir = op_readdir,
+		.readdirplus = op_readdirplus,
+		.statfs = op_statfs,
+	};
+
+	return &ops;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_FS_OPS_H
+#define NVFS_FS_OPS_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse_lowlevel.h>
+#include <stdatomic.h>
+
+struct store;
+
+/* Userdata of the FUSE session. */
+struct ops_context {
+	struct store *store;
+	atomic_uint_fast64_t lookup, getattr, readlink, open, read, readdir, errors;
+};
+
+/** ops_table() - the operations of the filesystem; static */
+const struct fuse_lowlevel_ops *ops_table(void);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_FS_PLANNER_H
+#define NVFS_FS_PLANNER_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "common/varlink.h"
+
+struct devnode;
+struct error;
+
+/*
+ * The plan that the injector is to carry out, and the descriptors that go with
+ * it: a detached mount for each thing to be mounted, with its flags set, so
+ * that the injector looks up nothing of the host.
+ */
+
+struct planned {
+	json_t *steps; /* array; owned */
+	int fds[VARLINK_FDS_MAX];
+	size_t n_fds;
+};
+
+struct planner_input {
+	int root_fd; /* O_PATH: root of our superblock; -1: a dry run, no descriptors */
+	int dev_fd;  /* O_PATH: where the device nodes are */
+	const char *name; /* of the tree */
+	const char *target;
+	const struct devnode *nodes;
+	size_t n_nodes;
+	int cache_fd; /* sealed memfd with the merged ld.so.cache; duplicated */
+	const char *const *programs; /* names in bin/ that get a link in /usr/bin */
+	size_t n_programs;
+	bool has_proc; /* the tree has proc/driver/nvidia/version */
+};
+
+/**
+ * planner_build() - steps and descriptors, in the order in which they are to be done
+ * @ret: release with planned_done(), also after a failure
+ * @err: ERROR_MOUNT or ERROR_DEVICE
+ *
+ * The caller holds no lock of the store: cloning a mount asks the filesystem.
+ * Sources: open_tree(2), mount_setattr(2).
+ *
+ * Return: 0 or a negative errno.
+ */
+int planner_build(const struct planner_input *input, struct planned *ret, struct error *err);
+void planned_done(struct planned *plan);
+
+#endif

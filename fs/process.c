@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Identity of processes, from pidfds and /proc. */
+#include "fs/process.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/file.h"
+#include "common/parse.h"
+#include "common/sys.h"
+
+#define TEXT_MAX 8192
+
+bool process_pidfd_is_dead(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return poll(&p, 1, 0) != 0;
+}
+
+/* pidfd_open(2): /proc/self/fdinfo/N has a line "Pid:\t1234"; 0 or -1 where it is none of ours */
+static int pid_of(int pidfd, pid_t *ret)
+{
+	auto_free char *text = NULL;
+	char path[64], *line;
+	long pid;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	if (file_read_at(AT_FDCWD, path, TEXT_MAX, &text, NULL, NULL) < 0)
+		return -EBADF;
+	line = strstr(text, "\nPid:\t");
+	if (!line)
+		return -EBADF;
+	pid = strtol(line + strlen("\nPid:\t"), NULL, 10);
+	if (pid <= 0)
+		return -ESRCH;
+	*ret = (pid_t)pid;
+	return 0;
+}
+
+static int ns_inode(int proc_fd, const char *name, uint64_t *ret)
+{
+	struct stat st;
+
+	if (fstatat(proc_fd, name, &st, 0) < 0)
+		return -errno;
+	*ret = st.st_ino;
+	return 0;
+}
+
+/* proc_pid_stat(5): the command in parentheses may hold anything; field 22 counts behind it */
+static int start_time(int proc_fd, uint64_t *ret)
+{
+	auto_free char *text = NULL;
+	char *at;
+	int r = file_read_at(proc_fd, "stat", TEXT_MAX, &text, NULL, NULL);
+
+	if (r < 0)
+		return r;
+	at = strrchr(text, ')');
+	for (int field = 2; at && field < 22; field++)
+		at = strchr(at + 1, ' ');
+	if (!at || sscanf(at, "%" SCNu64, ret) != 1)
+		return -EBADMSG;
+	return 0;
+}
+
+static int process_read(const char *pid, struct process *ret, struct error *err)
+{
+	auto_close int proc_fd = -1;
+	char path[32];
+	struct stat st;
+	int r;
+
+	(void)snprintf(path, sizeof(path), "/proc/%s", pid);
+	proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (proc_fd < 0)
+		return error_set(err, -errno, "open '%s'", path);
+	if (fstat(proc_fd, &st) < 0)
+		return error_set(err, -errno, "stat '%s'", path);
+	ret->uid = st.st_uid;
+	r = start_time(proc_fd, &ret->start_time);
+	if (r == 0)
+		r = ns_inode(proc_fd, "ns/mnt", &ret->mnt_ns);
+	if (r == 0)
+		r = ns_inode(proc_fd, "ns/user", &ret->user_ns);
+	if (r == 0)
+		r = ns_inode(proc_fd, "ns/pid", &ret->pid_ns);
+	return r < 0 ? error_set(err, r, "read '%s'", path) : 0;
+}
+
+int process_from_pidfd(int pidfd, struct process *ret, struct error *err)
+{
+	struct process process = { 0 };
+	char pid[16];
+	int r = pid_of(pidfd, &process.pid);
+
+	if (r < 0)
+		return error_classify(err, error_set(err, r, "container's pidfd"), ERROR_MOUNT);
+	(void)snprintf(pid, sizeof(pid), "%d", process.pid);
+	r = process_read(pid, &process, err);
+	if (r < 0 || process_pidfd_is_dead(pidfd)) {
+		r = error_set(err, -ESRCH, "process %d", process.pid);
+		return error_classify(err, r, ERROR_MOUNT);
+	}
+	*ret = process;
+	return 0;
+}
+
+int process_self(struct process *ret, struct error *err)
+{
+	ret->pid = getpid();
+	return process_read("self", ret, err);
+}
+
+static void mark_used(uint64_t inode, const uint64_t *mnt_ns, bool *used, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (mnt_ns[i] == inode)
+			used[i] = true;
+	}
+}
+
+void process_mnt_ns_used(const uint64_t *mnt_ns, bool *used, size_t n)
+{
+	auto_closedir DIR *proc = opendir("/proc");
+	const struct dirent *entry;
+
+	while (proc && (entry = readdir(proc))) {
+		char path[300];
+		struct stat st;
+
+		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/ns/mnt", entry->d_name);
+		if (fstatat(dirfd(proc), path, &st, 0) == 0)
+			mark_used(st.st_ino, mnt_ns, used, n);
+	}
+}

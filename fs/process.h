@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_FS_PROCESS_H
+#define NVFS_FS_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct error;
+
+/* Who a process is, so that its number cannot be taken by another unnoticed. */
+struct process {
+	pid_t pid; /* in the daemon's pid namespace */
+	uid_t uid; /* owner of /proc/PID: its effective uid */
+	uint64_t start_time; /* field 22 of /proc/PID/stat, clock ticks since boot */
+	uint64_t mnt_ns, user_ns, pid_ns; /* inode numbers in nsfs */
+};
+
+/**
+ * process_from_pidfd() - who a pidfd stands for
+ * @pidfd: from anybody; checked to be one; stays the caller's
+ * @err:   message chain; ERROR_MOUNT
+ *
+ * Everything is read from /proc/PID and then the pidfd is asked whether the
+ * process still lives, so that what was read was its own.
+ *
+ * Return: 0, -EBADF (no pidfd), -ESRCH (dead, or not in our pid namespace), or
+ * the errno of reading /proc/PID.
+ */
+int process_from_pidfd(int pidfd, struct process *ret, struct error *err);
+
+/** process_self() - the daemon itself */
+int process_self(struct process *ret, struct error *err);
+
+/** process_pidfd_is_dead() - poll(2) a pidfd */
+bool process_pidfd_is_dead(int pidfd);
+
+/**
+ * process_mnt_ns_used() - look for any process in a mount namespace
+ * @mnt_ns: inode numbers; those in use get their flag set
+ * @used:   @n flags, false at first
+ *
+ * One walk through /proc for all of them.
+ */
+void process_mnt_ns_used(const uint64_t *mnt_ns, bool *used, size_t n);
+
+#endif

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon from start to end. What is set up is taken down in reverse; the
+ * ready line comes last, when every promise can be kept.
+ */
+#include "fs/serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/log.h"
+#include "fs/cachebox.h"
+#include "fs/config.h"
+#include "fs/daemon.h"
+#include "fs/derive.h"
+#include "fs/filesystem.h"
+#include "fs/generation.h"
+#include "fs/methods.h"
+#include "fs/notify.h"
+#include "fs/server.h"
+#include "fs/store.h"
+
+#define TICK_S 2
+
+/* An event source with the daemon beside it. */
+struct watch {
+	struct loop_source source; /* first: cast back in on_ready */
+	struct daemon *daemon;
+};
+
+struct serving {
+	struct daemon daemon;
+	struct watch signals, timer, ended;
+	bool failed;
+};
+
+static int raise_nofile(struct error *err)
+{
+	struct rlimit limit;
+
+	/* A pidfd for each container, a descriptor for each of the driver's files. */
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return error_set(err, -errno, "read RLIMIT_NOFILE");
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return error_set(err, -errno, "raise RLIMIT_NOFILE");
+	return 0;
+}
+
+/* events */
+
+static void on_signal(struct loop_source *source, uint32_t events)
+{
+	struct daemon *daemon = ((struct watch *)source)->daemon;
+	struct signalfd_siginfo info;
+	struct error err = { 0 };
+	uint32_t n = daemon_trees_in_use(daemon);
+
+	(void)events;
+	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (n) {
+		log_warning("%s: %u container%s a driver tree, going on; nvfs shutdown --force ends it",
+			    strsignal((int)info.ssi_signo), n, n == 1 ? " uses" : "s use");
+		return;
+	}
+	if (filesystem_unmount(daemon->fs, 0, &err) < 0)
+		log_error("%s", err.text);
+	loop_stop(daemon->loop);
+}
+
+static void on_timer(struct loop_source *source, uint32_t events)
+{
+	uint64_t expirations;
+
+	(void)events;
+	if (read(source->fd, &expirations, sizeof(expirations)) == sizeof(expirations))
+		daemon_tick(((struct watch *)source)->daemon);
+}
+
+static void on_ended(struct loop_source *source, uint32_t events)
+{
+	struct serving *s = (struct serving *)((char *)source - offsetof(struct serving, ended));
+
+	(void)events;
+	log_error("'%s' was unmounted by somebody else", s->daemon.config.mountpoint);
+	s->failed = true;
+	loop_stop(s->daemon.loop);
+}
+
+static int watch_add(struct watch *watch, struct daemon *daemon, int fd,
+		     void (*on_ready)(struct loop_source *, uint32_t), struct error *err)
+{
+	int r;
+
+	if (fd < 0)
+		return error_set(err, -errno, "make an event source");
+	watch->daemon = daemon;
+	watch->source = (struct loop_source){ .fd = fd, .on_ready = on_ready };
+	r = loop_add(daemon->loop, &watch->source, EPOLLIN);
+	return r < 0 ? error_set(err, r, "watch an event source") : 0;
+}
+
+static int watch_all(struct serving *s, struct error *err)
+{
+	struct itimerspec every = { .it_interval.tv_sec = TICK_S, .it_value.tv_sec = TICK_S };
+	sigset_t signals;
+	int r;
+
+	(void)sigemptyset(&signals);
+	(void)sigaddset(&signals, SIGTERM);
+	(void)sigaddset(&signals, SIGINT);
+	(void)sigprocmask(SIG_BLOCK, &signals, NULL);
+	r = watch_add(&s->signals, &s->daemon, signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK),
+		      on_signal, err);
+	if (r == 0)
+		r = watch_add(&s->timer, &s->daemon,
+			      timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), on_timer, err);
+	if (r == 0 && timerfd_settime(s->timer.source.fd, 0, &every, NULL) < 0)
+		r = error_set(err, -errno, "set the timer");
+	if (r == 0)
+		r = watch_add(&s->ended, &s->daemon, filesystem_ended_fd(s->daemon.fs), on_ended, err);
+	return r;
+}
+
+/* up and down */
+
+static int open_store(struct daemon *daemon, struct error *err)
+{
+	int fd = memfd_create("nvfs-state", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return error_set(err, -errno, "make the state");
+	return store_new(fd, &daemon->store, err);
+}
+
+static int open_roots(struct daemon *daemon, struct error *err)
+{
+	daemon->dev_fd = open(daemon->config.dev_root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (daemon->dev_fd < 0) {
+		int r = error_set(err, -errno, "dev_root '%s'", daemon->config.dev_root);
+
+		return error_classify(err, r, ERROR_USAGE);
+	}
+	return process_self(&daemon->self, err);
+}
+
+static int check_driver_root(const struct daemon *daemon, struct error *err)
+{
+	struct stat st;
+	int r;
+
+	if (stat(daemon->config.driver_root, &st) < 0)
+		r = error_set(err, -errno, "driver_root '%s'", daemon->config.driver_root);
+	else if (!S_ISDIR(st.st_mode))
+		r = error_set(err, -ENOTDIR, "driver_root '%s'", daemon->config.driver_root);
+	else
+		return 0;
+	return error_classify(err, r, ERROR_USAGE);
+}
+
+static int bring_up(struct serving *s, struct error *err)
+{
+	struct daemon *daemon = &s->daemon;
+	struct filesystem_options options = {
+		.mountpoint = daemon->config.mountpoint,
+		.selinux_context = daemon->config.selinux_context,
+		.n_workers = daemon->config.workers,
+	};
+	struct server_handler handler = { .on_call = methods_call, .on_gone = methods_gone,
+					  .data = daemon };
+	int r = raise_nofile(err);
+
+	if (r == 0)
+		r = check_driver_root(daemon, err);
+	if (r == 0)
+		r = open_roots(daemon, err);
+	if (r == 0)
+		r = cachebox_new(&daemon->box, err);
+	if (r == 0)
+		r = open_store(daemon, err);
+	if (r == 0)
+		r = loop_new(&daemon->loop, err);
+	if (r < 0)
+		return r;
+	daemon->deriver = deriver_new(daemon->store, daemon->box);
+	if (!daemon->deriver)
+		return error_set(err, -ENOMEM, "start");
+	r = filesystem_mount(&options, daemon->store, &daemon->fs, err);
+	if (r == 0)
+		r = server_new(daemon->config.socket, daemon->loop, &handler, &daemon->server, err);
+	return r == 0 ? watch_all(s, err) : r;
+}
+
+static void take_down(struct serving *s)
+{
+	struct daemon *daemon = &s->daemon;
+
+	server_free(daemon->server);
+	if (daemon->fs) {
+		(void)filesystem_unmount(daemon->fs, 1, NULL);
+		filesystem_free(daemon->fs);
+	}
+	cachebox_free(daemon->box);
+	for (uint32_t i = 0; i < daemon->containers_room; i++) {
+		if (daemon->containers[i])
+			cleanup_close(&daemon->containers[i]->source.fd);
+		free(daemon->containers[i]);
+	}
+	free(daemon->containers);
+	if (daemon->store)
+		deriver_free(daemon->deriver);
+	generation_free(daemon->generation);
+	store_free(daemon->store);
+	loop_free(daemon->loop);
+	cleanup_close(&s->signals.source.fd);
+	cleanup_close(&s->timer.source.fd);
+	cleanup_close(&daemon->dev_fd);
+}
+
+int serve(const struct config *config, struct error *err)
+{
+	struct serving s = { .daemon = { .config = *config, .dev_fd = -1, .started = time(NULL) },
+			     .signals.source.fd = -1, .timer.source.fd = -1 };
+	int r = bring_up(&s, err);
+
+	if (r == 0) {
+		daemon_look_for_driver(&s.daemon);
+		log_info("serving '%s', socket '%s'", config->mountpoint, config->socket);
+		notify_systemd("READY=1");
+		r = loop_run(s.daemon.loop, err);
+		notify_systemd("STOPPING=1");
+	}
+	take_down(&s);
+	if (r == 0 && s.failed)
+		r = error_setc(err, ERROR_MOUNT, -EIO, "'%s' was unmounted by somebody else",
+			       config->mountpoint);
+	return r;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_FS_SERVER_H
+#define NVFS_FS_SERVER_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "fs/process.h"
+
+struct client;
+struct error;
+struct loop;
+struct server;
+struct varlink_message;
+
+/*
+ * The control socket: connections, messages in and replies out. What a method
+ * does is the handler's business.
+ *
+ * Every client is a stranger: connections are limited in all and per uid, a
+ * message in size and depth (common/varlink.h), silence in time. A client that
+ * breaks a rule is disconnected; no other one notices.
+ */
+
+/* Who is at the other end, as the kernel says (unix(7), SO_PEERCRED). */
+struct peer {
+	uid_t uid;
+	pid_t pid;
+	struct process process; /* zeroed where /proc did not tell */
+};
+
+struct server_handler {
+	/* A method call; exactly one client_reply() or client_error() answers it. */
+	void (*on_call)(void *data, struct client *client, const char *method, json_t *params,
+			struct varlink_message *message);
+	/* The connection is gone; what the client left half done is to be undone. */
+	void (*on_gone)(void *data, struct client *client);
+	void *data;
+};
+
+/**
+ * server_new() - listen
+ * @path: of the socket; its directory is made (0755), a dead daemon's socket is
+ *        replaced, a living daemon's is -EADDRINUSE
+ * @err:  message chain
+ */
+int server_new(const char *path, struct loop *loop, const struct server_handler *handler,
+	       struct server **ret, struct error *err);
+
+/** server_free() - disconnect all and remove the socket; NULL is fine */
+void server_free(struct server *server);
+
+/** server_expire() - disconnect who has been silent too long; to be called every few seconds */
+void server_expire(struct server *server);
+
+const struct peer *client_peer(const struct client *client);
+
+/**
+ * client_reply() - answer a call
+ * @params: reference taken over; NULL for an empty reply or when out of memory
+ * @fds:    @n_fds descriptors, closed when they are sent or not needed any more
+ */
+void client_reply(struct client *client, json_t *params, const int *fds, size_t n_fds);
+
+/**
+ * client_error() - answer a call with io.nvfs.Error
+ * @trace: NULL for none; borrowed
+ */
+void client_error(struct client *client, const struct error *err, const char *trace);
+
+#endif

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_FS_STORE_H
+#define NVFS_FS_STORE_H
+
+/*
+ * Everything that the filesystem serves, as tables in one mapped file: host
+ * objects, links, blobs, layouts, snapshots and trees. Tables are addressed by
+ * index and hold offsets, never pointers, so that another process can map the
+ * file and go on where this one stopped.
+ *
+ *   tree -> snapshot -> layout -> nodes -> objects, blobs, links
+ *
+ * Identical layouts and blobs are stored once and counted. Indexes of objects
+ * and links are never used again; those of trees and snapshots come back with
+ * a new serial number.
+ *
+ * Threads: one writer (the control thread) and any number of readers. What a
+ * reader gets is valid while it holds the read lock; the writer needs the
+ * write lock only to change. Functions marked [w] change.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fs/layout.h"
+
+struct error;
+struct store;
+
+#define STORE_NONE UINT32_MAX
+#define STORE_TREES_MAX 65536 /* a nodeid has 16 bits for the index */
+
+/* A file of the host, as it was when its generation was made. */
+struct store_object {
+	uint64_t dev, ino, size;
+	int64_t mtime_sec;
+	uint32_t mtime_nsec;
+	uint32_t mode; /* S_IFREG and permission bits */
+	uint32_t path; /* blob: path below the driver root */
+	uint32_t generation;
+};
+
+struct store_blob {
+	uint32_t offset, size, hash;
+	uint32_t refs; /* 0 = free */
+};
+
+struct store_layout {
+	uint32_t offset, size, hash;
+	uint32_t refs; /* 0 = free */
+};
+
+struct store_snapshot {
+	uint32_t serial; /* 0 = free */
+	uint32_t layout;
+	uint32_t tree;
+	uint32_t next;     /* older snapshot of the same tree, STORE_NONE at the end */
+	uint32_t ino_base; /* st_ino of slot s is ino_base + s */
+	uint32_t generation;
+	int64_t made_ns; /* CLOCK_REALTIME */
+};
+
+struct store_tree {
+	uint32_t serial; /* 0 = free */
+	uint32_t name;   /* blob: file name in the top directory */
+	uint32_t snapshot;
+	uint32_t spec;  /* blob: JSON of the request it was made for */
+	uint32_t done;  /* blob: JSON of what was done to the container; STORE_NONE before */
+	uint32_t image; /* blob: the container's own ld.so.cache; STORE_NONE without */
+	uint32_t owner; /* uid that asked */
+	int32_t pid;    /* 0 = no container (the reference tree) */
+	uint32_t ino;
+	uint64_t start_time; /* of pid: field 22 of /proc/PID/stat, clock ticks */
+	uint64_t mnt_ns;     /* inode of the container's mount namespace, 0 = no container */
+	int64_t made_ns;     /* CLOCK_REALTIME */
+};
+
+/**
+ * store_new() - map a state file and make it an empty store
+ * @fd:  an empty memfd or file on tmpfs; taken over
+ * @ret: new store; release with store_free()
+ * @err: message chain, may be NULL
+ *
+ * Return: 0 or the errno of ftruncate(2) and mmap(2).
+ */
+int store_new(int fd, struct store **ret, struct error *err);
+void store_free(struct store *store);
+
+void store_read_lock(struct store *store);
+void store_write_lock(struct store *store);
+void store_unlock(struct store *store);
+
+/** store_object_add() [w] - record a host file; STORE_NONE when out of memory */
+uint32_t store_object_add(struct store *store, const struct store_object *object);
+/** store_object() - NULL for an index that was never given */
+const struct store_object *store_object(const struct store *store, uint32_t index);
+
+/**
+ * store_object_set_fd() [w] - keep a host file open for reading
+ * @fd: taken over, also on failure
+ *
+ * Descriptors are the process's own, not in the file.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int store_object_set_fd(struct store *store, uint32_t index, int fd);
+/** store_object_fd() - the store's descriptor of an object, -1 where it has none */
+int store_object_fd(const struct store *store, uint32_t index);
+
+/** store_link_put() [w] - index of a link with this target; STORE_NONE when out of memory */
+uint32_t store_link_put(struct store *store, const char *target);
+/** store_link() - a link's target, NULL for an index that was never given */
+const char *store_link(const struct store *store, uint32_t index);
+
+/** store_blob_put() [w] - store bytes or count the same once more; STORE_NONE when out of memory */
+uint32_t store_blob_put(struct store *store, const void *data, size_t size);
+/** store_blob_ref() [w] - count one reference more; STORE_NONE is fine */
+void store_blob_ref(struct store *store, uint32_t index);
+/** store_blob_unref() [w] - give one reference back; STORE_NONE is fine */
+void store_blob_unref(struct store *store, uint32_t index);
+/** store_blob() - a blob's bytes, always followed by a NUL; NULL for a free index */
+const char *store_blob(const struct store *store, uint32_t index, size_t *ret_size);
+
+/**
+ * store_layout_put() [w] - store a layout or count the same once more
+ * @layout: borrowed; brings one reference to each blob that it names, which
+ *          the store keeps or gives back
+ *
+ * Return: its index, STORE_NONE when out of memory.
+ */
+uint32_t store_layout_put(struct store *store, const struct layout *layout);
+/** store_layout_ref() [w] - count one reference more */
+void store_layout_ref(struct store *store, uint32_t index);
+void store_layout_unref(struct store *store, uint32_t index);
+/** store_layout() - NULL for a free index */
+const struct layout *store_layout(const struct store *store, uint32_t index);
+
+/**
+ * store_tree_add() [w] - a new tree with its first snapshot
+ * @tree:   name, spec, done, image (blob references, taken over), owner, pid,
+ *          start_time and mnt_ns are read
+ * @layout: reference taken over
+ *
+ * Return: its index, or STORE_NONE: out of memory or STORE_TREES_MAX reached.
+ * References are given back then.
+ */
+uint32_t store_tree_add(struct store *store, const struct store_tree *tree, uint32_t layout,
+			uint32_t generation);
+
+/**
+ * store_tree_switch() [w] - give a tree a new snapshot
+ * @layout: reference taken over, also on failure
+ *
+ * The old one is kept as long as the tree: its nodes may be open.
+ *
+ * Return: the snapshot's index or STORE_NONE (out of memory).
+ */
+uint32_t store_tree_switch(struct store *store, uint32_t tree, uint32_t layout,
+			   uint32_t generation);
+
+/** store_tree_switch_back() [w] - drop the newest snapshot, the one before it counts again */
+void store_tree_switch_back(struct store *store, uint32_t tree);
+
+/** store_tree_set_done() [w] - replace done, spec or image; references are taken over */
+void store_tree_set_done(struct store *store, uint32_t tree, uint32_t done);
+void store_tree_set_spec(struct store *store, uint32_t tree, uint32_t spec);
+void store_tree_set_image(struct store *store, uint32_t tree, uint32_t image);
+
+/** store_tree_remove() [w] - a tree and its snapshots are no more */
+void store_tree_remove(struct store *store, uint32_t tree);
+
+/** store_tree() - NULL for a free index */
+const struct store_tree *store_tree(const struct store *store, uint32_t index);
+/** store_snapshot() - NULL for a free index */
+const struct store_snapshot *store_snapshot(const struct store *store, uint32_t index);
+/** store_trees_end() - trees have indexes below this; some are free */
+uint32_t store_trees_end(const struct store *store);
+/** store_trees_count() - trees that are there */
+uint32_t store_trees_count(const struct store *store);
+
+/** store_tree_find() - the tree with this name, STORE_NONE if there is none */
+uint32_t store_tree_find(const struct store *store, const char *name);
+/** store_tree_find_pid() - the tree of this container init, STORE_NONE if there is none */
+uint32_t store_tree_find_pid(const struct store *store, int32_t pid);
+
+/** store_memory() - bytes of the file in use */
+size_t store_memory(const struct store *store);
+
+#endif

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cgroup v2: device programs. A device is open to a process when every program that
+ * is effective for its cgroup allows it; where no program is, everything is allowed.
+ * Each program that denies is replaced by one with our rules at its head
+ * (inject/devprog.h), in its place, in one step.
+ *
+ * The rule that must not be broken: only programs of cgroups that hold nothing but
+ * the container are replaced. An ancestor shared with others must allow by itself.
+ *
+ * Effective are the programs of the process's own cgroup and, upwards, those attached
+ * with BPF_F_ALLOW_MULTI; others only if nothing lies below them.
+ * Source: compute_effective_progs(), kernel/bpf/cgroup.c.
+ */
+#include "inject/cgroup_impl.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "inject/bpfdev.h"
+#include "inject/devprog.h"
+
+#define auto_prog __attribute__((cleanup(bpfdev_prog_done)))
+
+/* One program on the way up, and the level that it is attached to. */
+struct visit {
+	const struct cgroup_target *target;
+	const struct cgroup_level *level;
+	struct bpfdev_prog *prog;
+	unsigned int attach_flags;
+};
+
+/* A program that vanishes between query and open has been replaced: plan again. */
+static int prog_open(const struct visit *v, uint32_t id, struct bpfdev_prog *ret, struct error *err)
+{
+	int r = bpfdev_open(id, ret);
+
+	if (r == -ENOENT)
+		return error_setc(err, ERROR_AGAIN, -EAGAIN, "cgroup '%s': its programs change",
+				  v->level->path);
+	if (r < 0) {
+		(void)error_set(err, r, "read device program %u of '%s'", id, v->level->path);
+		return error_classify(err, r, ERROR_PERMISSION);
+	}
+	(void)devprog_normalize(ret->insns, &ret->n_insns); /* unchanged where not understood */
+	return 0;
+}
+
+/* Rules that the program does not grant. Return: how many, or -EOPNOTSUPP: cannot be told. */
+static int rules_missing(const struct bpfdev_prog *prog, const struct cgroup_rule *rules, size_t n,
+			 struct cgroup_rule *missing)
+{
+	bool unknown = false;
+	int count = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int r = prog->n_insns ? devprog_allows(prog->insns, prog->n_insns, &rules[i])
+				      : -EOPNOTSUPP;
+
+		unknown |= r < 0;
+		if (r <= 0)
+			missing[count++] = rules[i];
+	}
+	return unknown ? -EOPNOTSUPP : count;
+}
+
+/* Our rules and those of a head that is there already, before the runtime's own part. */
+static int rebuild(const struct bpfdev_prog *prog, const struct cgroup_rule *add, size_t n_add,
+		   const struct cgroup_rule *remove, size_t n_remove, struct bpf_insn **ret,
+		   size_t *ret_n)
+{
+	auto_free struct devprog_rules *rules = calloc(1, sizeof(*rules));
+	size_t ours;
+	int r = 0;
+
+	if (!rules)
+		return -ENOMEM;
+	ours = devprog_split(prog->insns, prog->n_insns, rules);
+	for (size_t i = 0; i < n_add && r == 0; i++)
+		r = devprog_rules_add(rules, &add[i]);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n_remove; i++)
+		devprog_rules_remove(rules, &remove[i]);
+	return devprog_build(rules, prog->insns + ours, prog->n_insns - ours, ret, ret_n);
+}
+
+static int step_fill(struct cgroup_step *step, const struct visit *v, struct error *err)
+{
+	int r;
+
+	step->change.program_before = step->change.program_after = v->prog->id;
+	step->attach_flags = v->attach_flags;
+	memcpy(step->name, v->prog->name, sizeof(step->name));
+	if (!step->change.n_added)
+		return 0;
+	r = rebuild(v->prog, step->added, step->change.n_added, NULL, 0, &step->insns,
+		    &step->n_insns);
+	if (r < 0)
+		return error_set(err, r, "extend device program %u of '%s'", v->prog->id,
+				 v->level->path);
+	step->old_fd = take_fd(&v->prog->fd);
+	return 0;
+}
+
+static int refuse_program(const struct visit *v, struct error *err)
+{
+	(void)error_setc(err, ERROR_PERMISSION, -EOPNOTSUPP,
+			 "device program %u '%s' of cgroup '%s' cannot be extended", v->prog->id,
+			 v->prog->name, v->level->path);
+	return error_remedy(err, -EOPNOTSUPP, "give the devices in the container's configuration");
+}
+
+static int plan_program(const struct visit *v, const struct cgroup_rule *rules, size_t n,
+			struct cgroup_undo *plan, struct error *err)
+{
+	auto_free struct cgroup_rule *missing = calloc(n ? n : 1, sizeof(*missing));
+	struct cgroup_step *step;
+	int count, r = 0;
+
+	if (!missing)
+		return error_set(err, -ENOMEM, "plan device program");
+	count = rules_missing(v->prog, rules, n, missing);
+	if (count != 0)
+		r = cgroup_members_check(v->target, v->level, err);
+	if (r < 0 && !(r == -EPERM && count < 0))
+		return r;
+	/* Unreadable: ours to change it is not; others' may well allow, and is recorded. */
+	if (count != 0 && r == 0 &&
+	    (count < 0 || v->prog->has_maps ||
+	     devprog_reloadable(v->prog->insns, v->prog->n_insns) < 0))
+		return refuse_program(v, err);
+	step = cgroup_step_add(plan, 2, v->level, missing, count > 0 ? (size_t)count : 0);
+	if (!step)
+		return error_set(err, -ENOMEM, "plan device program");
+	if (count < 0) {
+		step->change.result = "unknown";
+		if (err)
+			*err = (struct error){ 0 };
+	}
+	return step_fill(step, v, err);
+}
+
+/* Calls @each for every effective program, from the process's own cgroup upwards. */
+static int for_each_program(const struct cgroup_target *target,
+			    const struct cgroup_hierarchy *hierarchy,
+			    int (*each)(const struct visit *v, void *arg, struct error *err),
+			    void *arg, struct error *err)
+{
+	struct bpfdev_attached at;
+	size_t below = 0;
+
+	for (size_t i = hierarchy->n; i-- > 0;) {
+		struct visit v = { .target = target, .level = &hierarchy->levels[i] };
+		int r = bpfdev_query(v.level->fd, &at);
+
+		if (r < 0) {
+			(void)error_set(err, r, "query device programs of '%s'", v.level->path);
+			return error_classify(err, r, ERROR_PERMISSION);
+		}
+		if (below && !(at.flags & BPF_F_ALLOW_MULTI))
+			continue;
+		below += at.n;
+		for (size_t p = 0; p < at.n; p++) {
+			auto_prog struct bpfdev_prog prog = { .fd = -1 };
+
+			v.prog = &prog;
+			v.attach_flags = at.flags;
+			r = prog_open(&v, at.id[p], &prog, err);
+			if (r == 0)
+				r = each(&v, arg, err);
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+struct rules_arg {
+	const struct cgroup_rule *rules;
+	size_t n;
+	struct cgroup_undo *plan;
+};
+
+static int plan_each(const struct visit *v, void *arg, struct error *err)
+{
+	const struct rules_arg *a = arg;
+
+	return plan_program(v, a->rules, a->n, a->plan, err);
+}
+
+int cgroup2_plan(const struct cgroup_target *target, const struct cgroup_hierarchy *hierarchy,
+		 const struct cgroup_rule *rules, size_t n, struct cgroup_undo *plan,
+		 struct error *err)
+{
+	struct rules_arg arg = { .rules = rules, .n = n, .plan = plan };
+
+	return for_each_program(target, hierarchy, plan_each, &arg, err);
+}
+
+static int replace_failed(const char *path, int r, struct error *err)
+{
+	if (r == -ENOENT)
+		return error_setc(err, ERROR_AGAIN, -EAGAIN, "cgroup '%s': its programs change",
+				  path);
+	(void)error_set(err, r, "replace a device program of '%s'", path);
+	return error_classify(err, r, ERROR_PERMISSION);
+}
+
+int cgroup2_apply(struct cgroup_step *step, struct error *err)
+{
+	int r;
+
+	step->new_fd = bpfdev_load(step->insns, step->n_insns, step->name);
+	free(take_ptr(&step->insns));
+	if (step->new_fd < 0) {
+		r = error_set(err, step->new_fd, "load device program for '%s'", step->path);
+		return error_classify(err, r, ERROR_PERMISSION);
+	}
+	r = bpfdev_replace(step->dir_fd, step->attach_flags, step->old_fd, step->new_fd);
+	if (r < 0)
+		return replace_failed(step->path, r, err);
+	return bpfdev_id(step->new_fd, &step->change.program_after);
+}
+
+int cgroup2_undo(struct cgroup_step *step, struct error *err)
+{
+	int r = bpfdev_replace(step->dir_fd, step->attach_flags, step->new_fd, step->old_fd);
+
+	if (r == -ENOENT || r == -ENODEV) /* replaced by others, or the cgroup has gone */
+		return 0;
+	return r < 0 ? replace_failed(step->path, r, err) : 0;
+}
+
+static int revoke_each(const struct visit *v, void *arg, struct error *err)
+{
+	auto_free struct devprog_rules *rules = calloc(1, sizeof(*rules));
+	auto_free struct bpf_insn *insns = NULL;
+	const struct rules_arg *a = arg;
+	auto_close int fd = -1;
+	size_t n_insns;
+	int r;
+
+	if (!rules)
+		return error_set(err, -ENOMEM, "revoke");
+	if (!devprog_split(v->prog->insns, v->prog->n_insns, rules) || v->prog->has_maps ||
+	    cgroup_members_check(v->target, v->level, NULL) < 0)
+		return 0;
+	r = rebuild(v->prog, NULL, 0, a->rules, a->n, &insns, &n_insns);
+	if (r < 0)
+		return error_set(err, r, "revoke in '%s'", v->level->path);
+	if (n_insns == v->prog->n_insns &&
+	    memcmp(insns, v->prog->insns, n_insns * sizeof(*insns)) == 0)
+		return 0;
+	fd = bpfdev_load(insns, n_insns, v->prog->name);
+	if (fd < 0) {
+		r = error_set(err, fd, "load device program for '%s'", v->level->path);
+		return error_classify(err, r, ERROR_PERMISSION);
+	}
+	r = bpfdev_replace(v->level->fd, v->attach_flags, v->prog->fd, fd);
+	return r < 0 ? replace_failed(v->level->path, r, err) : 0;
+}
+
+int cgroup2_revoke(const struct cgroup_target *target, const struct cgroup_hierarchy *hierarchy,
+		   const struct cgroup_rule *rules, size_t n, struct error *err)
+{
+	struct rules_arg arg = { .rules = rules, .n = n };
+
+	return for_each_program(target, hierarchy, revoke_each, &arg, err);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The methods of io.nvfs that nvinject calls. The daemon is trusted, yet its answers are checked. */
+#include "inject/client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/log.h"
+#include "common/varlink.h"
+#include "inject/request.h"
+#include "inject/targets.h"
+
+#define TIMEOUT_MS 10000
+
+int client_connect(struct client *client, const char *path, struct error *err)
+{
+	int r = varlink_connect(path, TIMEOUT_MS, err);
+
+	if (r < 0)
+		return r;
+	client->sock = r;
+	return 0;
+}
+
+void client_done(struct client *client)
+{
+	cleanup_close(&client->sock);
+	client->sock = -1;
+}
+
+/* Takes @params over. The caller releases @reply in every case. */
+static int call(struct client *client, const char *method, json_t *params, const int *fds,
+		size_t n_fds, struct varlink_message *reply, struct error *err)
+{
+	const char *trace;
+	int r;
+
+	*reply = (struct varlink_message){ 0 };
+	if (!params)
+		return error_set(err, -ENOMEM, "make the call '%s'", method);
+	r = varlink_call(client->sock, method, params, fds, n_fds, reply, err);
+	json_decref(params);
+	trace = varlink_string(reply->json, "trace", "");
+	if (*trace)
+		(void)snprintf(client->trace, sizeof(client->trace), "%s", trace);
+	return r;
+}
+
+static int call_without_answer(struct client *client, const char *method, json_t *params,
+			       struct error *err)
+{
+	struct varlink_message reply;
+	int r = call(client, method, params, NULL, 0, &reply, err);
+
+	varlink_message_done(&reply);
+	return r;
+}
+
+static void log_warnings(const json_t *reply)
+{
+	const json_t *text;
+	size_t i;
+
+	json_array_foreach(json_object_get(reply, "warnings"), i, text) {
+		if (json_is_string(text))
+			log_warning("%s", json_string_value(text));
+	}
+}
+
+static json_t *inject_params(const struct request *req, const char *target)
+{
+	return json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:b}", "id", req->id, "pid",
+			 (json_int_t)req->pid, "devices", req->devices, "driver_capabilities",
+			 req->driver_caps ? req->driver_caps : "", "target", target, "source",
+			 req->source, "privileged", req->privileged, "standalone", req->standalone,
+			 "cgroup", req->cgroup, "dry_run", req->dry_run);
+}
+
+int client_inject(struct client *client, const struct request *req, const struct targets *targets,
+		  int cache, const char *target, struct plan *ret, struct error *err)
+{
+	json_t *params = inject_params(req, target);
+	struct varlink_message reply;
+	int fds[2], n = 0, r;
+
+	if (targets->pidfd >= 0 && !req->standalone) {
+		(void)json_object_set_new(params, "pidfd", json_integer(n));
+		fds[n++] = targets->pidfd;
+	}
+	if (cache >= 0) {
+		(void)json_object_set_new(params, "cache", json_integer(n));
+		fds[n++] = cache;
+	}
+	r = call(client, "io.nvfs.Inject", params, fds, (size_t)n, &reply, err);
+	if (r == 0) {
+		log_warnings(reply.json);
+		r = plan_parse(&reply, req->dry_run, ret, err);
+	}
+	varlink_message_done(&reply);
+	return r;
+}
+
+int client_commit(struct client *client, const char *token, json_t *done, uint64_t time_us,
+		  struct error *err)
+{
+	json_t *params = json_pack("{s:s, s:O, s:I}", "token", token, "done", done, "time_us",
+				   (json_int_t)time_us);
+
+	return call_without_answer(client, "io.nvfs.Commit", params, err);
+}
+
+int client_abort(struct client *client, const char *token, struct error *err)
+{
+	return call_without_answer(client, "io.nvfs.Abort", json_pack("{s:s}", "token", token), err);
+}
+
+int client_get(struct client *client, const char *id, pid_t pid, json_t **ret, struct error *err)
+{
+	json_t *params = id ? json_pack("{s:s}", "id", id) :
+			      json_pack("{s:I}", "pid", (json_int_t)pid);
+	struct varlink_message reply;
+	int r = call(client, "io.nvfs.Get", params, NULL, 0, &reply, err);
+
+	if (r == 0)
+		*ret = json_incref(reply.json);
+	varlink_message_done(&reply);
+	return r;
+}
+
+int client_strip(struct client *client, int cache, const char *target, int *ret, struct error *err)
+{
+	json_t *params = json_pack("{s:i, s:s}", "cache", 0, "target", target);
+	struct varlink_message reply;
+	int r = call(client, "io.nvfs.Strip", params, &cache, 1, &reply, err);
+
+	if (r == 0)
+		r = *ret = varlink_message_take_fd(
+			&reply, json_integer_value(json_object_get(reply.json, "cache")));
+	if (r == -EBADMSG)
+		(void)error_setc(err, ERROR_DAEMON, r, "the daemon sent no ld.so.cache");
+	varlink_message_done(&reply);
+	return r < 0 ? r : 0;
+}
+
+int client_remove(struct client *client, const char *id, struct error *err)
+{
+	return call_without_answer(client, "io.nvfs.Remove", json_pack("{s:s}", "id", id), err);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_INJECT_CLIENT_H
+#define NVFS_INJECT_CLIENT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "inject/plan.h"
+
+struct error;
+struct request;
+struct targets;
+
+/* The conversation with the daemon, one connection. Zero-initialise with sock = -1. */
+struct client {
+	int sock;
+	char trace[24]; /* of the last answer that had one: names this run in the daemon's log */
+};
+
+/** client_connect() - 0, or a negative errno of class ERROR_DAEMON */
+int client_connect(struct client *client, const char *path, struct error *err);
+void client_done(struct client *client);
+
+/**
+ * client_inject() - io.nvfs.Inject: ask for a tree and a plan
+ * @cache:  sealed memfd of the container's ld.so.cache; -1: none
+ * @target: where the tree is to go
+ * @ret:    zero-initialised; release with plan_done() also on failure
+ *
+ * Warnings of the daemon go to the log. Return: 0 or a negative errno.
+ */
+int client_inject(struct client *client, const struct request *req, const struct targets *targets,
+		  int cache, const char *target, struct plan *ret, struct error *err);
+
+/** client_commit() - io.nvfs.Commit: the plan is done, keep the tree; @done is borrowed */
+int client_commit(struct client *client, const char *token, json_t *done, uint64_t time_us,
+		  struct error *err);
+
+/** client_abort() - io.nvfs.Abort: the plan was undone; its tree may go */
+int client_abort(struct client *client, const char *token, struct error *err);
+
+/**
+ * client_get() - io.nvfs.Get: what is known of a container, by id or else by pid
+ * @ret: new object; the caller releases it
+ */
+int client_get(struct client *client, const char *id, pid_t pid, json_t **ret, struct error *err);
+
+/**
+ * client_strip() - io.nvfs.Strip: a cache without the entries below @target
+ * @ret: sealed memfd of the caller's
+ */
+int client_strip(struct client *client, int cache, const char *target, int *ret,
+		 struct error *err);
+
+/** client_remove() - io.nvfs.Remove: forget the container, drop its tree */
+int client_remove(struct client *client, const char *id, struct error *err);
+
+#endif

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Each effect stands beside its undo. An effect is recorded before it is done,
+ * and struck off when it fails: a process killed between the two leaves a
+ * record too many, whose undo finds nothing, and never one too few.
+ *
+ * umount2(2) knows no descriptors. It gets one name without a slash, with the
+ * directory as the working directory, after a check that it is our mount which
+ * stands there; whoever wins a race against that check is root in the
+ * container, and unmounts a mount of the container's own.
+ */
+#include "inject/effect.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/mount.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/file.h"
+#include "common/sys.h"
+
+#define HERE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV)
+#define OLD_FILE_MAX (64 * 1024 * 1024)
+
+static struct effect *effect_begin(struct effects *effects, enum effect_kind kind, int dirfd,
+				   const char *name, int *ret_err)
+{
+	struct effect *effect = &effects->list[effects->n];
+	size_t len = strlen(name);
+
+	if (effects->fail_at && ++effects->begun == effects->fail_at)
+		*ret_err = -EIO;
+	else if (effects->n == EFFECTS_MAX)
+		*ret_err = -ENOBUFS;
+	else if (len == 0 || len > NAME_MAX || strchr(name, '/'))
+		*ret_err = -EINVAL;
+	else
+		*ret_err = 0;
+	if (*ret_err < 0)
+		return NULL;
+	effect->kind = kind;
+	effect->fd = effect->old = -1;
+	memcpy(effect->name, name, len + 1);
+	effect->dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 3);
+	if (effect->dirfd < 0) {
+		*ret_err = -errno;
+		return NULL;
+	}
+	effects->n++;
+	return effect;
+}
+
+static void effect_close(struct effect *effect)
+{
+	cleanup_close(&effect->dirfd);
+	cleanup_close(&effect->fd);
+	cleanup_close(&effect->old);
+}
+
+/* Returns @r, and strikes the last effect off where that is an error. */
+static int effect_end(struct effects *effects, int r)
+{
+	if (r < 0)
+		effect_close(&effects->list[--effects->n]);
+	return r;
+}
+
+/* Who may create here: the directory's owner. In a user namespace root of the host is nobody. */
+static void become(uid_t uid, gid_t gid)
+{
+	(void)setfsgid(gid);
+	(void)setfsuid(uid);
+}
+
+static int create_now(int dirfd, const char *name, mode_t mode, const char *to)
+{
+	int r;
+
+	if (S_ISDIR(mode))
+		r = mkdirat(dirfd, name, mode & 0777);
+	else if (S_ISLNK(mode))
+		r = symlinkat(to, dirfd, name);
+	else
+		r = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			   mode & 0777);
+	return r < 0 ? -errno : r;
+}
+
+/* Make a directory, a link or a file, as the type in @mode says; the fd of a file. */
+static int create(int dirfd, const char *name, mode_t mode, const char *to)
+{
+	struct stat st;
+	int r;
+
+	if (fstat(dirfd, &st) < 0)
+		return -errno;
+	if (st.st_uid == geteuid() && st.st_gid == getegid())
+		return create_now(dirfd, name, mode, to);
+	become(st.st_uid, st.st_gid);
+	r = create_now(dirfd, name, mode, to);
+	become(geteuid(), getegid());
+	/* A directory that its owner may not write: root of the host may, if it is mapped. */
+	return r == -EACCES ? create_now(dirfd, name, mode, to) : r;
+}
+
+bool effect_same_file(int a, int b)
+{
+	unsigned int mask = STATX_INO | STATX_MNT_ID;
+	int flags = AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
+	struct statx x, y;
+
+	return statx(a, "", flags, mask, &x) == 0 && statx(b, "", flags, mask, &y) == 0 &&
+	       x.stx_ino == y.stx_ino && x.stx_dev_major == y.stx_dev_major &&
+	       x.stx_dev_minor == y.stx_dev_minor && x.stx_mnt_id == y.stx_mnt_id;
+}
+
+/* Is @name in @dirfd still the file, directory or mount that @fd means? */
+static bool still_there(const struct effect *effect)
+{
+	auto_close int now = openat(effect->dirfd, effect->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	return now >= 0 && effect_same_file(now, effect->fd);
+}
+
+int effect_dir(struct effects *effects, int dirfd, const char *name)
+{
+	int r, fd;
+	struct effect *effect = effect_begin(effects, EFFECT_DIR, dirfd, name, &r);
+
+	if (!effect)
+		return r;
+	r = create(dirfd, name, S_IFDIR | 0755, NULL);
+	if (r < 0)
+		return effect_end(effects, r);
+	fd = sys_openat2(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, HERE);
+	return fd; /* a failure leaves the directory recorded */
+}
+
+static int undo_dir(const struct effect *effect)
+{
+	int r = unlinkat(effect->dirfd, effect->name, AT_REMOVEDIR) < 0 ? -errno : 0;
+
+	/* Somebody may have begun to use it: then it is theirs. */
+	return r == -ENOENT || r == -ENOTEMPTY || r == -ENOTDIR ? 0 : r;
+}
+
+int effect_file(struct effects *effects, int dirfd, const char *name)
+{
+	int r, fd;
+	struct effect *effect = effect_begin(effects, EFFECT_FILE, dirfd, name, &r);
+
+	if (!effect)
+		return r;
+	effect->fd = create(dirfd, name, S_IFREG | 0444, NULL);
+	if (effect->fd < 0)
+		return effect_end(effects, effect->fd);
+	fd = fcntl(effect->fd, F_DUPFD_CLOEXEC, 3);
+	return fd < 0 ? -errno : fd;
+}
+
+static int undo_file(const struct effect *effect)
+{
+	if (!still_there(effect))
+		return 0;
+	return unlinkat(effect->dirfd, effect->name, 0) < 0 ? -errno : 0;
+}
+
+int effect_link(struct effects *effects, int dirfd, const char *name, const char *to)
+{
+	int r;
+	struct effect *effect = effect_begin(effects, EFFECT_LINK, dirfd, name, &r);
+
+	if (!effect)
+		return r;
+	r = create(dirfd, name, S_IFLNK, to);
+	if (r == 0)
+		effect->fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	return effect_end(effects, r);
+}
+
+int effect_unmount(int dirfd, const char *name)
+{
+	int r;
+
+	if (fchdir(dirfd) < 0)
+		return -errno;
+	r = umount2(name, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 ? -errno : 0;
+	return chdir("/") < 0 && r == 0 ? -errno : r;
+}
+
+int effect_mount(struct effects *effects, int dirfd, const char *name, int mount, int target)
+{
+	int r;
+	struct effect *effect = effect_begin(effects, EFFECT_MOUNT, dirfd, name, &r);
+
+	if (!effect)
+		return r;
+	effect->fd = fcntl(mount, F_DUPFD_CLOEXEC, 3);
+	if (effect->fd < 0)
+		return effect_end(effects, -errno);
+	r = sys_move_mount(mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+	return effect_end(effects, r);
+}
+
+static int undo_mount(const struct effect *effect)
+{
+	return still_there(effect) ? effect_unmount(effect->dirfd, effect->name) : 0;
+}
+
+/* A new file under a name that nobody guesses. */
+static int write_beside(int dirfd, const void *data, size_t len, mode_t mode, char name[32])
+{
+	uint64_t noise;
+	int fd, r;
+
+	if (getrandom(&noise, sizeof(noise), 0) != sizeof(noise))
+		return -EIO;
+	(void)snprintf(name, 32, ".nvfs-%016llx", (unsigned long long)noise);
+	fd = create(dirfd, name, S_IFREG | mode, NULL);
+	if (fd < 0)
+		return fd;
+	r = file_write_all(fd, data, len);
+	if (r == 0)
+		return fd;
+	(void)unlinkat(dirfd, name, 0);
+	(void)close(fd);
+	return r;
+}
+
+static int rename_over(int dirfd, const char *from, const char *to)
+{
+	int r = renameat(dirfd, from, dirfd, to) < 0 ? -errno : 0;
+
+	if (r < 0)
+		(void)unlinkat(dirfd, from, 0);
+	return r;
+}
+
+/* The file that stands there, to be kept for the undo: -1 for none. */
+static int open_old(int dirfd, const char *name, int *ret)
+{
+	struct stat st;
+	int fd = sys_openat2(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, HERE);
+
+	*ret = fd;
+	if (fd == -ENOENT) {
+		*ret = -1;
+		return 0;
+	}
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return 0;
+	*ret = -1;
+	(void)close(fd);
+	return -EMEDIUMTYPE;
+}
+
+int effect_replace(struct effects *effects, int dirfd, const char *name, const void *data,
+		   size_t len)
+{
+	int r;
+	struct effect *effect = effect_begin(effects, EFFECT_REPLACE, dirfd, name, &r);
+	char temp[32];
+
+	if (!effect)
+		return r;
+	r = open_old(dirfd, name, &effect->old);
+	if (r < 0)
+		return effect_end(effects, r);
+	r = effect->fd = write_beside(dirfd, data, len, 0644, temp);
+	return effect_end(effects, r < 0 ? r : rename_over(dirfd, temp, name));
+}
+
+static int undo_replace(const struct effect *effect)
+{
+	auto_free char *data = NULL;
+	auto_close int fd = -1;
+	struct stat st;
+	size_t len = 0;
+	char temp[32];
+	int r;
+
+	if (!still_there(effect))
+		return 0;
+	if (effect->old < 0)
+		return unlinkat(effect->dirfd, effect->name, 0) < 0 ? -errno : 0;
+	if (fstat(effect->old, &st) < 0 || lseek(effect->old, 0, SEEK_SET) < 0)
+		return -errno;
+	r = file_read_fd(effect->old, OLD_FILE_MAX, &data, &len, NULL);
+	if (r < 0)
+		return r;
+	fd = write_beside(effect->dirfd, data, len, st.st_mode & 0777, temp);
+	if (fd < 0)
+		return fd;
+	(void)futimens(fd, (const struct timespec[]){ st.st_atim, st.st_mtim });
+	return rename_over(effect->dirfd, temp, effect->name);
+}
+
+static int effect_undo(const struct effect *effect)
+{
+	switch (effect->kind) {
+	case EFFECT_DIR:
+		return undo_dir(effect);
+	case EFFECT_FILE:
+	case EFFECT_LINK:
+		return undo_file(effect);
+	case EFFECT_MOUNT:
+		return undo_mount(effect);
+	case EFFECT_REPLACE:
+		return undo_replace(effect);
+	}
+	return -EINVAL;
+}
+
+int effects_undo(struct effects *effects, size_t keep, struct error *err)
+{
+	int first = 0;
+
+	while (effects->n > keep) {
+		struct effect *effect = &effects->list[--effects->n];
+		int r = effect_undo(effect);
+
+		if (r < 0 && first == 0)
+			first = error_set(err, r, "undo '%s'", effect->name);
+		effect_close(effect);
+	}
+	return first;
+}
+
+void effects_done(struct effects *effects)
+{
+	while (effects->n)
+		effect_close(&effects->list[--effects->n]);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_INJECT_EFFECT_H
+#define NVFS_INJECT_EFFECT_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct error;
+
+/*
+ * The five things that are ever done inside a container, each recorded with
+ * what its undo needs. All act on one name in a directory that is held by
+ * descriptor; none follows a link or resolves a path. They are called inside
+ * the container's mount namespace.
+ *
+ * What is created belongs to the owner of the directory that it is created in,
+ * so that it works, and stays the container's own, in a user namespace.
+ */
+
+enum effect_kind {
+	EFFECT_DIR,     /* mkdir 0755 */
+	EFFECT_FILE,    /* an empty file of mode 0444, to mount over */
+	EFFECT_LINK,    /* symlink */
+	EFFECT_MOUNT,   /* attach a detached mount */
+	EFFECT_REPLACE, /* rename a new file of mode 0644 into place */
+};
+
+struct effect {
+	enum effect_kind kind;
+	int dirfd; /* owned */
+	int fd;    /* owned: what was created or attached; -1 */
+	int old;   /* owned, EFFECT_REPLACE: the file that was there; -1: none */
+	char name[NAME_MAX + 1];
+};
+
+#define EFFECTS_MAX 512
+
+/* Zero-initialise. A fixed table, so that no change can fail to be recorded. */
+struct effects {
+	struct effect list[EFFECTS_MAX];
+	size_t n;
+	size_t fail_at; /* for the tests: the so many'th effect fails with -EIO; 0: none */
+	size_t begun;
+};
+
+/** effect_dir() - make a directory; returns it as an O_PATH fd of the caller's, or -errno */
+int effect_dir(struct effects *effects, int dirfd, const char *name);
+
+/** effect_file() - make an empty file; returns an fd of the caller's, or -errno */
+int effect_file(struct effects *effects, int dirfd, const char *name);
+
+/** effect_link() - make a symbolic link; 0 or -errno, -EEXIST where anything stands */
+int effect_link(struct effects *effects, int dirfd, const char *name, const char *to);
+
+/**
+ * effect_mount() - attach a detached mount
+ * @mount:  from open_tree(2); borrowed
+ * @target: O_PATH fd of what is covered, which is @name in @dirfd
+ */
+int effect_mount(struct effects *effects, int dirfd, const char *name, int mount, int target);
+
+/**
+ * effect_replace() - put a file in place of @name, or where nothing is, atomically
+ *
+ * What stands there must be a regular file on the same mount: -ELOOP, -EXDEV
+ * or -EMEDIUMTYPE tell otherwise, and nothing was done.
+ */
+int effect_replace(struct effects *effects, int dirfd, const char *name, const void *data,
+		   size_t len);
+
+/**
+ * effects_undo() - take the effects from number @keep on back, in reverse
+ *
+ * Goes on after a failure; returns the first one. What somebody else has put
+ * in our place since is left alone. Afterwards the table holds @keep effects.
+ */
+int effects_undo(struct effects *effects, size_t keep, struct error *err);
+
+/** effects_done() - keep what was done: close the descriptors, empty the table */
+void effects_done(struct effects *effects);
+
+/** effect_unmount() - umount2(2) of what is on @name in @dirfd; changes the working directory */
+int effect_unmount(int dirfd, const char *name);
+
+/** effect_same_file() - do two descriptors mean the same inode of the same mount? */
+bool effect_same_file(int a, int b);
+
+#endif

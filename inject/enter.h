@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_INJECT_ENTER_H
+#define NVFS_INJECT_ENTER_H
+
+struct error;
+
+/**
+ * enter_run() - call a function inside a mount namespace
+ * @mntns_fd:  the namespace, or -1 for our own
+ * @timeout_s: the call is ended after so many seconds: whatever lies in a
+ *             container, a FUSE mount for one, may never answer
+ * @fn:        returns 0 or a negative errno and fills @err itself
+ * @err:       message chain, may be NULL
+ *
+ * The call runs in a child that ends with it, so nobody has to find the way
+ * back. The child shares our memory and our descriptor table, as a vfork(2)
+ * child does, while we stand still: what it stores and opens is ours, also
+ * when it was ended half way. Its namespace, working directory, capabilities
+ * and fsuid are its own.
+ * Single-threaded. @fn must not block signals or leave by exit(3).
+ *
+ * Return: what @fn returned, -ETIME (ended by the time limit), -ECHILD (ended
+ * otherwise), or the errno of clone(2) or setns(2).
+ */
+int enter_run(int mntns_fd, unsigned int timeout_s, int (*fn)(void *arg, struct error *err),
+	      void *arg, struct error *err);
+
+#endif

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a runtime tells its hook, turned into a request.
+ *
+ * The container's wish is read from config.json and never from our own
+ * environment, which privilege_init() has cleared. Whether an image may choose
+ * GPUs by its environment is the daemon's policy: the source goes along.
+ */
+#include "inject/hook.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/file.h"
+#include "common/parse.h"
+
+#define STATE_MAX (1024 * 1024)
+#define CONFIG_MAX (16 * 1024 * 1024)
+#define ROOT_OF_BUNDLE "rootfs" /* where config.json names none */
+#define DEVICE_MOUNTS "/var/run/nvidia-container-devices/"
+
+static void cleanup_json(json_t **json)
+{
+	json_decref(*json);
+}
+#define auto_json __attribute__((cleanup(cleanup_json)))
+
+/* jansson ends at 2048 levels (JSON_PARSER_MAX_DEPTH), which our stack holds many times. */
+static json_t *load_object(const char *text, size_t len, const char *what, struct error *err)
+{
+	json_error_t why;
+	json_t *json = json_loadb(text, len, 0, &why);
+
+	if (json_is_object(json))
+		return json;
+	if (json)
+		(void)error_setc(err, ERROR_USAGE, -EINVAL, "%s is not a JSON object", what);
+	else
+		(void)error_setc(err, ERROR_USAGE, -EINVAL, "%s is not JSON: line %d: %.60s", what,
+				 why.line, why.text);
+	json_decref(json);
+	return NULL;
+}
+
+/* A copy of a string member; absent is NULL and no error. */
+static int copy_string(const json_t *object, const char *key, char **ret, struct error *err)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (!value || json_is_null(value))
+		return 0;
+	if (!json_is_string(value))
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'%s' is not a string", key);
+	return request_set(ret, json_string_value(value), err);
+}
+
+void hook_state_done(struct hook_state *state)
+{
+	free(state->id);
+	free(state->bundle);
+	free(state->root);
+	memset(state, 0, sizeof(*state));
+}
+
+static int state_fill(struct hook_state *state, const json_t *json, struct error *err)
+{
+	const json_t *pid = json_object_get(json, "pid");
+	int r;
+
+	r = copy_string(json, "id", &state->id, err);
+	r = r ? r : copy_string(json, "bundle", &state->bundle, err);
+	r = r ? r : copy_string(json, "root", &state->root, err);
+	if (r < 0)
+		return r;
+	if (!state->id || !state->bundle)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'%s' is missing",
+				  state->id ? "bundle" : "id");
+	if (*state->bundle != '/' || (state->root && *state->root != '/'))
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'%s' is not an absolute path",
+				  *state->bundle != '/' ? "bundle" : "root");
+	if (pid && !json_is_null(pid) &&
+	    (!json_is_integer(pid) || json_integer_value(pid) < 0 || json_integer_value(pid) > INT_MAX))
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'pid' is not a process id");
+	state->pid = (pid_t)json_integer_value(pid);
+	/* createContainer: 1 from runc, 0 from crun, as the container sees itself. */
+	if (state->pid == 1)
+		state->pid = 0;
+	return request_check_id(state->id, err);
+}
+
+int hook_state_parse(const char *text, size_t len, struct hook_state *ret, struct error *err)
+{
+	auto_json json_t *json = load_object(text, len, "state", err);
+	struct hook_state state = { 0 };
+	int r;
+
+	if (!json)
+		return -EINVAL;
+	r = state_fill(&state, json, err);
+	if (r < 0) {
+		hook_state_done(&state);
+		return r == -ENOMEM ? r : error_wrap(err, r, "state");
+	}
+	*ret = state;
+	return 0;
+}
+
+void hook_wish_done(struct hook_wish *wish)
+{
+	free(wish->devices);
+	free(wish->driver_caps);
+	free(wish->root);
+	memset(wish, 0, sizeof(*wish));
+}
+
+/* The value of a variable in process.env; the last one counts, as for execve's readers. */
+static const char *env_value(const json_t *env, const char *name)
+{
+	size_t len = strlen(name), i;
+	const char *value = NULL;
+	const json_t *item;
+
+	json_array_foreach(env, i, item) {
+		const char *text = json_string_value(item);
+
+		if (text && strncmp(text, name, len) == 0 && text[len] == '=')
+			value = text + len + 1;
+	}
+	return value;
+}
+
+/* The list without blanks and empty items; "void" makes it NULL, "all" and "none" stand alone. */
+static int tidy_devices(const char *list, char **ret, struct error *err)
+{
+	auto_free char *tidy = calloc(1, strlen(list) + 2);
+	const char *cursor = list, *item, *word = NULL;
+	size_t len, used = 0;
+
+	if (!tidy)
+		return error_set(err, -ENOMEM, "copy a list");
+	while ((item = parse_field(&cursor, ',', &len))) {
+		if (len == 4 && strncmp(item, "void", 4) == 0)
+			return 0;
+		if (len == 3 && strncmp(item, "all", 3) == 0)
+			word = "all";
+		else if (len == 4 && strncmp(item, "none", 4) == 0)
+			word = word ? word : "none";
+		if (len == 0)
+			continue;
+		if (used)
+			tidy[used++] = ',';
+		memcpy(tidy + used, item, len);
+		used += len;
+	}
+	if (word)
+		return request_set(ret, word, err);
+	if (used)
+		*ret = take_ptr(&tidy);
+	return 0;
+}
+
+/* "/dev/null" mounted on DEVICE_MOUNTS<device>; imex/ and cdi/ below it mean other things. */
+static const char *mounted_device(const json_t *mount)
+{
+	const char *where = json_string_value(json_object_get(mount, "destination"));
+	const char *name;
+
+	if (!where)
+		return NULL;
+	if (strncmp(where, "/run/", 5) == 0 &&
+	    strncmp(where, DEVICE_MOUNTS + 4, strlen(DEVICE_MOUNTS) - 4) == 0)
+		name = where + strlen(DEVICE_MOUNTS) - 4;
+	else if (strncmp(where, DEVICE_MOUNTS, strlen(DEVICE_MOUNTS)) == 0)
+		name = where + strlen(DEVICE_MOUNTS);
+	else
+		return NULL;
+	return *name && !strchr(name, '/') ? name : NULL;
+}
+
+static int devices_from_mounts(const json_t *mounts, char **ret, struct error *err)
+{
+	auto_free char *list = NULL;
+	const json_t *mount;
+	size_t i, len = 0;
+
+	json_array_foreach(mounts, i, mount) {
+		const char *name = mounted_device(mount);
+		char *longer;
+
+		if (!name)
+			continue;
+		longer = realloc(list, len + strlen(name) + 2);
+		if (!longer)
+			return error_set(err, -ENOMEM, "copy a list");
+		list = longer;
+		len += (size_t)sprintf(list + len, "%s%s", len ? "," : "", name);
+	}
+	return list ? tidy_devices(list, ret, err) : 0;
+}
+
+static bool has_sys_admin(const json_t *process)
+{
+	const json_t *caps = json_object_get(process, "capabilities");
+	const json_t *bounding = json_is_array(caps) ? caps : json_object_get(caps, "bounding");
+	const json_t *cap;
+	size_t i;
+
+	json_array_foreach(bounding, i, cap) {
+		const char *name = json_string_value(cap);
+
+		if (name && strcmp(name, "CAP_SYS_ADMIN") == 0)
+			return true;
+	}
+	return false;
+}
+
+static int wish_from_env(struct hook_wish *wish, const json_t *env, struct error *err)
+{
+	const char *devices = env_value(env, "NVIDIA_VISIBLE_DEVICES");
+	const char *require = env_value(env, "NVIDIA_REQUIRE_CUDA");
+	bool oldest_kind = env_value(env, "CUDA_VERSION") && (!require || !*require);
+
+	if (!devices && oldest_kind)
+		devices = "all";
+	wish->source = "env";
+	return devices ? tidy_devices(devices, &wish->devices, err) : 0;
+}
+
+static int caps_from_env(struct hook_wish *wish, const json_t *env, struct error *err)
+{
+	const char *caps = env_value(env, "NVIDIA_DRIVER_CAPABILITIES");
+	const char *require = env_value(env, "NVIDIA_REQUIRE_CUDA");
+
+	if (caps && *caps)
+		return request_set(&wish->driver_caps, caps, err);
+	if (!caps && env_value(env, "CUDA_VERSION") && (!require || !*require))
+		return request_set(&wish->driver_caps, "all", err);
+	return 0;
+}
+
+static int wish_fill(struct hook_wish *wish, const json_t *json, struct error *err)
+{
+	const json_t *process = json_object_get(json, "process");
+	const json_t *env = json_object_get(process, "env");
+	int r;
+
+	wish->source = "mounts";
+	r = devices_from_mounts(json_object_get(json, "mounts"), &wish->devices, err);
+	if (r == 0 && !wish->devices)
+		r = wish_from_env(wish, env, err);
+	if (r < 0 || !wish->devices)
+		return r;
+	wish->wanted = true;
+	wish->privileged = has_sys_admin(process);
+	r = caps_from_env(wish, env, err);
+	return r ? r : copy_string(json_object_get(json, "root"), "path", &wish->root, err);
+}
+
+int hook_config_parse(const char *text, size_t len, struct hook_wish *ret, struct error *err)
+{
+	auto_json json_t *json = load_object(text, len, "config.json", err);
+	struct hook_wish wish = { 0 };
+	int r;
+
+	if (!json)
+		return -EINVAL;
+	r = wish_fill(&wish, json, err);
+	if (r < 0) {
+		hook_wish_done(&wish);
+		return r == -ENOMEM ? r : error_wrap(err, r, "config.json");
+	}
+	*ret = wish;
+	return 0;
+}
+
+static int read_config(const char *bundle, struct hook_wish *ret, struct error *err)
+{
+	auto_close int dir = open(bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	auto_free char *text = NULL;
+	size_t len = 0;
+	int r;
+
+	if (dir < 0)
+		return error_set(err, -errno, "open bundle '%.100s'", bundle);
+	r = file_read_at(dir, "config.json", CONFIG_MAX, &text, &len, err);
+	return r < 0 ? r : hook_config_parse(text, len, ret, err);
+}
+
+/* The root as the mount namespace shows it: crun tells, else config.json, else the custom. */
+static int put_root(struct request *req, const struct hook_state *state,
+		    const struct hook_wish *wish, struct error *err)
+{
+	const char *root = wish->root ? wish->root : ROOT_OF_BUNDLE;
+	char path[PATH_MAX];
+	int n;
+
+	if (state->root)
+		return request_set(&req->rootfs, state->root, err);
+	if (*root == '/')
+		return request_set(&req->rootfs, root, err);
+	n = snprintf(path, sizeof(path), "%s/%s", state->bundle, root);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return error_setc(err, ERROR_USAGE, -ENAMETOOLONG, "root.path is too long");
+	return request_set(&req->rootfs, path, err);
+}
+
+static int complete(struct request *req, const struct hook_state *state,
+		    const struct hook_wish *wish, struct error *err)
+{
+	int r;
+
+	req->action = REQUEST_INJECT;
+	req->pid = state->pid;
+	req->standalone = state->pid == 0;
+	req->source = wish->source;
+	req->privileged = wish->privileged;
+	r = request_set(&req->id, state->id, err);
+	r = r ? r : request_set(&req->devices, wish->devices, err);
+	if (r == 0 && wish->driver_caps)
+		r = request_set(&req->driver_caps, wish->driver_caps, err);
+	return r ? r : put_root(req, state, wish, err);
+}
+
+int hook_request(struct request *req, int state_fd, bool *ret_wanted, struct error *err)
+{
+	struct hook_state state = { 0 };
+	struct hook_wish wish = { 0 };
+	auto_free char *text = NULL;
+	size_t len = 0;
+	int r;
+
+	r = file_read_fd(state_fd, STATE_MAX, &text, &len, err);
+	if (r < 0)
+		(void)error_wrap(err, r, "state");
+	r = r ? r : hook_state_parse(text, len, &state, err);
+	r = r ? r : read_config(state.bundle, &wish, err);
+	if (r == 0 && wish.wanted)
+		r = complete(req, &state, &wish, err);
+	if (r == 0)
+		*ret_wanted = wish.wanted;
+	hook_wish_done(&wish);
+	hook_state_done(&state);
+	return r < 0 ? error_classify(err, r, ERROR_USAGE) : 0;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_INJECT_HOOK_H
+#define NVFS_INJECT_HOOK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "inject/request.h"
+
+/*
+ * An OCI runtime hook (runtime-spec config.md "POSIX-platform Hooks",
+ * runtime.md "State"): the state on standard input names the container, the
+ * bundle's config.json says what it wants. Both are read as data of a
+ * stranger: bounded in size and depth, types checked.
+ */
+
+/* Release with hook_state_done(). */
+struct hook_state {
+	char *id;
+	char *bundle;
+	char *root; /* crun only: the root directory; NULL */
+	pid_t pid;  /* 0: absent, or the container's own view of it ("1") */
+};
+
+/* Release with hook_wish_done(). */
+struct hook_wish {
+	bool wanted;        /* false: no GPU is asked for, the rest is unset */
+	char *devices;      /* list, as the daemon takes it */
+	char *driver_caps;  /* NULL: the default */
+	const char *source; /* "env" or "mounts" */
+	char *root;         /* root.path, maybe relative to the bundle; NULL */
+	bool privileged;
+};
+
+/**
+ * hook_state_parse() - read the state
+ * @ret: filled on success
+ *
+ * Return: 0, -EINVAL (ERROR_USAGE: not JSON, or a field missing or of a wrong type), -ENOMEM.
+ */
+int hook_state_parse(const char *text, size_t len, struct hook_state *ret, struct error *err);
+void hook_state_done(struct hook_state *state);
+
+/**
+ * hook_config_parse() - what config.json asks for
+ *
+ * Devices are asked for by mounts below /var/run/nvidia-container-devices, or
+ * else by NVIDIA_VISIBLE_DEVICES in process.env: unset, empty or "void" is
+ * none at all, "none" the driver without GPUs. An image of the oldest kind
+ * (CUDA_VERSION set, NVIDIA_REQUIRE_CUDA not) gets all where it says nothing.
+ *
+ * Return: 0, -EINVAL (ERROR_USAGE) or -ENOMEM.
+ */
+int hook_config_parse(const char *text, size_t len, struct hook_wish *ret, struct error *err);
+void hook_wish_done(struct hook_wish *wish);
+
+/**
+ * hook_request() - read state and config.json, complete the request
+ * @req:        of action REQUEST_HOOK; on success one of REQUEST_INJECT
+ * @state_fd:   standard input; stays open
+ * @ret_wanted: false: nothing is to be done for this container
+ *
+ * Return: 0, -EINVAL, -EFBIG (more than 1 MiB of state, 16 MiB of config.json),
+ * -ENOMEM or the errno of open(2) or read(2); all of class ERROR_USAGE.
+ */
+int hook_request(struct request *req, int state_fd, bool *ret_wanted, struct error *err);
+
+#endif

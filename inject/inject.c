@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An injection: pin, ask, change, commit. Whole or nothing: whatever fails
+ * after the first change undoes all of it, cgroups included, and tells the
+ * daemon. Signals that would end us wait until that is settled.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/log.h"
+#include "inject/apply.h"
+#include "inject/cgroup.h"
+#include "inject/enter.h"
+#include "inject/privilege.h"
+#include "inject/record.h"
+#include "inject/session.h"
+
+#define APPLY_TIMEOUT_S 5
+
+/* An injection on its way. Large: on the heap. */
+struct injection {
+	struct session *session;
+	struct plan plan;
+	struct apply apply;
+	struct cgroup_undo *cgroup; /* NULL: nothing done */
+};
+
+static void hold_signals(void)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGQUIT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static int check_signals(struct error *err)
+{
+	sigset_t set;
+
+	(void)sigpending(&set);
+	if (sigismember(&set, SIGHUP) || sigismember(&set, SIGINT) || sigismember(&set, SIGQUIT) ||
+	    sigismember(&set, SIGTERM))
+		return error_setc(err, ERROR_OTHER, -EINTR, "interrupted");
+	return 0;
+}
+
+static size_t device_rules(const struct plan *plan, struct cgroup_rule rules[PLAN_STEPS_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < plan->n; i++) {
+		const struct step *step = &plan->steps[i];
+
+		if (step->kind == STEP_DEVICE)
+			rules[n++] = (struct cgroup_rule){ step->major, step->minor, step->access };
+	}
+	return n;
+}
+
+static int allow_devices(struct injection *in, struct error *err)
+{
+	struct cgroup_rule rules[PLAN_STEPS_MAX];
+	size_t n = device_rules(&in->plan, rules);
+	int r;
+
+	if (!in->session->targets.cgroup || n == 0)
+		return 0;
+	r = privilege_enter(PRIVILEGE_CGROUP, err);
+	r = r ? r : cgroup_allow(in->session->targets.cgroup, rules, n, &in->cgroup, err);
+	if (r < 0)
+		(void)error_classify(err, r, ERROR_PERMISSION);
+	return r ? r : privilege_enter(PRIVILEGE_START, err);
+}
+
+static void undo_cgroup(struct injection *in)
+{
+	struct error err = { 0 };
+
+	if (!in->cgroup)
+		return;
+	if (privilege_enter(PRIVILEGE_CGROUP, &err) < 0 || cgroup_undo(in->cgroup, &err) < 0)
+		log_warning("undo: %s, ignoring", err.text);
+	(void)privilege_enter(PRIVILEGE_START, NULL);
+	cgroup_undo_free(in->cgroup);
+	in->cgroup = NULL;
+}
+
+static void undo_mounts(struct injection *in)
+{
+	struct error err = { 0 };
+
+	if (in->apply.effects.n == 0)
+		return;
+	if (enter_run(in->session->targets.mntns, APPLY_TIMEOUT_S, apply_undo, &in->apply, &err) < 0)
+		log_warning("undo: %s, ignoring", err.text);
+}
+
+static void undo(struct injection *in)
+{
+	undo_mounts(in);
+	undo_cgroup(in);
+	if (in->plan.token && *in->plan.token)
+		(void)client_abort(&in->session->client, in->plan.token, NULL);
+}
+
+static int apply_plan(struct injection *in, struct error *err)
+{
+	const struct targets *targets = &in->session->targets;
+	int r;
+
+	in->apply.roots = (struct place_roots)PLACE_ROOTS(targets->root);
+	in->apply.roots.host_dev = targets->host_dev;
+	in->apply.roots.host_run = targets->host_run;
+	in->apply.plan = &in->plan;
+	r = targets_alive(targets, err);
+	r = r ? r : enter_run(targets->mntns, APPLY_TIMEOUT_S, apply_run, &in->apply, err);
+	return r < 0 ? error_classify(err, r, ERROR_MOUNT) : 0;
+}
+
+static int change(struct injection *in, struct error *err)
+{
+	int r = allow_devices(in, err);
+
+	r = r ? r : apply_plan(in, err);
+	return r ? r : check_signals(err);
+}
+
+static bool is_dry(const struct injection *in)
+{
+	return in->session->request.dry_run || in->plan.nothing;
+}
+
+/* One plan, from asking for it until it is done; what failed is undone. */
+static int attempt(struct injection *in, const char *target, struct error *err)
+{
+	struct session *s = in->session;
+	int r;
+
+	r = client_inject(&s->client, &s->request, &s->targets, s->image_cache, target, &in->plan,
+			  err);
+	if (r < 0 || is_dry(in))
+		return r;
+	hold_signals();
+	r = change(in, err);
+	if (r < 0)
+		undo(in);
+	return r;
+}
+
+static void injection_reset(struct injection *in)
+{
+	struct session *session = in->session;
+
+	cgroup_undo_free(in->cgroup);
+	apply_done(&in->apply);
+	plan_done(&in->plan);
+	memset(in, 0, sizeof(*in));
+	in->session = session;
+}
+
+static bool find_alternative(const struct injection *in, char target[PATH_MAX])
+{
+	for (size_t i = 0; in->apply.wants_alternative && i < in->plan.n; i++) {
+		const struct step *step = &in->plan.steps[i];
+
+		if (step->kind == STEP_TREE && step->alternative) {
+			(void)snprintf(target, PATH_MAX, "%s", step->alternative);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The paths in the cache and in links change with the target: it takes another plan. */
+static int attempt_all(struct injection *in, struct error *err)
+{
+	const char *usual = in->session->request.target;
+	struct error why = { 0 };
+	char elsewhere[PATH_MAX];
+	int r;
+
+	r = attempt(in, usual ? usual : REQUEST_TARGET, &why);
+	if (r < 0 && find_alternative(in, elsewhere)) {
+		log_warning("%s, using '%s'", why.text, elsewhere);
+		injection_reset(in);
+		return attempt(in, elsewhere, err);
+	}
+	if (r < 0 && err)
+		*err = why;
+	return r;
+}
+
+static uint64_t microseconds_since(const struct timespec *then)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)(now.tv_sec - then->tv_sec) * 1000000 +
+	       (uint64_t)((now.tv_nsec - then->tv_nsec) / 1000);
+}
+
+static int commit(struct injection *in, struct error *err)
+{
+	struct session *s = in->session;
+	json_t *done = record_all(&in->apply, in->cgroup);
+	int r = done ? 0 : error_set(err, -ENOMEM, "record what was done");
+
+	if (r == 0 && in->plan.known)
+		r = record_merge(done, &s->client, in->plan.id, err);
+	r = r ? r : client_commit(&s->client, in->plan.token, done, microseconds_since(&s->started), err);
+	r = r ? r : check_signals(err);
+	if (r == 0)
+		s->report = json_pack("{s:s, s:s, s:O}", "id", in->plan.id, "trace", in->plan.trace,
+				      "steps", done);
+	json_decref(done);
+	if (r < 0)
+		undo(in);
+	return r;
+}
+
+static int finish(struct injection *in, struct error *err)
+{
+	struct session *s = in->session;
+
+	if (in->plan.nothing) {
+		s->result = "nothing";
+		s->report = json_pack("{s:s, s:s}", "id", s->request.id, "why", in->plan.nothing);
+		return 0;
+	}
+	if (s->request.dry_run) {
+		s->result = "plan";
+		s->report = json_pack("{s:s, s:s, s:O}", "id", in->plan.id, "trace", in->plan.trace,
+				      "plan", json_object_get(in->plan.json, "plan"));
+		if (!s->request.json)
+			plan_print(&in->plan, stdout);
+		return 0;
+	}
+	s->result = "done";
+	return commit(in, err);
+}
+
+int session_inject(struct session *session, struct error *err)
+{
+	auto_free struct injection *in = calloc(1, sizeof(*in));
+	int r;
+
+	if (!in)
+		return error_set(err, -ENOMEM, "inject");
+	in->session = session;
+	r = session_pin(session, err);
+	r = r ? r : client_connect(&session->client, session->request.socket, err);
+	r = r ? r : attempt_all(in, err);
+	r = r ? r : finish(in, err);
+	injection_reset(in);
+	return r;
+}

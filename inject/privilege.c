@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Privilege, told in phases. The effective set is that of the phase; the
+ * permitted set only ever shrinks, and is empty in the last phase. The child
+ * that enters a container takes PRIVILEGE_INSIDE, which has no way back: its
+ * credentials are its own, those of the parent stay as they are.
+ *
+ * A place for the system call filter is at the end of privilege_enter(): it
+ * would be installed last, when the capabilities are what they will be.
+ */
+#include "inject/privilege.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/capability.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/sys.h"
+
+#define BIT(cap) (UINT64_C(1) << (cap))
+
+/* setns(2) into a mount namespace needs SYS_ADMIN and SYS_CHROOT; move_mount(2) SYS_ADMIN;
+ * fsuid and fsgid of a directory's owner SETUID and SETGID; a directory of somebody
+ * else's in the image DAC_OVERRIDE. */
+#define INSIDE                                                                           \
+	(BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_CHROOT) | BIT(CAP_SETUID) | BIT(CAP_SETGID) | \
+	 BIT(CAP_DAC_OVERRIDE))
+
+/* /proc/PID/ns and /proc/PID/root of a container's process. */
+#define PIN BIT(CAP_SYS_PTRACE)
+
+/* bpf(2) on a cgroup and devices.allow; /proc/PID/ns of the cgroup's processes. */
+#define CGROUP (BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_PTRACE))
+
+static const struct {
+	uint64_t effective, permitted;
+} phases[] = {
+	[PRIVILEGE_START] = { 0, PIN | CGROUP | INSIDE },
+	[PRIVILEGE_PIN] = { PIN, PIN | CGROUP | INSIDE },
+	[PRIVILEGE_CGROUP] = { CGROUP, PIN | CGROUP | INSIDE },
+	[PRIVILEGE_INSIDE] = { INSIDE, INSIDE },
+	[PRIVILEGE_REPORT] = { 0, 0 },
+};
+
+/* Descriptors beyond stderr, and 0 to 2 if somebody closed them: no file of ours may become one. */
+static int tidy_descriptors(void)
+{
+	for (int fd = 0; fd <= 2; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return -EBADF;
+	}
+	return sys_close_range(3, ~0U, 0);
+}
+
+int privilege_init(struct error *err)
+{
+	sigset_t none;
+	int r;
+
+	if (clearenv() != 0 || chdir("/") < 0)
+		return error_set(err, -EIO, "clear the environment");
+	(void)umask(0);
+	(void)sigemptyset(&none);
+	if (signal(SIGCHLD, SIG_DFL) == SIG_ERR || signal(SIGALRM, SIG_DFL) == SIG_ERR ||
+	    sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+		return error_set(err, -errno, "reset signals");
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return error_set(err, -errno, "prctl");
+	r = tidy_descriptors();
+	if (r < 0)
+		return error_set(err, r, "close inherited descriptors");
+	return privilege_enter(PRIVILEGE_START, err);
+}
+
+/* @wanted, as far as we have it, becomes @flag of @caps. */
+static int put_flag(cap_t caps, cap_t have, cap_flag_t flag, uint64_t wanted)
+{
+	for (cap_value_t cap = 0; cap < 64; cap++) {
+		cap_flag_value_t value = CAP_CLEAR;
+
+		if (!(wanted & BIT(cap)) || cap_get_flag(have, cap, CAP_PERMITTED, &value) < 0)
+			continue;
+		if (value == CAP_SET && cap_set_flag(caps, flag, 1, &cap, CAP_SET) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+int privilege_enter(enum privilege_phase phase, struct error *err)
+{
+	cap_t have = cap_get_proc(), caps = cap_init();
+	int r = have && caps ? 0 : -ENOMEM;
+
+	r = r ? r : put_flag(caps, have, CAP_PERMITTED, phases[phase].permitted);
+	r = r ? r : put_flag(caps, have, CAP_EFFECTIVE, phases[phase].effective);
+	if (r == 0 && cap_set_proc(caps) < 0)
+		r = -errno;
+	(void)cap_free(have);
+	(void)cap_free(caps);
+	return r < 0 ? error_set(err, r, "limit capabilities") : 0;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_INJECT_PRIVILEGE_H
+#define NVFS_INJECT_PRIVILEGE_H
+
+struct error;
+
+/* In the order in which the program passes through them; the table is in privilege.c. */
+enum privilege_phase {
+	PRIVILEGE_START,  /* arguments, hook state, config.json, talk to the daemon: none in effect */
+	PRIVILEGE_PIN,    /* pidfd, namespace, root and cgroups of the target */
+	PRIVILEGE_CGROUP, /* device cgroups, done and undone */
+	PRIVILEGE_INSIDE, /* a child in the container's mount namespace, for good */
+	PRIVILEGE_REPORT, /* print the result: nothing is left */
+};
+
+/**
+ * privilege_init() - close every door that is not needed from the start
+ *
+ * No new privileges by execve, no core dump or ptrace by the same uid, no
+ * inherited descriptor but 0, 1, 2, no environment, no inherited signal
+ * disposition that would disturb waiting, "/" as the working directory,
+ * umask 0 (modes are given in full).
+ *
+ * Return: 0 or a negative errno.
+ */
+int privilege_init(struct error *err);
+
+/**
+ * privilege_enter() - put a phase's capabilities into effect and give up for
+ * ever those that it and its successors do not need
+ *
+ * Capabilities that the caller never had are not an error here: the call that
+ * needs them will say so. START, PIN and CGROUP may alternate.
+ *
+ * Return: 0 or a negative errno; then the caller must not go on.
+ */
+int privilege_enter(enum privilege_phase phase, struct error *err);
+
+#endif

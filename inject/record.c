@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What was done, written as JSON and read back. */
+#include "inject/record.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/varlink.h"
+#include "inject/apply.h"
+#include "inject/client.h"
+
+static bool is_mount(const struct outcome *outcome)
+{
+	return strcmp(outcome->result, "mounted") == 0 || strcmp(outcome->result, "bound") == 0;
+}
+
+static void put_details(json_t *json, const struct step *step, const struct outcome *outcome)
+{
+	const struct place_identity *id = &outcome->identity;
+
+	if (*outcome->note)
+		(void)json_object_set_new(json, "note", json_string(outcome->note));
+	if (outcome->dirs)
+		(void)json_object_set_new(json, "dirs", json_integer(outcome->dirs));
+	if (outcome->made)
+		(void)json_object_set_new(json, "made", json_true());
+	if (is_mount(outcome)) {
+		(void)json_object_set_new(json, "dev",
+					  json_sprintf("%u:%u", id->dev_major, id->dev_minor));
+		(void)json_object_set_new(json, "ino", json_integer((json_int_t)id->ino));
+	}
+	if (step->kind == STEP_DEVICE)
+		(void)json_object_set_new(json, "device",
+					  json_sprintf("%u:%u", step->major, step->minor));
+	if (step->kind == STEP_LINK)
+		(void)json_object_set_new(json, "to", json_string(step->to));
+	if (step->kind == STEP_FILE)
+		(void)json_object_set_new(json, "content", json_stringn(step->data, step->len));
+}
+
+static json_t *step_record(const struct step *step, const struct outcome *outcome)
+{
+	json_t *json = json_pack("{s:s, s:s, s:s}", "step", step_name(step->kind), "target",
+				 step->target, "result", outcome->result);
+
+	if (json)
+		put_details(json, step, outcome);
+	return json;
+}
+
+static json_t *cgroup_record(const struct cgroup_undo *cgroup)
+{
+	const struct cgroup_rule *rules = NULL;
+	size_t n = cgroup_undo_added(cgroup, &rules);
+	json_t *added = json_array();
+	char note[ERROR_TEXT_MAX];
+
+	for (size_t i = 0; i < n; i++)
+		(void)json_array_append_new(added, json_pack("[i, i, i]", (int)rules[i].major,
+							     (int)rules[i].minor,
+							     (int)rules[i].access));
+	cgroup_undo_note(cgroup, note, sizeof(note));
+	return json_pack("{s:s, s:s, s:s, s:s, s:o}", "step", "cgroup", "target", "devices", "result",
+			 n ? "changed" : "unchanged", "note", note, "added", added);
+}
+
+json_t *record_all(const struct apply *apply, const struct cgroup_undo *cgroup)
+{
+	json_t *list = json_array();
+	int r = list ? 0 : -1;
+
+	for (size_t i = 0; r == 0 && i < apply->plan->n; i++) {
+		if (apply->outcomes[i].result)
+			r = json_array_append_new(
+				list, step_record(&apply->plan->steps[i], &apply->outcomes[i]));
+	}
+	if (r == 0 && cgroup)
+		r = json_array_append_new(list, cgroup_record(cgroup));
+	if (r == 0)
+		return list;
+	json_decref(list);
+	return NULL;
+}
+
+static bool same_step(const json_t *a, const json_t *b)
+{
+	return strcmp(varlink_string(a, "step", ""), varlink_string(b, "step", "")) == 0 &&
+	       strcmp(varlink_string(a, "target", ""), varlink_string(b, "target", "")) == 0;
+}
+
+static bool did_nothing(const json_t *record)
+{
+	const char *result = varlink_string(record, "result", "");
+
+	return strcmp(result, "already") == 0 || strcmp(result, "unchanged") == 0 ||
+	       strcmp(result, "kept") == 0 || strcmp(result, "omitted") == 0;
+}
+
+int record_merge_old(json_t *done, const json_t *old)
+{
+	size_t n = json_array_size(done), i, k;
+	json_t *was;
+	int r = 0;
+
+	json_array_foreach(old, i, was) {
+		for (k = 0; k < n && !same_step(json_array_get(done, k), was);)
+			k++;
+		if (k == n)
+			r |= json_array_append(done, was);
+		else if (did_nothing(json_array_get(done, k)))
+			r |= json_array_set(done, k, was);
+	}
+	return r ? -ENOMEM : 0;
+}
+
+int record_merge(json_t *done, struct client *client, const char *id, struct error *err)
+{
+	json_t *known = NULL;
+	int r = client_get(client, id, 0, &known, err);
+
+	if (r == 0 && record_merge_old(done, json_object_get(known, "done")) < 0)
+		r = error_set(err, -ENOMEM, "record what was done");
+	json_decref(known);
+	return r;
+}
+
+static bool read_rule(const json_t *rule, struct cgroup_rule *ret)
+{
+	json_int_t major = json_integer_value(json_array_get(rule, 0));
+	json_int_t minor = json_integer_value(json_array_get(rule, 1));
+	json_int_t access = json_integer_value(json_array_get(rule, 2));
+
+	if (json_array_size(rule) != 3 || major < 0 || minor < 0 || access <= 0 || access > 7)
+		return false;
+	*ret = (struct cgroup_rule){ (unsigned int)major, (unsigned int)minor,
+				     (unsigned int)access };
+	return true;
+}
+
+size_t record_rules(const json_t *done, struct cgroup_rule *rules, size_t max)
+{
+	size_t n = 0, i, k;
+	const json_t *record, *rule;
+
+	json_array_foreach(done, i, record) {
+		if (strcmp(varlink_string(record, "step", ""), "cgroup") != 0)
+			continue;
+		json_array_foreach(json_object_get(record, "added"), k, rule) {
+			if (n < max && read_rule(rule, &rules[n]))
+				n++;
+		}
+	}
+	return n;
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command line as a struct: one table of options, one check of what
+ * belongs together. Nothing here needs privilege or looks at the system.
+ */
+#include "inject/request.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/parse.h"
+
+static const char usage_text[] =
+	"usage: nvinject --pid PID --devices LIST [OPTION]...\n"
+	"       nvinject --standalone --rootfs DIR --devices LIST [OPTION]...\n"
+	"       nvinject --remove --pid PID | --id ID\n"
+	"       nvinject hook [--socket PATH]      (OCI state on standard input)\n"
+	"\n"
+	"Give a container the NVIDIA driver and GPUs, while it starts or while it runs.\n"
+	"\n"
+	"  --pid PID                   any process of the container\n"
+	"  --devices LIST              all, none, or indexes, UUIDs, bus ids: 0,GPU-...\n"
+	"  --driver-capabilities LIST  compute,utility,video,graphics,display,ngx,compat32,all\n"
+	"  --id ID                     name of the container; default: from its cgroup\n"
+	"  --rootfs DIR                its root before pivot_root, as its mount namespace shows it\n"
+	"  --target DIR                where the tree goes; default /usr/local/nvidia\n"
+	"  --standalone                the container's mount namespace is our own\n"
+	"  --no-cgroup                 leave the device cgroups alone\n"
+	"  --remove                    take everything back\n"
+	"  --dry-run                   print the plan, change nothing\n"
+	"  --json                      print the result as JSON\n"
+	"  --socket PATH               of the daemon; default " REQUEST_SOCKET "\n"
+	"  --help, --version\n";
+
+enum {
+	OPT_PID = 256,
+	OPT_DEVICES,
+	OPT_CAPS,
+	OPT_ID,
+	OPT_ROOTFS,
+	OPT_TARGET,
+	OPT_STANDALONE,
+	OPT_NO_CGROUP,
+	OPT_REMOVE,
+	OPT_DRY_RUN,
+	OPT_JSON,
+	OPT_SOCKET,
+	OPT_HELP,
+	OPT_VERSION,
+};
+
+static const struct option options[] = {
+	{ "pid", required_argument, NULL, OPT_PID },
+	{ "devices", required_argument, NULL, OPT_DEVICES },
+	{ "driver-capabilities", required_argument, NULL, OPT_CAPS },
+	{ "capabilities", required_argument, NULL, OPT_CAPS },
+	{ "id", required_argument, NULL, OPT_ID },
+	{ "rootfs", required_argument, NULL, OPT_ROOTFS },
+	{ "target", required_argument, NULL, OPT_TARGET },
+	{ "standalone", no_argument, NULL, OPT_STANDALONE },
+	{ "no-cgroup", no_argument, NULL, OPT_NO_CGROUP },
+	{ "remove", no_argument, NULL, OPT_REMOVE },
+	{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "socket", required_argument, NULL, OPT_SOCKET },
+	{ "help", no_argument, NULL, OPT_HELP },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ NULL, 0, NULL, 0 },
+};
+
+const char *request_usage(void)
+{
+	return usage_text;
+}
+
+void request_done(struct request *req)
+{
+	free(req->id);
+	free(req->devices);
+	free(req->driver_caps);
+	free(req->rootfs);
+	free(req->target);
+	free(req->socket);
+	memset(req, 0, sizeof(*req));
+}
+
+int request_set(char **field, const char *value, struct error *err)
+{
+	char *copy = strdup(value);
+
+	if (!copy)
+		return error_set(err, -ENOMEM, "copy an argument");
+	free(*field);
+	*field = copy;
+	return 0;
+}
+
+#define usage(err, ...)                                                       \
+	error_remedy(err, error_setc(err, ERROR_USAGE, -EINVAL, __VA_ARGS__), \
+		     "see nvinject --help")
+
+int request_check_id(const char *id, struct error *err)
+{
+	if (!*id || strlen(id) > NAME_MAX || strchr(id, '/') || strcmp(id, ".") == 0 ||
+	    strcmp(id, "..") == 0)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.80s' cannot be the id of a container",
+				  id);
+	return 0;
+}
+
+/* An absolute path without "." and ".." components, and not the root itself. */
+static bool is_plain_path(const char *path)
+{
+	const char *cursor = path, *part;
+	size_t len, parts = 0;
+
+	if (*path != '/' || strlen(path) >= PATH_MAX)
+		return false;
+	while ((part = parse_field(&cursor, '/', &len))) {
+		if ((len == 1 && part[0] == '.') || (len == 2 && !strncmp(part, "..", 2)))
+			return false;
+		parts += len > 0;
+	}
+	return parts > 0;
+}
+
+static int put_pid(struct request *req, const char *value, struct error *err)
+{
+	uint64_t pid;
+
+	if (parse_u64(value, INT_MAX, &pid) < 0 || pid == 0)
+		return usage(err, "'%.40s' is not a process id", value);
+	req->pid = (pid_t)pid;
+	return 0;
+}
+
+static int put_option(struct request *req, int opt, const char *value, struct error *err)
+{
+	switch (opt) {
+	case OPT_PID:
+		return put_pid(req, value, err);
+	case OPT_DEVICES:
+		return request_set(&req->devices, value, err);
+	case OPT_CAPS:
+		return request_set(&req->driver_caps, value, err);
+	case OPT_ID:
+		return request_set(&req->id, value, err);
+	case OPT_ROOTFS:
+		return request_set(&req->rootfs, value, err);
+	case OPT_TARGET:
+		return request_set(&req->target, value, err);
+	case OPT_SOCKET:
+		return request_set(&req->socket, value, err);
+	case OPT_STANDALONE:
+		req->standalone = true;
+		return 0;
+	case OPT_NO_CGROUP:
+		req->cgroup = false;
+		return 0;
+	case OPT_REMOVE:
+		req->action = REQUEST_REMOVE;
+		return 0;
+	case OPT_DRY_RUN:
+		req->dry_run = true;
+		return 0;
+	case OPT_JSON:
+		req->json = true;
+		return 0;
+	case OPT_HELP:
+		req->action = REQUEST_HELP;
+		return 0;
+	default:
+		req->action = REQUEST_VERSION;
+		return 0;
+	}
+}
+
+static int parse_options(struct request *req, int argc, char *argv[], struct error *err)
+{
+	int opt, r = 0;
+
+	opterr = 0;
+	optind = 1;
+	while (r == 0 && (opt = getopt_long(argc, argv, "+:", options, NULL)) != -1) {
+		if (opt == ':')
+			return usage(err, "'%.60s' needs a value", argv[optind - 1]);
+		if (opt == '?')
+			return usage(err, "unknown option '%.60s'", argv[optind - 1]);
+		r = put_option(req, opt, optarg, err);
+		if (req->action == REQUEST_HELP || req->action == REQUEST_VERSION)
+			return r;
+	}
+	if (r == 0 && optind < argc)
+		return usage(err, "surplus argument '%.60s'", argv[optind]);
+	return r;
+}
+
+static int check_places(const struct request *req, struct error *err)
+{
+	if (req->id && request_check_id(req->id, err) < 0)
+		return -EINVAL;
+	if (req->rootfs && *req->rootfs != '/')
+		return usage(err, "root '%.80s' is not an absolute path", req->rootfs);
+	if (req->target && !is_plain_path(req->target))
+		return usage(err, "target '%.80s' is not a plain absolute path", req->target);
+	return 0;
+}
+
+static int check_inject(const struct request *req, struct error *err)
+{
+	if (!req->pid && !req->standalone)
+		return usage(err, "which container? --pid is missing");
+	if (req->pid && req->standalone)
+		return usage(err, "--pid and --standalone exclude each other");
+	if (req->standalone && (!req->rootfs || !req->id))
+		return usage(err, "--standalone needs --rootfs and --id");
+	if (!req->devices)
+		return usage(err, "which GPUs? --devices is missing (all, none, 0, GPU-...)");
+	return 0;
+}
+
+static int check_remove(const struct request *req, struct error *err)
+{
+	if (!req->pid && !req->id)
+		return usage(err, "--remove needs --pid or --id");
+	if (req->standalone && (!req->rootfs || !req->id || req->pid))
+		return usage(err, "--standalone needs --rootfs and --id, and no --pid");
+	if (req->devices || req->driver_caps || req->target)
+		return usage(err, "--remove takes back all: no --devices, --target");
+	return 0;
+}
+
+static int check_hook(const struct request *req, struct error *err)
+{
+	if (req->pid || req->id || req->rootfs || req->devices || req->standalone)
+		return usage(err, "hook takes container and devices from the runtime");
+	return 0;
+}
+
+int request_parse(struct request *req, int argc, char *argv[], struct error *err)
+{
+	bool hook = argc > 1 && strcmp(argv[1], "hook") == 0;
+	int r = 0;
+
+	req->source = "arguments";
+	req->cgroup = true;
+	req->action = REQUEST_INJECT;
+	r = parse_options(req, argc - hook, argv + hook, err);
+	if (r < 0 || req->action == REQUEST_HELP || req->action == REQUEST_VERSION)
+		return r;
+	if (!req->socket)
+		r = request_set(&req->socket, REQUEST_SOCKET, err);
+	r = r ? r : check_places(req, err);
+	if (r < 0)
+		return r;
+	if (hook && req->action == REQUEST_REMOVE)
+		return usage(err, "hook and --remove exclude each other");
+	if (hook)
+		req->action = REQUEST_HOOK;
+	return req->action == REQUEST_HOOK   ? check_hook(req, err) :
+	       req->action == REQUEST_REMOVE ? check_remove(req, err) :
+					       check_inject(req, err);
+}

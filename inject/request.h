@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_INJECT_REQUEST_H
+#define NVFS_INJECT_REQUEST_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct error;
+
+#define REQUEST_SOCKET "/run/nvfsd/nvfs.sock"
+#define REQUEST_TARGET "/usr/local/nvidia"
+
+enum request_action {
+	REQUEST_INJECT,
+	REQUEST_REMOVE,
+	REQUEST_HOOK, /* the rest comes from the runtime: hook_request() */
+	REQUEST_HELP,
+	REQUEST_VERSION,
+};
+
+/* What is asked of this run. Zero-initialise; strings are owned, NULL where not given. */
+struct request {
+	enum request_action action;
+	pid_t pid;        /* any process of the container; 0: none is named */
+	bool standalone;  /* our own mount namespace is the container's */
+	char *id;         /* NULL: derived from the pid's cgroup */
+	char *devices;    /* "all", "none", "0,GPU-..." */
+	char *driver_caps; /* NULL: the daemon's default */
+	char *rootfs;     /* as the container's mount namespace shows it; NULL: /proc/PID/root */
+	char *target;     /* NULL: REQUEST_TARGET */
+	char *socket;     /* never NULL after request_parse() */
+	const char *source; /* who asked for the devices: "arguments", "env", "mounts" */
+	bool privileged;  /* the container's bounding set has CAP_SYS_ADMIN */
+	bool cgroup;      /* change the device cgroups */
+	bool dry_run, json;
+};
+
+/**
+ * request_parse() - read the command line
+ * @req:  zero-initialised; release with request_done() also on failure
+ * @err:  message chain, may be NULL
+ *
+ * Return: 0, -EINVAL (ERROR_USAGE) or -ENOMEM.
+ */
+int request_parse(struct request *req, int argc, char *argv[], struct error *err);
+
+/**
+ * request_check_id() - may this name a container's tree?
+ *
+ * Return: 0, or -EINVAL (ERROR_USAGE): empty, longer than 255 bytes, ".", ".." or with a slash.
+ */
+int request_check_id(const char *id, struct error *err);
+
+/**
+ * request_set() - replace a string of the request by a copy
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int request_set(char **field, const char *value, struct error *err);
+
+/** request_done() - release the strings */
+void request_done(struct request *req);
+
+/** request_usage() - the text of --help */
+const char *request_usage(void);
+
+#endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Pin first, act later: everything of the target is opened here, once, and
+ * from then on known by descriptor only.
+ */
+#include "inject/targets.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/file.h"
+#include "common/sys.h"
+#include "inject/cgroup.h"
+#include "inject/request.h"
+
+#define CGROUP_TEXT_MAX (64 * 1024)
+#define ID_LEN 64
+
+static int open_pidfd(pid_t pid, struct error *err)
+{
+	int fd = sys_pidfd_open(pid, 0);
+
+	if (fd >= 0)
+		return fd;
+	if (fd == -ESRCH)
+		(void)error_setc(err, ERROR_USAGE, fd, "no process has the id %d", (int)pid);
+	else if (fd == -EINVAL || fd == -ENOENT) /* which one depends on the kernel */
+		(void)error_setc(err, ERROR_USAGE, fd = -EINVAL, "%d is a thread, not a process",
+				 (int)pid);
+	else
+		(void)error_set(err, fd, "pin process %d", (int)pid);
+	return fd;
+}
+
+static int open_proc_pid(pid_t pid, struct error *err)
+{
+	char path[32];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? error_set(err, -errno, "open '%s'", path) : fd;
+}
+
+static int open_mntns(const struct targets *targets, struct error *err)
+{
+	int fd = sys_pidfd_get_mnt_namespace(targets->pidfd);
+
+	if (fd < 0)
+		fd = openat(targets->proc_pid, "ns/mnt", O_RDONLY | O_CLOEXEC);
+	if (fd >= 0)
+		return fd;
+	fd = error_set(err, -errno, "open its mount namespace");
+	return fd == -EACCES || fd == -EPERM ? error_classify(err, fd, ERROR_PERMISSION) : fd;
+}
+
+static int is_own_mntns(int mntns, struct error *err)
+{
+	struct stat own, its;
+
+	if (stat("/proc/self/ns/mnt", &own) < 0 || fstat(mntns, &its) < 0)
+		return error_set(err, -errno, "stat a mount namespace");
+	return own.st_dev == its.st_dev && own.st_ino == its.st_ino;
+}
+
+int targets_alive(const struct targets *targets, struct error *err)
+{
+	struct pollfd p = { .fd = targets->pidfd, .events = POLLIN };
+
+	/* Readable once the process has ended, zombies included. */
+	if (targets->pidfd >= 0 && poll(&p, 1, 0) != 0)
+		return error_setc(err, ERROR_MOUNT, -ESRCH, "the process has ended");
+	return 0;
+}
+
+bool targets_id_from_cgroup(const char *text, char ret[ID_LEN + 1])
+{
+	size_t digits = 0;
+	bool found = false;
+
+	for (; *text; text++) {
+		digits = isxdigit((unsigned char)*text) ? digits + 1 : 0;
+		if (digits == ID_LEN && !isxdigit((unsigned char)text[1])) {
+			memcpy(ret, text - (ID_LEN - 1), ID_LEN);
+			ret[ID_LEN] = '\0';
+			found = true;
+		}
+	}
+	return found;
+}
+
+static int put_id(const struct targets *targets, struct request *req, struct error *err)
+{
+	auto_free char *text = NULL;
+	char id[ID_LEN + 1];
+	int r;
+
+	if (req->id)
+		return 0;
+	r = file_read_at(targets->proc_pid, "cgroup", CGROUP_TEXT_MAX, &text, NULL, err);
+	if (r < 0)
+		return r;
+	if (!targets_id_from_cgroup(text, id))
+		(void)snprintf(id, sizeof(id), "pid-%d", (int)req->pid);
+	return request_set(&req->id, id, err);
+}
+
+static int open_process(struct targets *targets, struct request *req, bool hook, struct error *err)
+{
+	int r;
+
+	targets->pidfd = r = open_pidfd(req->pid, err);
+	if (r < 0)
+		return r;
+	targets->proc_pid = r = open_proc_pid(req->pid, err);
+	if (r < 0)
+		return r;
+	targets->mntns = r = open_mntns(targets, err);
+	if (r < 0)
+		return r;
+	r = is_own_mntns(targets->mntns, err);
+	if (r > 0 && hook) {
+		req->standalone = true;
+		req->cgroup = false;
+		return 0;
+	}
+	if (r > 0)
+		return error_remedy(err,
+				    error_setc(err, ERROR_MOUNT, -EINVAL,
+					       "process %d is in our own mount namespace: no container",
+					       (int)req->pid),
+				    "name a process of the container, or say --standalone");
+	return r;
+}
+
+static int open_rest(struct targets *targets, struct request *req, struct error *err)
+{
+	int r;
+
+	if (!req->rootfs) {
+		targets->root = openat(targets->proc_pid, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (targets->root < 0)
+			return error_set(err, -errno, "open its root directory");
+	}
+	r = put_id(targets, req, err);
+	if (r == 0 && req->cgroup)
+		r = cgroup_target_open(targets->proc_pid, &targets->cgroup, err);
+	return r ? r : targets_alive(targets, err);
+}
+
+int targets_open(struct targets *targets, struct request *req, bool hook, struct error *err)
+{
+	struct stat dev, run;
+	int r = 0;
+
+	if (stat("/dev", &dev) == 0)
+		targets->host_dev = dev.st_dev;
+	if (stat("/run", &run) == 0)
+		targets->host_run = run.st_dev;
+	if (req->pid)
+		r = open_process(targets, req, hook, err);
+	if (r == 0 && req->pid)
+		r = open_rest(targets, req, err);
+	if (req->standalone)
+		req->cgroup = false;
+	return r < 0 ? error_classify(err, r, ERROR_MOUNT) : 0;
+}
+
+int targets_open_root(struct targets *targets, const char *rootfs, struct error *err)
+{
+	if (targets->root >= 0)
+		return 0;
+	targets->root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (targets->root < 0)
+		return error_set(err, -errno, "open root '%.100s'", rootfs);
+	return 0;
+}
+
+void targets_done(struct targets *targets)
+{
+	int *fds[] = { &targets->pidfd, &targets->proc_pid, &targets->mntns, &targets->root };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		cleanup_close(fds[i]);
+	cgroup_target_free(targets->cgroup);
+	*targets = (struct targets)TARGETS_EMPTY;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_NVML_DEVNODE_H
+#define NVFS_NVML_DEVNODE_H
+
+#include <stddef.h>
+
+struct error;
+struct finding_list;
+struct gpu_list;
+struct gpu_selection;
+
+/* Bits of devnode.access: the kernel's BPF_DEVCG_ACC_* of linux/bpf.h. */
+#define DEVNODE_MKNOD 1U
+#define DEVNODE_READ 2U
+#define DEVNODE_WRITE 4U
+
+struct devnode {
+	char path[64]; /* below /dev: "nvidia0", "nvidia-uvm" */
+	unsigned int major;
+	unsigned int minor;
+	unsigned int access; /* DEVNODE_READ | DEVNODE_WRITE */
+};
+
+struct devnode_request {
+	const char *dev_root;  /* NULL for "/dev" */
+	const char *proc_root; /* NULL for "/proc" */
+	const struct gpu_list *gpus;
+	const struct gpu_selection *selection;
+	unsigned int caps; /* enum driver_cap, as driver_caps_expand() gives them */
+};
+
+/**
+ * devnode_list() - the device nodes that a container gets
+ * @request:  borrowed for the call
+ * @ret:      array in this order: control nodes, then GPUs as selected; untouched
+ *            on failure; the caller frees it; NULL for a selection not wanted
+ * @ret_n:    number of nodes
+ * @findings: what was left out and why; may be NULL; the caller owns it
+ * @err:      message chain, may be NULL
+ *
+ * nvidiactl always; nvidia-uvm and nvidia-uvm-tools with compute or video;
+ * nvidia-modeset with graphics or display; nvidia<minor> for each selected
+ * GPU. A selection that is not wanted gives none. Majors come from
+ * <proc_root>/devices, never from the node: after a reload of the module a
+ * stale node's number may be another driver's. A control node that is absent,
+ * or is not the device that it should be, is a finding; a GPU's is an error.
+ * Nodes are looked at with lstat(2) semantics: a symbolic link is no device node.
+ *
+ * Return: 0; -ENODEV (ERROR_DEVICE: node of a selected GPU missing, or not the
+ * right device); -ENOMEM; the errno of reading @request's directories.
+ */
+int devnode_list(const struct devnode_request *request, struct devnode **ret, size_t *ret_n,
+		 struct finding_list *findings, struct error *err);
+
+/**
+ * devnode_major() - a character driver's major in the text of /proc/devices
+ * @text: the whole file; a block device of the same name does not count
+ * @name: driver's name, compared whole
+ *
+ * Return: the major, or -ENOENT.
+ */
+int devnode_major(const char *text, const char *name);
+
+#endif

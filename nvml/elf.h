@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_NVML_ELF_H
+#define NVFS_NVML_ELF_H
+
+#include <stdbool.h>
+
+struct error;
+
+struct elf_info {
+	int class;        /* 32 or 64 */
+	int machine;      /* EM_X86_64, EM_AARCH64, ... of <elf.h> */
+	char soname[256]; /* DT_SONAME, a plain file name; "" for none */
+	bool is_shared;   /* ET_DYN: a library, or a position-independent program */
+};
+
+/**
+ * elf_read() - class, machine and soname of an ELF file
+ * @fd:  a regular file, readable; its offset is neither used nor moved; stays the caller's
+ * @ret: untouched on failure
+ * @err: message chain, may be NULL; the reason alone, the caller puts the file's name in front
+ *
+ * Works from the program headers, as the dynamic linker does, so that stripped
+ * files count. Every offset is checked against the file's size: a file that is
+ * shorter than its segments say is "truncated". Nothing is mapped, so that a
+ * file that shrinks meanwhile is an error and no SIGBUS.
+ * Source: elf(5); the gABI, "Program Header" and "Dynamic Section".
+ *
+ * Return: 0, -ENOEXEC (not ELF, truncated or malformed), -ENOMEM, or the errno
+ * of fstat(2) or pread(2).
+ */
+int elf_read(int fd, struct elf_info *ret, struct error *err);
+
+/** elf_native_class() - 64 on 64-bit builds, else 32 */
+int elf_native_class(void);
+
+/** elf_native_machine() - the EM_ value that this program was built for */
+int elf_native_machine(void);
+
+/** elf_machine_name() - "x86-64", "aarch64", "i386", "arm"; "another machine" for the rest */
+const char *elf_machine_name(int machine);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Findings: lines for a person, gathered while a search goes on. Their texts
+ * hold names from foreign directories, so control characters are replaced here,
+ * in the one place that all of them pass.
+ */
+#include "nvml/finding.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+
+static bool finding_known(const struct finding_list *list, const char *text)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (!strcmp(list->items[i].text, text))
+			return true;
+	return false;
+}
+
+static int finding_append(struct finding_list *list, bool problem, char *text)
+{
+	struct driver_finding *items;
+
+	items = reallocarray(list->items, list->n + 1, sizeof(*items));
+	if (!items)
+		return -ENOMEM;
+	items[list->n++] = (struct driver_finding){ .problem = problem, .text = text };
+	list->items = items;
+	return 0;
+}
+
+int finding_add(struct finding_list *list, bool problem, const char *fmt, ...)
+{
+	auto_free char *text = NULL;
+	va_list ap;
+	int r;
+
+	if (!list || list->n >= FINDING_MAX)
+		return 0;
+	va_start(ap, fmt);
+	r = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	if (r < 0) {
+		text = NULL; /* asprintf(3) leaves it undefined */
+		return -ENOMEM;
+	}
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+	if (finding_known(list, text))
+		return 0;
+	r = finding_append(list, problem, text);
+	if (r == 0)
+		text = NULL;
+	return r;
+}
+
+void finding_list_done(struct finding_list *list)
+{
+	if (!list)
+		return;
+	for (size_t i = 0; i < list->n; i++)
+		free(list->items[i].text);
+	free(list->items);
+	*list = (struct finding_list){ 0 };
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_NVML_FINDING_H
+#define NVFS_NVML_FINDING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * What a search wants to tell a person without giving up: a file left out and
+ * why, a thing expected and not there.
+ */
+struct driver_finding {
+	bool problem; /* false: good to know; true: something will not work */
+	char *text;   /* one line, object first: "libcuda.so.550.1: version differs ..." */
+};
+
+struct finding_list {
+	struct driver_finding *items;
+	size_t n;
+};
+
+/**
+ * finding_add() - append a line
+ * @list: owned by the caller; NULL drops the line
+ *
+ * A line already there is not repeated; control characters become '?'. At most
+ * FINDING_MAX lines are kept.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int finding_add(struct finding_list *list, bool problem, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#define FINDING_MAX 1024
+
+/** finding_list_done() - free the lines; the list is empty afterwards; NULL is fine */
+void finding_list_done(struct finding_list *list);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_NVML_GPU_H
+#define NVFS_NVML_GPU_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct error;
+
+#define GPU_NO_INDEX (~0U)
+
+struct gpu {
+	unsigned int index; /* order of bus ids, as NVML counts; GPU_NO_INDEX for excluded ones */
+	unsigned int minor; /* of /dev/nvidia<minor> */
+	char uuid[64];      /* "GPU-..."; "" while the module does not know it yet */
+	char bus_id[32];    /* "0000:00:06.0", lower case, as the directory in /proc is named */
+	char model[128];
+	char firmware[64]; /* "580.159.04"; "" without GSP firmware */
+	bool excluded;     /* by the module's parameter ExcludedGpus: nobody can open it */
+	bool usable;       /* false: note says why; it is never given to a container */
+	char note[96];     /* "" for nothing to say */
+};
+
+struct gpu_list {
+	struct gpu *gpus; /* in the order of bus ids */
+	size_t n;
+};
+
+/**
+ * gpu_list_new() - the GPUs that the loaded module knows
+ * @proc_root: NULL for "/proc"; borrowed for the call
+ * @ret:       new list on success, untouched on failure; the caller owns it
+ *             and releases it with gpu_list_free()
+ * @err:       message chain, may be NULL
+ *
+ * No module and no GPU are a success with an empty list. A GPU whose entry
+ * is broken is in the list, not usable and with a note; it keeps its index, so
+ * that the others do not move.
+ * Source: <proc_root>/driver/nvidia/gpus/<bus id>/information.
+ * Privilege: none.
+ *
+ * Return: 0, -ENOMEM, or the errno of reading the directory.
+ */
+int gpu_list_new(const char *proc_root, struct gpu_list **ret, struct error *err);
+
+/** gpu_list_free() - NULL is fine */
+void gpu_list_free(struct gpu_list *list);
+
+/**
+ * gpu_parse_information() - fill a GPU from the text of its information file
+ * @text: "Key: <blanks> value" lines; unknown keys are skipped
+ * @gpu:  bus_id and index stay; the rest is set, usable and note included
+ */
+void gpu_parse_information(const char *text, struct gpu *gpu);
+
+/**
+ * gpu_bus_id_parse() - "0000:00:06.0" as numbers
+ * @text: hexadecimal domain (1 to 8 digits; may be absent with its colon), bus, device, function
+ * @ret:  domain << 16 | bus << 8 | device << 3 | function
+ *
+ * Return: 0 or -EINVAL.
+ */
+int gpu_bus_id_parse(const char *text, unsigned long long *ret);
+
+#endif

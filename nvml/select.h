@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_NVML_SELECT_H
+#define NVFS_NVML_SELECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct error;
+struct gpu_list;
+
+struct gpu_selection {
+	bool wanted; /* false: "void" or "": this container is to get nothing at all */
+	size_t *at;  /* positions in gpu_list.gpus, in the order asked for, no one twice */
+	size_t n;    /* 0 with wanted: the driver without GPUs ("none", or "all" of no GPUs) */
+};
+
+/**
+ * gpu_select() - the GPUs that a list of devices means
+ * @list:    borrowed for the call
+ * @devices: as in NVIDIA_VISIBLE_DEVICES: "all", "none", "void", or a comma
+ *           list of indices, UUIDs (whole, or a prefix that only one GPU has)
+ *           and bus ids ("0000:00:06.0", "06:00.0"); NULL is ""; borrowed
+ * @ret:     untouched on failure; the caller releases it with gpu_selection_done()
+ * @err:     message chain, may be NULL
+ *
+ * Case does not matter. Duplicates collapse, empty items are skipped. "all"
+ * stands for every usable GPU and ends the list; "none" and "void" stand alone.
+ *
+ * Return: 0; -ENODEV (ERROR_DEVICE: unknown, ambiguous or unusable GPU; the
+ * remedy says which there are); -EINVAL (ERROR_DEVICE: "none" or "void"
+ * beside others); -ENOMEM.
+ */
+int gpu_select(const struct gpu_list *list, const char *devices, struct gpu_selection *ret,
+	       struct error *err);
+
+/** gpu_selection_done() - free what gpu_select() made; NULL and an empty one are fine */
+void gpu_selection_done(struct gpu_selection *selection);
+
+#endif

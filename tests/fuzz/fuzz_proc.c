@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Texts of /proc and of requests: whatever stands in them, each parser ends,
+ * keeps to its buffers, and what it accepts is sound.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "nvml/devnode.h"
+#include "nvml/driver_cap.h"
+#include "nvml/driver_table.h"
+#include "nvml/driver_version.h"
+#include "nvml/gpu.h"
+#include "nvml/select.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(int condition)
+{
+	if (!condition)
+		abort();
+}
+
+static void check_version(const char *text)
+{
+	char version[DRIVER_VERSION_MAX] = "";
+
+	if (driver_module_version_parse(text, version) == 0)
+		require(driver_version_is_valid(version));
+	else
+		require(version[0] == '\0');
+	(void)driver_library_version(text);
+	(void)driver_table_find(DRIVER_LIBRARY, text);
+	require(driver_library_guess(text) != 0);
+}
+
+static void check_gpu(const char *text)
+{
+	struct gpu gpu = { .bus_id = "0000:00:06.0" };
+	struct gpu_list list = { &gpu, 1 };
+	struct gpu_selection selection = { 0 };
+	unsigned long long id;
+
+	gpu_parse_information(text, &gpu);
+	require(memchr(gpu.uuid, '\0', sizeof(gpu.uuid)) != NULL);
+	require(memchr(gpu.model, '\0', sizeof(gpu.model)) != NULL);
+	require(!gpu.usable || gpu.minor <= 253);
+	require(gpu.usable || gpu.note[0]);
+	(void)gpu_bus_id_parse(text, &id);
+	if (gpu_select(&list, text, &selection, NULL) == 0)
+		require(selection.n <= 1 && (selection.n == 0 || gpu.usable));
+	gpu_selection_done(&selection);
+}
+
+static void check_caps(const char *text)
+{
+	unsigned int caps = 0, again = 0;
+	char words[DRIVER_CAPS_TEXT_MAX];
+
+	if (driver_caps_parse(text, &caps, NULL) < 0)
+		return;
+	driver_caps_print(caps, words, sizeof(words));
+	require(driver_caps_parse(words, &again, NULL) == 0 && again == caps);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	auto_free char *text = malloc(size + 1);
+
+	require(text != NULL);
+	if (size > 0)
+		memcpy(text, data, size);
+	text[size] = '\0';
+	check_version(text);
+	check_gpu(text);
+	check_caps(text);
+	require(devnode_major(text, "nvidia-uvm") <= 0xfff);
+	return 0;
+}

@@ -1,0 +1,511 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# tests/lib.sh - sourced by every tests/e2e/NN-topic.sh (bash, `set -eu`): TAP, a scratch folder,
+# the daemon, root filesystems and runc containers. Everything that a test makes lies below
+# $SCRATCH or bears $RUN_ID in its name, and the EXIT trap takes it away again.
+#
+# A script is:  . "$(dirname "$0")/../lib.sh"; start_daemon; ...; ok "what holds" command; done_testing
+#
+# Rules: assertions run in the main shell (a number counted in a subshell is lost); only processes
+# that we started are ended, by their pid; whatever may touch a FUSE mount runs under a time limit.
+
+# Much of what is set here is for the scripts that source it.
+# shellcheck disable=SC2034,SC2120,SC2119
+
+TESTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+BUILD=${BUILD:-$(dirname "$TESTS")/build}
+NVFS=$BUILD/nvfs
+NVINJECT=$BUILD/nvinject
+HELPERS=$BUILD/tests/helpers
+RUN_ID=nvfs-test-$$
+
+# Messages are compared as text, and no test may depend on the caller's home or proxy.
+export LC_ALL=C
+PATH=$PATH:/usr/sbin:/sbin
+# What a bundle carries comes first.
+[ ! -d "$TESTS/../bin" ] || PATH=$(cd "$TESTS/../bin" && pwd):$PATH
+export PATH
+unset JOURNAL_STREAM NOTIFY_SOCKET CDPATH
+umask 022
+
+# ---- TAP -----------------------------------------------------------------------------------------
+
+TEST_NUMBER=0
+TEST_FAILED=0
+TEST_PLAN=
+
+plan()
+{
+	TEST_PLAN=$1
+	echo "1..$1"
+}
+
+diag()
+{
+	printf '%s\n' "$*" | sed 's/^/# /'
+}
+
+pass()
+{
+	TEST_NUMBER=$((TEST_NUMBER + 1))
+	echo "ok $TEST_NUMBER - $1"
+}
+
+# fail NAME [DIAGNOSTIC]: the script goes on, the run fails.
+fail()
+{
+	TEST_NUMBER=$((TEST_NUMBER + 1))
+	TEST_FAILED=$((TEST_FAILED + 1))
+	echo "not ok $TEST_NUMBER - $1"
+	[ -z "${2:-}" ] || diag "$2"
+}
+
+# skip NAME REASON
+skip()
+{
+	TEST_NUMBER=$((TEST_NUMBER + 1))
+	echo "ok $TEST_NUMBER - $1 # SKIP $2"
+}
+
+skip_all()
+{
+	echo "1..0 # SKIP $1"
+	TEST_PLAN=0
+	exit 0
+}
+
+done_testing()
+{
+	[ -n "$TEST_PLAN" ] || plan "$TEST_NUMBER"
+	[ "$TEST_FAILED" = 0 ] || exit 1
+	exit 0
+}
+
+# try COMMAND...: run it under a time limit; output (both streams) in $OUT, exit status in $STATUS.
+# A shell function gets no limit of its own.
+try()
+{
+	STATUS=0
+	if [ "$(type -t "$1")" = file ]; then
+		OUT=$(timeout -k 5 "${TRY_TIMEOUT:-60}" "$@" 2>&1) || STATUS=$?
+	else
+		OUT=$("$@" 2>&1) || STATUS=$?
+	fi
+}
+
+# ok NAME COMMAND...: the command succeeds.
+ok()
+{
+	local name=$1
+
+	shift
+	try "$@"
+	if [ "$STATUS" = 0 ]; then
+		pass "$name"
+	else
+		fail "$name" "exit status $STATUS of: $*"$'\n'"$OUT"
+	fi
+}
+
+# not_ok NAME COMMAND...: the command fails, by an exit status and not by a signal or time limit.
+not_ok()
+{
+	local name=$1
+
+	shift
+	try "$@"
+	if [ "$STATUS" != 0 ] && [ "$STATUS" -lt 124 ]; then
+		pass "$name"
+	else
+		fail "$name" "exit status $STATUS of: $*"$'\n'"$OUT"
+	fi
+}
+
+# fails NAME STATUS REGEX COMMAND...: this exit status (a shell pattern), and a message that matches.
+fails()
+{
+	local name=$1 status=$2 regex=$3
+
+	shift 3
+	try "$@"
+	# shellcheck disable=SC2053 # the status may be a pattern: "[1-9]*" is any failure
+	if [[ $STATUS == $status && $STATUS -lt 124 && $OUT =~ $regex ]]; then
+		pass "$name"
+	else
+		fail "$name" "wanted status $status and /$regex/, got status $STATUS of: $*"$'\n'"$OUT"
+	fi
+}
+
+# is NAME GOT WANTED
+is()
+{
+	if [ "$2" = "$3" ]; then
+		pass "$1"
+	else
+		fail "$1" "     got: $2"$'\n'"expected: $3"
+	fi
+}
+
+# like NAME TEXT REGEX (extended)
+like()
+{
+	if [[ $2 =~ $3 ]]; then
+		pass "$1"
+	else
+		fail "$1" "no match for /$3/ in:"$'\n'"$2"
+	fi
+}
+
+unlike()
+{
+	if [[ ! $2 =~ $3 ]]; then
+		pass "$1"
+	else
+		fail "$1" "unwanted match for /$3/ in:"$'\n'"$2"
+	fi
+}
+
+# wait_for SECONDS COMMAND...: poll until the command succeeds; its output is not shown.
+wait_for()
+{
+	local tries=$(($1 * 20))
+
+	shift
+	while ! "$@" >/dev/null 2>&1; do
+		tries=$((tries - 1))
+		[ "$tries" -gt 0 ] || return 1
+		sleep 0.05
+	done
+}
+
+# ---- scratch and cleanup -------------------------------------------------------------------------
+
+SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/$RUN_ID.XXXXXX")
+chmod 755 "$SCRATCH"
+CLEANUPS=()
+
+# at_exit COMMAND...: run it at the end, last one first.
+at_exit()
+{
+	CLEANUPS+=("$(printf '%q ' "$@")")
+}
+
+# Deepest first, so that nothing is left below a mount point; lazily, since a dead daemon's mount
+# answers nothing. mountinfo writes a blank as \040, which no path of ours holds.
+unmount_below()
+{
+	awk -v dir="$1" 'index($5, dir "/") == 1 || $5 == dir { print $5 }' /proc/self/mountinfo |
+		sort -r | while IFS= read -r point; do
+		umount -l "$point" 2>/dev/null || true
+	done
+}
+
+cleanup()
+{
+	local status=$? i
+
+	trap '' INT TERM
+	set +e
+	for ((i = ${#CLEANUPS[@]} - 1; i >= 0; i--)); do
+		eval "${CLEANUPS[i]}" >/dev/null 2>&1
+	done
+	kill_containers
+	[ -z "$DAEMON_PID" ] || stop_daemon
+	if [ "$status" != 0 ] && [ -s "$SCRATCH/daemon.log" ]; then
+		diag "daemon: $(tail -n 40 "$SCRATCH/daemon.log")" >&2
+	fi
+	unmount_below "$SCRATCH"
+	# --one-file-system: should a mount have stayed, nothing behind it is deleted.
+	rm -rf --one-file-system "$SCRATCH"
+	exit "$status"
+}
+trap cleanup EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
+
+# in_background COMMAND...: start it and end it by its pid at the end; pid in $CHILD.
+in_background()
+{
+	"$@" &
+	CHILD=$!
+	at_exit kill -KILL "$CHILD"
+}
+
+# ---- daemon --------------------------------------------------------------------------------------
+
+DAEMON_PID=
+MOUNTPOINT=$SCRATCH/nvfs
+SOCKET=$SCRATCH/nvfsd/nvfs.sock
+
+daemon_is_ready()
+{
+	grep -q 'nvfs: serving ' "$SCRATCH/daemon.log"
+}
+
+daemon_is_gone()
+{
+	! kill -0 "$DAEMON_PID"
+}
+
+daemon_is_ready_or_gone()
+{
+	daemon_is_ready || daemon_is_gone
+}
+
+# start_daemon ARGS: serve at $MOUNTPOINT and $SOCKET and wait for the ready line.
+# Return: 1 if it didn't come up; what it said is in $SCRATCH/daemon.log.
+start_daemon()
+{
+	mkdir -p "$MOUNTPOINT" "${SOCKET%/*}"
+	: >"$SCRATCH/daemon.log"
+	"$NVFS" serve --mountpoint "$MOUNTPOINT" --socket "$SOCKET" "$@" \
+		</dev/null >>"$SCRATCH/daemon.log" 2>&1 &
+	DAEMON_PID=$!
+	wait_for 20 daemon_is_ready_or_gone || true
+	if ! daemon_is_ready; then
+		diag "nvfs serve did not come up: $(cat "$SCRATCH/daemon.log")"
+		return 1
+	fi
+}
+
+# stop_daemon: SIGTERM, SIGKILL after 10 s; the mount goes in any case. Exit status in $DAEMON_STATUS.
+stop_daemon()
+{
+	local pid=$DAEMON_PID
+
+	[ -n "$pid" ] || return 0
+	kill -TERM "$pid" 2>/dev/null || true
+	wait_for 10 daemon_is_gone || kill -KILL "$pid" 2>/dev/null || true
+	DAEMON_STATUS=0
+	wait "$pid" 2>/dev/null || DAEMON_STATUS=$?
+	DAEMON_PID=
+	unmount_below "$MOUNTPOINT"
+}
+
+# nvfs COMMAND ARGS, nvinject ARGS: against this test's daemon, under a time limit.
+nvfs()
+{
+	local command=$1
+
+	shift
+	timeout -k 5 30 "$NVFS" "$command" --socket "$SOCKET" "$@"
+}
+
+nvinject()
+{
+	timeout -k 5 30 "$NVINJECT" --socket "$SOCKET" "$@"
+}
+
+# ---- drivers -------------------------------------------------------------------------------------
+
+# use_sample_driver [NAME]: build it; driver root, proc root and dev root in $DRIVER_ROOT, $PROC_ROOT
+# and $DEV_ROOT, a configuration that names them in $CONFIG.
+use_sample_driver()
+{
+	local dir=$SCRATCH/${1:-driver}
+
+	"$TESTS/sample-driver" "$dir" >/dev/null
+	DRIVER_ROOT=$dir/root
+	PROC_ROOT=$dir/proc
+	DEV_ROOT=$dir/dev
+	write_config
+}
+
+# use_real_driver 535|550: the sample's /proc and /dev beside NVIDIA's own user space. proc's version
+# is made to say what the libraries are, as on a machine where the module is loaded.
+# Return: 1 if it could not be fetched (callers skip).
+use_real_driver()
+{
+	local dir=$SCRATCH/driver-$1 version
+
+	# The reason for a skip says why, so fetch's own words go to the log only.
+	DRIVER_ROOT=$(fetched_driver "$1") || return 1
+	"$TESTS/sample-driver" "$dir" >/dev/null
+	version=$(driver_version "$DRIVER_ROOT")
+	sed -i "s/999\.10\.01/$version/g" "$dir/proc/driver/nvidia/version" \
+		"$dir"/proc/driver/nvidia/gpus/*/information
+	PROC_ROOT=$dir/proc
+	DEV_ROOT=$dir/dev
+	write_config
+}
+
+# A bundle carries no driver; where it can be had it is fetched once and kept.
+fetched_driver()
+{
+	local root=${NVFS_TEST_CACHE:-/var/tmp/nvfs-tests}/driver-$1/root
+
+	if [ -d "$root" ]; then
+		echo "$root"
+	else
+		"$TESTS/fetch-driver" "$1" 2>"$SCRATCH/fetch.log"
+	fi
+}
+
+# driver_version ROOT: the suffix of its libcuda.so.VERSION
+driver_version()
+{
+	find "$1" -name 'libcuda.so.[0-9]*.[0-9]*' | sed -n '1s/.*libcuda\.so\.//p'
+}
+
+# write_config [LINE...]: the configuration for this test's roots, plus lines of the caller's.
+write_config()
+{
+	CONFIG=$SCRATCH/nvfs.conf
+	printf '%s = %s\n' driver_root "$DRIVER_ROOT" proc_root "$PROC_ROOT" dev_root "$DEV_ROOT" \
+		>"$CONFIG"
+	[ $# = 0 ] || printf '%s\n' "$@" >>"$CONFIG"
+}
+
+# ---- root filesystems and containers -------------------------------------------------------------
+
+# make_rootfs glibc|busybox|nocache [NAME]: a fresh one; its path in $ROOTFS.
+make_rootfs()
+{
+	ROOTFS=$SCRATCH/rootfs-${2:-$1}
+	"$TESTS/rootfs" "$1" "$ROOTFS" >/dev/null 2>"$SCRATCH/rootfs.log" || {
+		diag "rootfs $1: $(cat "$SCRATCH/rootfs.log")"
+		return 1
+	}
+	install_helpers
+}
+
+# The small test programs, on the container's PATH, and a setuid copy of dlopen.
+install_helpers()
+{
+	local bin=$ROOTFS/usr/local/bin
+
+	[ -e "$HELPERS/dlopen" ] || return 0
+	mkdir -p "$bin"
+	cp "$HELPERS"/* "$bin/"
+	install -m 4755 "$HELPERS/dlopen" "$bin/dlopen-setuid"
+}
+
+# make_library_deb NAME DIR: a package whose installation triggers ldconfig, with one small library;
+# DIR/NAME.deb.
+make_library_deb()
+{
+	local tree=$2/$1.tree
+
+	mkdir -p "$tree/DEBIAN" "$tree/usr/lib"
+	printf '%s\n' "Package: $1" 'Version: 1' 'Architecture: all' 'Maintainer: nobody <n@invalid>' \
+		'Description: runs ldconfig' >"$tree/DEBIAN/control"
+	echo 'activate-noawait ldconfig' >"$tree/DEBIAN/triggers"
+	echo 'int one(void) { return 1; }' |
+		cc -x c - -shared -fPIC -nostdlib -Wl,-soname,"lib$1.so.1" -o "$tree/usr/lib/lib$1.so.1"
+	dpkg-deb --root-owner-group -b "$tree" "$2/$1.deb" >/dev/null
+}
+
+# Its state is the test's own. No stdin: runc would hand the script's own on to the container.
+runc()
+{
+	timeout -k 5 60 runc --root "$SCRATCH/runc" "$@" </dev/null
+}
+
+CONTAINERS=()
+
+# container_id NAME: the id as the runtime and the daemon know it
+container_id()
+{
+	echo "$RUN_ID-$1"
+}
+
+# bundle_spec NAME ROOTFS [JQ-FILTER]: `runc spec`, whose default device rules allow no GPU, with
+# this root and a sleep; bundle in $SCRATCH/bundle-NAME.
+bundle_spec()
+{
+	local bundle=$SCRATCH/bundle-$1 filter=${3:-.}
+
+	mkdir -p "$bundle"
+	rm -f "$bundle/config.json"
+	runc spec --bundle "$bundle"
+	jq --arg root "$2" '.process.terminal = false | .process.args = ["sleep", "1000"]
+		| .root = { path: $root, readonly: false } | .hostname = "nvfs-test"' \
+		"$bundle/config.json" | jq "$filter" >"$bundle/config.json.new"
+	mv "$bundle/config.json.new" "$bundle/config.json"
+}
+
+# run_container NAME ROOTFS [JQ-FILTER]: a detached container that sleeps; its init's pid in $PID.
+# The filter changes config.json, for example '.process.noNewPrivileges = false'.
+run_container()
+{
+	bundle_spec "$@"
+	CONTAINERS+=("$1")
+	# Not a pipe: the container keeps it open and whoever reads it would wait for ever.
+	runc run --detach --bundle "$SCRATCH/bundle-$1" "$(container_id "$1")" \
+		>"$SCRATCH/bundle-$1/log" 2>&1 || {
+		diag "runc run $1: $(cat "$SCRATCH/bundle-$1/log")"
+		return 1
+	}
+	PID=$(container_pid "$1")
+}
+
+container_pid()
+{
+	runc state "$(container_id "$1")" | jq .pid
+}
+
+# in_container NAME COMMAND...; in_container_as UID NAME COMMAND...
+in_container()
+{
+	in_container_as 0 "$@"
+}
+
+in_container_as()
+{
+	local uid=$1 id
+
+	id=$(container_id "$2")
+	shift 2
+	runc exec --user "$uid:$uid" "$id" "$@"
+}
+
+kill_container()
+{
+	runc delete --force "$(container_id "$1")"
+}
+
+kill_containers()
+{
+	local name
+
+	for name in ${CONTAINERS[@]+"${CONTAINERS[@]}"}; do
+		kill_container "$name" >/dev/null 2>&1 || true
+	done
+	CONTAINERS=()
+}
+
+# mounts_in PID: "mountpoint fstype options" of each mount that this process sees
+mounts_in()
+{
+	awk '{ for (i = 7; $i != "-"; i++); print $5, $(i + 1), $6 }' "/proc/$1/mountinfo"
+}
+
+# ---- the host, before and after ------------------------------------------------------------------
+
+# Mounts of the first process, every cgroup, every name in /dev with its numbers and mode, and the
+# places that an injection into the wrong namespace would write to. Terminals and
+# systemd's own units come and go by themselves.
+host_state()
+{
+	awk '{ $1 = $2 = ""; print "mount" $0 }' /proc/1/mountinfo | sort
+	find /sys/fs/cgroup -type d 2>/dev/null | grep -vE '\.(service|scope|slice|mount|socket)$' |
+		sort | sed 's/^/cgroup /'
+	find /dev -path /dev/pts -prune -o -path /dev/shm -prune -o -type c -printf 'dev %p %m %U:%G\n' \
+		-o -type b -printf 'dev %p %m %U:%G\n' -o -printf 'dev %p %y %m %U:%G %l\n' | sort
+	ls -ld --time-style=full-iso /etc/ld.so.cache /etc/ld.so.conf /etc/ld.so.conf.d/* \
+		/usr/bin/nvidia-smi /usr/local/nvidia /run/nvfs /run/nvfsd 2>/dev/null | sed 's/^/file /'
+}
+
+host_snapshot()
+{
+	host_state >"$SCRATCH/host.before"
+}
+
+# host_compare [NAME]: an assertion
+host_compare()
+{
+	host_state >"$SCRATCH/host.after"
+	ok "${1:-the host is what it was before}" \
+		diff -U0 "$SCRATCH/host.before" "$SCRATCH/host.after"
+}

@@ -1,0 +1,49 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# tests/mirror.sh - sourced by fetch-driver and rootfs: where Debian's packages come from. The mirror
+# is the one that this machine's own apt uses, so no host name stands in this repository.
+
+# shellcheck disable=SC2034 # for who sources this
+CACHE=${NVFS_TEST_CACHE:-/var/tmp/nvfs-tests}
+
+# One "label<TAB>uri" per source. Sources never updated have no label yet: guess by the path.
+# NVFS_TEST_MIRROR names a mirror for machines whose apt knows none (Ubuntu).
+debian_mirror()
+{
+	[ -z "${NVFS_TEST_MIRROR:-}" ] || { echo "$NVFS_TEST_MIRROR"; return; }
+	# shellcheck disable=SC2016 # these are apt's variables
+	uri=$(apt-get indextargets --format '$(LABEL)	$(REPO_URI)' 'Created-By: Packages' |
+		awk -F '\t' '$1 == "Debian" || ($1 == "" || $1 ~ /LABEL/) && $2 ~ /\/debian\/?$/ \
+			{ print $2; exit }')
+	if [ -z "$uri" ]; then
+		echo "this machine's apt knows no Debian mirror; set NVFS_TEST_MIRROR" >&2
+		return 1
+	fi
+	echo "$uri"
+}
+
+# bookworm's keyring verifies trixie too; the file's name changed between the two.
+debian_keyring()
+{
+	for k in /usr/share/keyrings/debian-archive-keyring.pgp \
+		/usr/share/keyrings/debian-archive-keyring.gpg; do
+		[ ! -e "$k" ] || { echo "$k"; return; }
+	done
+	echo "no Debian keyring; install debian-archive-keyring" >&2
+	return 1
+}
+
+# debian_source SUITE COMPONENT...: a line for sources.list
+debian_source()
+{
+	keyring=$(debian_keyring) || return 1
+	mirror=$(debian_mirror) || return 1
+	echo "deb [signed-by=$keyring] $mirror $*"
+}
+
+# A mount made outside a mount namespace of the tests' own would stay.
+in_own_mount_namespace()
+{
+	[ "$(readlink /proc/self/ns/mnt)" != "$(readlink /proc/1/ns/mnt)" ]
+}

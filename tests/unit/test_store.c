@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/store.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "tests/unit/unit.h"
+
+static struct store *store;
+
+static void open_store(void)
+{
+	ck_assert_int_eq(store_new(memfd_create("state", MFD_CLOEXEC), &store, NULL), 0);
+}
+
+static struct layout *layout_with(const char *path, const char *text)
+{
+	struct layout_builder *builder = layout_builder_new();
+	struct layout *layout;
+
+	ck_assert_int_eq(layout_add(builder, path, LAYOUT_TEXT, store_blob_put(store, text, strlen(text)),
+				    0444, NULL), 0);
+	layout = layout_finish(builder);
+	layout_builder_free(builder);
+	return layout;
+}
+
+static uint32_t put_layout(const char *path, const char *text)
+{
+	struct layout *layout = layout_with(path, text);
+	uint32_t index = store_layout_put(store, layout);
+
+	free(layout);
+	return index;
+}
+
+static uint32_t add_tree(const char *name, int pid, uint32_t layout)
+{
+	struct store_tree tree = { .name = store_blob_put(store, name, strlen(name)),
+				   .spec = store_blob_put(store, "{}", 2),
+				   .done = STORE_NONE,
+				   .image = STORE_NONE,
+				   .pid = pid };
+
+	return store_tree_add(store, &tree, layout, 1);
+}
+
+START_TEST(equal_blobs_are_stored_once_and_go_with_the_last_reference)
+{
+	uint32_t one, two, other;
+	size_t size;
+
+	open_store();
+	one = store_blob_put(store, "abc", 3);
+	two = store_blob_put(store, "abc", 3);
+	other = store_blob_put(store, "abd", 3);
+	ck_assert_uint_eq(one, two);
+	ck_assert_uint_ne(one, other);
+	ck_assert_str_eq(store_blob(store, one, &size), "abc");
+	ck_assert_uint_eq(size, 3);
+	store_blob_unref(store, one);
+	ck_assert_ptr_nonnull(store_blob(store, one, NULL));
+	store_blob_unref(store, two);
+	ck_assert_ptr_null(store_blob(store, one, NULL));
+	ck_assert_ptr_null(store_blob(store, 12345, NULL));
+	store_free(store);
+}
+END_TEST
+
+START_TEST(identical_trees_share_one_layout)
+{
+	uint32_t one, two;
+
+	open_store();
+	one = put_layout("etc/ld.so.cache", "cache");
+	two = put_layout("etc/ld.so.cache", "cache");
+	ck_assert_uint_eq(one, two);
+	ck_assert_uint_ne(one, put_layout("etc/ld.so.cache", "other"));
+	store_layout_unref(store, one);
+	ck_assert_ptr_nonnull(store_layout(store, one));
+	store_layout_unref(store, two);
+	ck_assert_ptr_null(store_layout(store, one));
+	store_free(store);
+}
+END_TEST
+
+START_TEST(a_tree_is_found_by_name_and_pid_until_it_is_removed)
+{
+	uint32_t a, b;
+
+	open_store();
+	b = add_tree("b", 20, put_layout("f", "1"));
+	a = add_tree("a", 10, put_layout("f", "1"));
+	ck_assert_uint_eq(store_tree_find(store, "a"), a);
+	ck_assert_uint_eq(store_tree_find_pid(store, 20), b);
+	ck_assert_uint_eq(store_tree_find(store, "c"), STORE_NONE);
+	ck_assert_uint_eq(store_trees_count(store), 2);
+	store_tree_remove(store, a);
+	ck_assert_uint_eq(store_tree_find(store, "a"), STORE_NONE);
+	ck_assert_uint_eq(store_tree_find_pid(store, 10), STORE_NONE);
+	ck_assert_ptr_null(store_tree(store, a));
+	ck_assert_uint_eq(store_tree_find(store, "b"), b);
+	store_free(store);
+}
+END_TEST
+
+START_TEST(an_index_comes_back_with_a_new_serial)
+{
+	uint32_t tree, serial, snapshot_serial;
+
+	open_store();
+	tree = add_tree("a", 1, put_layout("f", "1"));
+	serial = store_tree(store, tree)->serial;
+	snapshot_serial = store_snapshot(store, store_tree(store, tree)->snapshot)->serial;
+	store_tree_remove(store, tree);
+	ck_assert_uint_eq(add_tree("a", 1, put_layout("f", "1")), tree);
+	ck_assert_uint_ne(store_tree(store, tree)->serial, serial);
+	ck_assert_uint_ne(store_snapshot(store, store_tree(store, tree)->snapshot)->serial,
+			  snapshot_serial);
+	store_free(store);
+}
+END_TEST
+
+START_TEST(a_switched_tree_keeps_its_old_snapshot_and_can_go_back)
+{
+	uint32_t tree, first, second;
+
+	open_store();
+	tree = add_tree("a", 1, put_layout("f", "1"));
+	first = store_tree(store, tree)->snapshot;
+	second = store_tree_switch(store, tree, put_layout("f", "2"), 2);
+	ck_assert_uint_ne(second, STORE_NONE);
+	ck_assert_uint_eq(store_tree(store, tree)->snapshot, second);
+	ck_assert_ptr_nonnull(store_snapshot(store, first));
+	ck_assert_uint_ne(store_snapshot(store, first)->ino_base,
+			  store_snapshot(store, second)->ino_base);
+	store_tree_switch_back(store, tree);
+	ck_assert_uint_eq(store_tree(store, tree)->snapshot, first);
+	ck_assert_ptr_null(store_snapshot(store, second));
+	store_tree_switch_back(store, tree);
+	ck_assert_uint_eq(store_tree(store, tree)->snapshot, first);
+	store_free(store);
+}
+END_TEST
+
+START_TEST(links_and_objects_keep_their_index_for_ever)
+{
+	struct store_object object = { .size = 42 };
+	uint32_t link;
+
+	open_store();
+	link = store_link_put(store, "lib64");
+	ck_assert_uint_eq(store_link_put(store, "lib64"), link);
+	ck_assert_uint_ne(store_link_put(store, "lib32"), link);
+	ck_assert_str_eq(store_link(store, link), "lib64");
+	for (uint64_t i = 0; i < 1000; i++) {
+		object.ino = i;
+		ck_assert_uint_eq(store_object_add(store, &object), i);
+	}
+	ck_assert_uint_eq(store_object(store, 500)->ino, 500);
+	ck_assert_ptr_null(store_object(store, 1000));
+	store_free(store);
+}
+END_TEST
+
+START_TEST(ten_thousand_trees_that_come_and_go_leave_no_memory_behind)
+{
+	char name[32];
+	size_t full = 0;
+
+	open_store();
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 10000; i++) {
+			(void)snprintf(name, sizeof(name), "container-%d", i);
+			ck_assert_uint_ne(add_tree(name, 1000 + i, put_layout("f", i % 2 ? "1" : "2")),
+					  STORE_NONE);
+		}
+		ck_assert_uint_eq(store_trees_count(store), 10000);
+		if (!round)
+			full = store_memory(store);
+		for (int i = 0; i < 10000; i++) {
+			(void)snprintf(name, sizeof(name), "container-%d", i);
+			store_tree_remove(store, store_tree_find(store, name));
+		}
+		ck_assert_uint_eq(store_trees_count(store), 0);
+	}
+	ck_assert_uint_eq(store_memory(store), full);
+	ck_assert_uint_lt(full, 8 * 1024 * 1024);
+	store_free(store);
+}
+END_TEST
+
+UNIT_MAIN("store", equal_blobs_are_stored_once_and_go_with_the_last_reference,
+	  identical_trees_share_one_layout, a_tree_is_found_by_name_and_pid_until_it_is_removed,
+	  an_index_comes_back_with_a_new_serial,
+	  a_switched_tree_keeps_its_old_snapshot_and_can_go_back,
+	  links_and_objects_keep_their_index_for_ever,
+	  ten_thousand_trees_that_come_and_go_leave_no_memory_behind)
