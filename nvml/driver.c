@@ -247,8 +247,11 @@ static bool program_fits(struct discovery *d, struct driver_file *file, int *r)
 		*r = finding_add(&d->findings, true, "%s: not executable, left out", file->path);
 		return false;
 	}
-	if (is_script(file->fd))
-		return true;
+	if (is_script(file->fd)) {
+		/* A wrapper names paths of its host: in a container it finds nothing, or itself. */
+		*r = finding_add(&d->findings, false, "%s: a script, left out", file->path);
+		return false;
+	}
 	*r = elf_read(file->fd, &info, &err);
 	if (*r == -ENOMEM)
 		return false;

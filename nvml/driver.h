@@ -29,7 +29,7 @@ struct driver_file {
 	char *path;        /* below the driver root, links resolved, starts with '/' */
 	char *soname;      /* libraries: DT_SONAME, a plain file name; NULL for none */
 	unsigned int caps; /* enum driver_cap: whoever wants one of these gets it */
-	int elf_class;     /* 32, 64; 0 where it is no ELF file (firmware, scripts) */
+	int elf_class;     /* 32, 64; 0 where it is no ELF file (firmware) */
 	int elf_machine;   /* EM_*; 0 as above */
 	int fd;            /* O_RDONLY | O_CLOEXEC, a regular file; owned by the driver */
 	struct stat st;    /* of fd when it was found */

@@ -269,13 +269,15 @@ start_daemon()
 	fi
 }
 
-# stop_daemon: SIGTERM, SIGKILL after 10 s; the mount goes in any case. Exit status in $DAEMON_STATUS.
+# stop_daemon: SIGTERM where no container has a tree, else by force; SIGKILL after 10 s; the mount goes
+# in any case. Exit status in $DAEMON_STATUS.
 stop_daemon()
 {
 	local pid=$DAEMON_PID
 
 	[ -n "$pid" ] || return 0
-	kill -TERM "$pid" 2>/dev/null || true
+	timeout -k 1 5 "$NVFS" shutdown --force --socket "$SOCKET" >/dev/null 2>&1 ||
+		kill -TERM "$pid" 2>/dev/null || true
 	wait_for 10 daemon_is_gone || kill -KILL "$pid" 2>/dev/null || true
 	DAEMON_STATUS=0
 	wait "$pid" 2>/dev/null || DAEMON_STATUS=$?

@@ -315,7 +315,9 @@ START_TEST(programs_have_their_own_name_and_firmware_its_version)
 	add_basic_driver();
 	scratch_library(root, "usr/lib/nvidia/current/nvidia-smi.real", NULL);
 	scratch_link(root, "usr/bin/nvidia-smi", "/usr/lib/nvidia/current/nvidia-smi.real");
+	/* a wrapper in PATH, and the program itself elsewhere, as on nodes whose driver is in /usr/local */
 	scratch_text(root, "usr/bin/nvidia-debugdump", "#!/bin/sh\n");
+	scratch_library(root, "usr/local/nvidia/bin/nvidia-debugdump", NULL);
 	scratch_text(root, "usr/bin/nvidia-persistenced", "neither script nor ELF\n");
 	scratch_text(root, "usr/lib/firmware/nvidia/" V "/gsp_tu10x.bin", "firmware");
 	scratch_text(root, "usr/lib/firmware/nvidia/" V "/README", "no firmware");
@@ -326,7 +328,8 @@ START_TEST(programs_have_their_own_name_and_firmware_its_version)
 	smi = file("nvidia-smi");
 	ck_assert_ptr_nonnull(smi);
 	ck_assert_str_eq(smi->path, "/usr/lib/nvidia/current/nvidia-smi.real");
-	ck_assert_int_eq(file("nvidia-debugdump")->elf_class, 0);
+	ck_assert_str_eq(file("nvidia-debugdump")->path, "/usr/local/nvidia/bin/nvidia-debugdump");
+	ck_assert(told("/usr/bin/nvidia-debugdump: a script, left out"));
 	ck_assert(told("nvidia-persistenced: not an ELF file"));
 	ck_assert_uint_eq(file("gsp_tu10x.bin")->caps, DRIVER_CAP_ALL);
 	ck_assert(!told("missing: gsp"));

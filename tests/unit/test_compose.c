@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/compose.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "common/ldcache.h"
+#include "fs/generation.h"
+#include "fs/store.h"
+#include "nvml/driver.h"
+#include "nvml/gpu.h"
+#include "nvml/select.h"
+#include "tests/unit/unit.h"
+
+static struct store *store;
+
+static struct driver_file files[] = {
+	{ .kind = DRIVER_LIBRARY, .name = (char[]){ "libcuda.so.535.1" }, .path = (char[]){ "/l/libcuda.so.535.1" },
+	  .soname = (char[]){ "libcuda.so.1" }, .caps = DRIVER_CAP_COMPUTE, .elf_class = 64,
+	  .st.st_mode = 0644, .st.st_size = 11 },
+	{ .kind = DRIVER_LIBRARY, .name = (char[]){ "libnvidia-glcore.so.535.1" }, .path = (char[]){ "/l/gl" },
+	  .soname = (char[]){ "libnvidia-glcore.so.535.1" }, .caps = DRIVER_CAP_GRAPHICS, .elf_class = 64,
+	  .st.st_mode = 0644 },
+	{ .kind = DRIVER_LIBRARY, .name = (char[]){ "libnvidia-ml.so.535.1" }, .path = (char[]){ "/l/ml" },
+	  .soname = (char[]){ "libnvidia-ml.so.1" }, .caps = DRIVER_CAP_UTILITY, .elf_class = 64,
+	  .st.st_mode = 0755 },
+	{ .kind = DRIVER_PROGRAM, .name = (char[]){ "nvidia-smi" }, .path = (char[]){ "/b/nvidia-smi" },
+	  .caps = DRIVER_CAP_UTILITY, .elf_class = 64, .st.st_mode = 0755 },
+	{ .kind = DRIVER_FIRMWARE, .name = (char[]){ "gsp_tu10x.bin" }, .path = (char[]){ "/f/gsp" },
+	  .caps = DRIVER_CAP_ALL, .st.st_mode = 0644 },
+};
+
+static struct gpu gpus[2] = { { .bus_id = "0000:00:06.0" }, { .bus_id = "0000:00:07.0" } };
+static struct gpu_list gpu_list = { .gpus = gpus, .n = 2 };
+static struct generation_gpu gpu_texts[2] = { { .information = (char[]){ "six" } },
+					      { .information = (char[]){ "seven" } } };
+static struct driver driver = { .version = "535.1", .files = files, .n_files = 5 };
+static uint32_t objects[5];
+static struct generation generation = { .number = 3, .driver = &driver, .gpus = &gpu_list,
+					.objects = objects, .proc_version = (char[]){ "NVRM" },
+					.proc_params = (char[]){ "ModifyDeviceFiles: 0\n" },
+					.gpu_texts = gpu_texts };
+
+static void open_sample(void)
+{
+	ck_assert_int_eq(store_new(memfd_create("state", MFD_CLOEXEC), &store, NULL), 0);
+	for (size_t i = 0; i < 5; i++) {
+		struct store_object object = { .mode = files[i].st.st_mode };
+
+		object.path = store_blob_put(store, files[i].path, strlen(files[i].path));
+		objects[i] = store_object_add(store, &object);
+	}
+}
+
+static uint32_t compose(const struct compose_spec *spec)
+{
+	uint32_t layout = STORE_NONE;
+
+	store_write_lock(store);
+	ck_assert_int_eq(compose_tree(store, &generation, spec, &layout, NULL), 0);
+	store_unlock(store);
+	return layout;
+}
+
+/* Without the manifest's line, whose size is not the point. */
+static char *printed(const struct compose_spec *spec)
+{
+	char *text = compose_print(store, compose(spec));
+	char *line = strstr(text, "text 0444 .nvfs/manifest.json");
+	char *end = strchr(line, '\n') + 1;
+
+	memmove(line, end, strlen(end) + 1);
+	return text;
+}
+
+START_TEST(a_compute_and_utility_tree_with_one_gpu)
+{
+	size_t second[] = { 1 };
+	struct gpu_selection selection = { .wanted = true, .at = second, .n = 1 };
+	struct compose_spec spec = { .caps = DRIVER_CAP_COMPUTE | DRIVER_CAP_UTILITY,
+				     .selection = &selection, .cache = "cache", .cache_size = 5 };
+	char *text;
+
+	open_sample();
+	text = printed(&spec);
+	ck_assert_str_eq(text,
+			 "dir 0555 .nvfs/\n"
+			 "dir 0555 bin/\n"
+			 "host 0555 bin/nvidia-smi <- /b/nvidia-smi\n"
+			 "dir 0555 etc/\n"
+			 "text 0444 etc/ld.so.cache 5 bytes\n"
+			 "dir 0555 firmware/\n"
+			 "dir 0555 firmware/nvidia/\n"
+			 "dir 0555 firmware/nvidia/535.1/\n"
+			 "host 0444 firmware/nvidia/535.1/gsp_tu10x.bin <- /f/gsp\n"
+			 "link 0777 lib -> lib64\n"
+			 "dir 0555 lib64/\n"
+			 "link 0777 lib64/libcuda.so -> libcuda.so.1\n"
+			 "link 0777 lib64/libcuda.so.1 -> libcuda.so.535.1\n"
+			 "host 0444 lib64/libcuda.so.535.1 <- /l/libcuda.so.535.1\n"
+			 "link 0777 lib64/libnvidia-ml.so -> libnvidia-ml.so.1\n"
+			 "link 0777 lib64/libnvidia-ml.so.1 -> libnvidia-ml.so.535.1\n"
+			 "host 0555 lib64/libnvidia-ml.so.535.1 <- /l/ml\n"
+			 "dir 0555 proc/\n"
+			 "dir 0555 proc/driver/\n"
+			 "dir 0555 proc/driver/nvidia/\n"
+			 "dir 0555 proc/driver/nvidia/gpus/\n"
+			 "dir 0555 proc/driver/nvidia/gpus/0000:00:07.0/\n"
+			 "text 0444 proc/driver/nvidia/gpus/0000:00:07.0/information 5 bytes\n"
+			 "text 0444 proc/driver/nvidia/params 21 bytes\n"
+			 "text 0444 proc/driver/nvidia/version 4 bytes\n");
+	free(text);
+	store_free(store);
+}
+END_TEST
+
+START_TEST(a_library_whose_soname_is_its_file_name_gets_the_so_link_alone)
+{
+	struct compose_spec spec = { .caps = DRIVER_CAP_GRAPHICS };
+	char *text;
+
+	open_sample();
+	text = printed(&spec);
+	ck_assert_ptr_nonnull(strstr(text, "link 0777 lib64/libnvidia-glcore.so -> libnvidia-glcore.so.535.1\n"
+					   "host 0444 lib64/libnvidia-glcore.so.535.1 <- /l/gl\n"));
+	ck_assert_ptr_null(strstr(text, "libcuda"));
+	ck_assert_ptr_null(strstr(text, "nvidia-smi"));
+	free(text);
+	store_free(store);
+}
+END_TEST
+
+START_TEST(no_gpu_chosen_means_an_empty_gpus_directory)
+{
+	struct gpu_selection none = { .wanted = true };
+	struct compose_spec spec = { .caps = DRIVER_CAP_UTILITY, .selection = &none };
+	char *text;
+
+	open_sample();
+	text = printed(&spec);
+	ck_assert_ptr_nonnull(strstr(text, "proc/driver/nvidia/gpus/\n"));
+	ck_assert_ptr_null(strstr(text, "gpus/0"));
+	free(text);
+	store_free(store);
+}
+END_TEST
+
+START_TEST(the_same_request_twice_is_one_layout)
+{
+	struct compose_spec spec = { .caps = DRIVER_CAP_COMPUTE };
+	uint32_t first;
+
+	open_sample();
+	first = compose(&spec);
+	ck_assert_uint_eq(compose(&spec), first);
+	spec.caps = DRIVER_CAP_UTILITY;
+	ck_assert_uint_ne(compose(&spec), first);
+	store_free(store);
+}
+END_TEST
+
+START_TEST(the_manifest_names_no_path_of_the_host)
+{
+	struct compose_spec spec = { .caps = DRIVER_CAP_ALL };
+	const struct layout *layout;
+	const char *text;
+	int dir, file;
+
+	open_sample();
+	layout = store_layout(store, compose(&spec));
+	dir = layout_lookup(layout, 0, ".nvfs");
+	file = layout_lookup(layout, (uint32_t)dir, "manifest.json");
+	ck_assert_int_gt(file, 0);
+	text = store_blob(store, layout->nodes[file].ref, NULL);
+	ck_assert_ptr_nonnull(strstr(text, "lib64/libcuda.so.535.1"));
+	ck_assert_ptr_nonnull(strstr(text, "\"generation\": 3"));
+	ck_assert_ptr_null(strstr(text, "/l/"));
+	ck_assert_ptr_null(strstr(text, "/b/"));
+	store_free(store);
+}
+END_TEST
+
+START_TEST(the_cache_gets_the_soname_and_the_so_name_of_each_library)
+{
+	struct ldcache_add *entries;
+	size_t n;
+
+	open_sample();
+	ck_assert_int_eq(compose_cache_entries(&generation, DRIVER_CAP_COMPUTE | DRIVER_CAP_GRAPHICS,
+					       "/usr/local/nvidia/lib64", &entries, &n), 0);
+	ck_assert_uint_eq(n, 4);
+	ck_assert_str_eq(entries[0].soname, "libcuda.so.1");
+	ck_assert_str_eq(entries[0].path, "/usr/local/nvidia/lib64/libcuda.so.1");
+	ck_assert_str_eq(entries[1].soname, "libcuda.so");
+	ck_assert_str_eq(entries[2].soname, "libnvidia-glcore.so.535.1");
+	ck_assert_str_eq(entries[3].path, "/usr/local/nvidia/lib64/libnvidia-glcore.so");
+	compose_cache_entries_free(entries, n);
+	store_free(store);
+}
+END_TEST
+
+START_TEST(params_are_rewritten_so_that_no_device_file_is_made)
+{
+	char *text = generation_params("DmaRemap: 1\nModifyDeviceFiles: 1\nDeviceFileUID: 0\n");
+
+	ck_assert_str_eq(text, "DmaRemap: 1\nModifyDeviceFiles: 0\nDeviceFileUID: 0\n");
+	free(text);
+	text = generation_params("NotModifyDeviceFiles: 1\n");
+	ck_assert_str_eq(text, "NotModifyDeviceFiles: 1\n");
+	free(text);
+}
+END_TEST
+
+UNIT_MAIN("compose", a_compute_and_utility_tree_with_one_gpu,
+	  a_library_whose_soname_is_its_file_name_gets_the_so_link_alone,
+	  no_gpu_chosen_means_an_empty_gpus_directory, the_same_request_twice_is_one_layout,
+	  the_manifest_names_no_path_of_the_host,
+	  the_cache_gets_the_soname_and_the_so_name_of_each_library,
+	  params_are_rewritten_so_that_no_device_file_is_made)
