@@ -17,7 +17,8 @@ struct error;
  * child does, while we stand still: what it stores and opens is ours, also
  * when it was ended half way. Its namespace, working directory, capabilities
  * and fsuid are its own.
- * Single-threaded. @fn must not block signals or leave by exit(3).
+ * Single-threaded; SIGALRM and SIGCHLD are at their defaults, as privilege_init()
+ * leaves them. @fn must not block signals or leave by exit(3).
  *
  * Return: what @fn returned, -ETIME (ended by the time limit), -ECHILD (ended
  * otherwise), or the errno of clone(2) or setns(2).

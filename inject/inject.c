@@ -218,7 +218,6 @@ static int commit(struct injection *in, struct error *err)
 	if (r == 0 && in->plan.known)
 		r = record_merge(done, &s->client, in->plan.id, err);
 	r = r ? r : client_commit(&s->client, in->plan.token, done, microseconds_since(&s->started), err);
-	r = r ? r : check_signals(err);
 	if (r == 0)
 		s->report = json_pack("{s:s, s:s, s:O}", "id", in->plan.id, "trace", in->plan.trace,
 				      "steps", done);

@@ -102,14 +102,12 @@ static int remove_inside(struct session *session, const json_t *done, struct err
 	return r;
 }
 
-/* The container's init as the daemon knows it; it holds a pidfd of it, so "alive" is its word. */
+/* The container's init, of which the daemon holds a pidfd; 0 once it has ended. */
 static pid_t live_pid(const json_t *known)
 {
-	const json_t *alive = json_object_get(known, "alive");
-
-	return alive && !json_is_true(alive) ?
-		       0 :
-		       (pid_t)json_integer_value(json_object_get(known, "pid"));
+	if (strcmp(varlink_string(known, "state", ""), "in use") != 0)
+		return 0;
+	return (pid_t)json_integer_value(json_object_get(known, "pid"));
 }
 
 /* Pin the init that the daemon names; asked again, it still names it: no other has that pid. */

@@ -15,6 +15,7 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/parse.h"
+#include "inject/plan.h"
 
 static const char usage_text[] =
 	"usage: nvinject --pid PID --devices LIST [OPTION]...\n"
@@ -114,22 +115,6 @@ int request_check_id(const char *id, struct error *err)
 	return 0;
 }
 
-/* An absolute path without "." and ".." components, and not the root itself. */
-static bool is_plain_path(const char *path)
-{
-	const char *cursor = path, *part;
-	size_t len, parts = 0;
-
-	if (*path != '/' || strlen(path) >= PATH_MAX)
-		return false;
-	while ((part = parse_field(&cursor, '/', &len))) {
-		if ((len == 1 && part[0] == '.') || (len == 2 && !strncmp(part, "..", 2)))
-			return false;
-		parts += len > 0;
-	}
-	return parts > 0;
-}
-
 static int put_pid(struct request *req, const char *value, struct error *err)
 {
 	uint64_t pid;
@@ -207,7 +192,7 @@ static int check_places(const struct request *req, struct error *err)
 		return -EINVAL;
 	if (req->rootfs && *req->rootfs != '/')
 		return usage(err, "root '%.80s' is not an absolute path", req->rootfs);
-	if (req->target && !is_plain_path(req->target))
+	if (req->target && !plan_path_ok(req->target))
 		return usage(err, "target '%.80s' is not a plain absolute path", req->target);
 	return 0;
 }

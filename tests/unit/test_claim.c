@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/claim.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/error.h"
+#include "common/sys.h"
+#include "common/varlink.h"
+#include "fs/server.h"
+#include "nvml/driver_cap.h"
+#include "tests/unit/unit.h"
+
+static struct error err;
+static struct claim claim;
+static struct peer peer;
+static struct process self = { .pid = 1, .user_ns = 100, .mnt_ns = 200 };
+static struct config config = { .trees_per_user = 2 };
+
+/* A message whose one descriptor is a pidfd of this process. */
+static int parse(const char *text)
+{
+	struct varlink_message message = { .fds = { sys_pidfd_open(getpid(), 0) }, .n_fds = 1 };
+	json_t *params = json_loads(text, 0, NULL);
+	int r;
+
+	ck_assert_ptr_nonnull(params);
+	memset(&err, 0, sizeof(err));
+	r = claim_parse(params, &message, &peer, &claim, &err);
+	/* claim's strings go with the JSON: tests look at numbers after this */
+	json_decref(params);
+	varlink_message_done(&message);
+	return r;
+}
+
+START_TEST(a_plain_claim_has_the_defaults)
+{
+	ck_assert_int_eq(parse("{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\"}"), 0);
+	ck_assert_uint_eq(claim.caps, DRIVER_CAP_COMPUTE | DRIVER_CAP_UTILITY);
+	ck_assert_int_eq(claim.process.pid, getpid());
+	ck_assert_int_eq(claim.cache_fd, -1);
+	ck_assert(!claim.dry_run && !claim.cgroup && !claim.standalone);
+}
+END_TEST
+
+START_TEST(what_is_missing_or_wrong_is_refused_as_usage)
+{
+	static const char *const texts[] = {
+		"{\"pidfd\":0,\"devices\":\"all\"}",
+		"{\"id\":\"a/b\",\"pidfd\":0,\"devices\":\"all\"}",
+		"{\"id\":\"c1\",\"pidfd\":0}",
+		"{\"id\":\"c1\",\"devices\":\"all\"}",
+		"{\"id\":\"c1\",\"pidfd\":1,\"devices\":\"all\"}",
+		"{\"id\":\"c1\",\"pidfd\":-1,\"devices\":\"all\"}",
+		"{\"id\":\"c1\",\"pidfd\":\"0\",\"devices\":\"all\"}",
+		"{\"id\":\"c1\",\"pidfd\":0,\"devices\":7}",
+		"{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"driver_capabilities\":\"magic\"}",
+		"{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"target\":\"relative\"}",
+		"{\"id\":\"c1\",\"standalone\":true,\"devices\":\"all\"}",
+	};
+
+	memset(&peer, 0, sizeof(peer));
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		ck_assert_msg(parse(texts[i]) == -EINVAL, "%s", texts[i]);
+		ck_assert_msg(error_exit_status(&err) == ERROR_USAGE, "%s: %s", texts[i], err.text);
+	}
+}
+END_TEST
+
+START_TEST(a_descriptor_that_is_no_pidfd_is_refused)
+{
+	struct varlink_message message = { .fds = { dup(0) }, .n_fds = 1 };
+	json_t *params = json_pack("{s:s, s:i, s:s}", "id", "c", "pidfd", 0, "devices", "all");
+
+	ck_assert_int_eq(claim_parse(params, &message, &peer, &claim, &err), -EBADF);
+	json_decref(params);
+	varlink_message_done(&message);
+}
+END_TEST
+
+START_TEST(targets_are_plain_absolute_paths)
+{
+	static const char *const good[] = { "/usr/local/nvidia", "/dev/nvfs", "/a", "/opt/a.b-c_d/..x" };
+	static const char *const bad[] = { "", "/", "//a", "/a/", "/a//b", "/a/./b", "/a/../b", "/a/..",
+					   "/a/.", "a", "/a b", "/a\nb", "/a:b", "/a#b", "/a\"b", "/a\\b",
+					   "/a*", "/\xc3\xa9" };
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		ck_assert_msg(claim_target_is_valid(good[i]), "%s", good[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ck_assert_msg(!claim_target_is_valid(bad[i]), "%s", bad[i]);
+}
+END_TEST
+
+static int allowed(uid_t uid, uint64_t user_ns, uint64_t mnt_ns, bool cgroup, uid_t owner,
+		   uint64_t container_ns, unsigned int trees)
+{
+	struct claim c = { .cgroup = cgroup, .process = { .pid = 9, .uid = owner, .mnt_ns = container_ns } };
+	struct peer p = { .uid = uid, .process = { .user_ns = user_ns, .mnt_ns = mnt_ns } };
+
+	memset(&err, 0, sizeof(err));
+	return claim_allowed(&c, &p, &self, &config, trees, &err);
+}
+
+START_TEST(root_of_the_daemons_namespaces_may_do_all)
+{
+	ck_assert_int_eq(allowed(0, 100, 200, true, 0, 300, 50), 0);
+	ck_assert_int_eq(allowed(0, 100, 200, true, 1000, 300, 50), 0);
+}
+END_TEST
+
+START_TEST(root_of_another_namespace_is_no_root)
+{
+	ck_assert_int_eq(allowed(0, 101, 200, true, 0, 300, 0), -EPERM);
+	ck_assert_int_eq(allowed(0, 100, 201, true, 0, 300, 0), -EPERM);
+	ck_assert_int_eq(allowed(0, 0, 0, true, 0, 300, 0), -EPERM);
+	ck_assert_int_eq(error_exit_status(&err), ERROR_PERMISSION);
+}
+END_TEST
+
+START_TEST(a_user_may_have_trees_for_namespaces_of_its_own)
+{
+	ck_assert_int_eq(allowed(1000, 100, 200, false, 1000, 300, 1), 0);
+	ck_assert_int_eq(allowed(1000, 100, 200, true, 1000, 300, 1), -EPERM);  /* a cgroup */
+	ck_assert_int_eq(allowed(1000, 100, 200, false, 0, 300, 1), -EPERM);    /* root's container */
+	ck_assert_int_eq(allowed(1000, 100, 200, false, 1000, 200, 1), -EPERM); /* the host itself */
+	ck_assert_int_eq(allowed(1000, 100, 200, false, 1000, 300, 2), -EPERM); /* too many */
+}
+END_TEST
+
+START_TEST(accept_env_decides_on_the_environment_alone)
+{
+	struct claim c = { .source = "env" };
+
+	ck_assert(claim_env_counts(&c, ACCEPT_ENV_ALWAYS));
+	ck_assert(!claim_env_counts(&c, ACCEPT_ENV_PRIVILEGED));
+	ck_assert(!claim_env_counts(&c, ACCEPT_ENV_NEVER));
+	c.privileged = true;
+	ck_assert(claim_env_counts(&c, ACCEPT_ENV_PRIVILEGED));
+	ck_assert(!claim_env_counts(&c, ACCEPT_ENV_NEVER));
+	c.source = "mounts";
+	ck_assert(claim_env_counts(&c, ACCEPT_ENV_NEVER));
+	c.source = "arguments";
+	ck_assert(claim_env_counts(&c, ACCEPT_ENV_NEVER));
+}
+END_TEST
+
+UNIT_MAIN("claim", a_plain_claim_has_the_defaults, what_is_missing_or_wrong_is_refused_as_usage,
+	  a_descriptor_that_is_no_pidfd_is_refused, targets_are_plain_absolute_paths,
+	  root_of_the_daemons_namespaces_may_do_all, root_of_another_namespace_is_no_root,
+	  a_user_may_have_trees_for_namespaces_of_its_own, accept_env_decides_on_the_environment_alone)

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "inject/request.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/error.h"
+
+#include "tests/unit/unit.h"
+
+#define ARGS(...) ((char *[]){ "nvinject", __VA_ARGS__, NULL })
+
+static int parse(struct request *req, char *argv[], struct error *err)
+{
+	int argc = 0;
+
+	while (argv[argc])
+		argc++;
+	memset(req, 0, sizeof(*req));
+	return request_parse(req, argc, argv, err);
+}
+
+static void refuse(char *argv[], const char *what)
+{
+	struct error err = { 0 };
+	struct request req;
+
+	ck_assert_int_eq(parse(&req, argv, &err), -EINVAL);
+	ck_assert_int_eq(err.class, ERROR_USAGE);
+	ck_assert_msg(strstr(err.text, what) != NULL, "'%s' does not say '%s'", err.text, what);
+	request_done(&req);
+}
+
+START_TEST(a_whole_command_line_is_read)
+{
+	struct request req;
+
+	ck_assert_int_eq(parse(&req,
+			       ARGS("--pid", "42", "--devices=0,1", "--capabilities", "compute",
+				    "--id=c1", "--rootfs", "/r", "--target=/opt/nv", "--socket=/s",
+				    "--dry-run", "--json", "--no-cgroup"),
+			       NULL),
+			 0);
+	ck_assert_int_eq(req.action, REQUEST_INJECT);
+	ck_assert_int_eq(req.pid, 42);
+	ck_assert_str_eq(req.devices, "0,1");
+	ck_assert_str_eq(req.driver_caps, "compute");
+	ck_assert_str_eq(req.id, "c1");
+	ck_assert_str_eq(req.rootfs, "/r");
+	ck_assert_str_eq(req.target, "/opt/nv");
+	ck_assert_str_eq(req.socket, "/s");
+	ck_assert_str_eq(req.source, "arguments");
+	ck_assert(req.dry_run && req.json && !req.cgroup && !req.standalone);
+	request_done(&req);
+}
+END_TEST
+
+START_TEST(cgroups_and_socket_have_defaults)
+{
+	struct request req;
+
+	ck_assert_int_eq(parse(&req, ARGS("--pid=1", "--devices=none"), NULL), 0);
+	ck_assert(req.cgroup);
+	ck_assert_str_eq(req.socket, REQUEST_SOCKET);
+	ck_assert_ptr_null(req.driver_caps);
+	request_done(&req);
+}
+END_TEST
+
+START_TEST(hook_remove_help_and_version_are_told_apart)
+{
+	struct request req;
+
+	ck_assert_int_eq(parse(&req, ARGS("hook", "--json"), NULL), 0);
+	ck_assert_int_eq(req.action, REQUEST_HOOK);
+	request_done(&req);
+	ck_assert_int_eq(parse(&req, ARGS("--socket", "/s", "hook"), NULL), 0);
+	ck_assert_int_eq(req.action, REQUEST_HOOK);
+	request_done(&req);
+	ck_assert_int_eq(parse(&req, ARGS("--remove", "--id", "c1"), NULL), 0);
+	ck_assert_int_eq(req.action, REQUEST_REMOVE);
+	request_done(&req);
+	ck_assert_int_eq(parse(&req, ARGS("--help", "--nonsense"), NULL), 0);
+	ck_assert_int_eq(req.action, REQUEST_HELP);
+	request_done(&req);
+	ck_assert_int_eq(parse(&req, ARGS("hook", "--version"), NULL), 0);
+	ck_assert_int_eq(req.action, REQUEST_VERSION);
+	request_done(&req);
+}
+END_TEST
+
+START_TEST(devices_and_container_must_be_said)
+{
+	refuse(ARGS("--pid", "1"), "--devices is missing");
+	refuse(ARGS("--devices", "all"), "--pid is missing");
+	refuse(ARGS("--standalone", "--devices=all", "--rootfs=/r"), "needs --rootfs and --id");
+	refuse(ARGS("--standalone", "--pid=1", "--devices=all"), "exclude each other");
+	refuse(ARGS("--remove"), "needs --pid or --id");
+	refuse(ARGS("--remove", "--pid=1", "--devices=all"), "takes back all");
+}
+END_TEST
+
+START_TEST(junk_is_refused_by_name)
+{
+	refuse(ARGS("--pid", "1x", "--devices=all"), "'1x' is not a process id");
+	refuse(ARGS("--pid", "0", "--devices=all"), "'0' is not a process id");
+	refuse(ARGS("--pid", "99999999999999999999", "--devices=all"), "is not a process id");
+	refuse(ARGS("--nonsense"), "unknown option '--nonsense'");
+	refuse(ARGS("--pid"), "'--pid' needs a value");
+	refuse(ARGS("--pid=1", "--devices=all", "more"), "surplus argument 'more'");
+	refuse(ARGS("hook", "--pid", "3"), "from the runtime");
+	refuse(ARGS("hook", "--remove"), "exclude each other");
+}
+END_TEST
+
+START_TEST(an_id_that_is_a_path_is_refused)
+{
+	refuse(ARGS("--pid=1", "--devices=all", "--id=a/b"), "'a/b' cannot be the id");
+	refuse(ARGS("--pid=1", "--devices=all", "--id=.."), "'..' cannot be the id");
+	refuse(ARGS("--pid=1", "--devices=all", "--id="), "'' cannot be the id");
+}
+END_TEST
+
+START_TEST(a_target_must_be_a_plain_path)
+{
+	refuse(ARGS("--pid=1", "--devices=all", "--target=usr"), "not a plain absolute path");
+	refuse(ARGS("--pid=1", "--devices=all", "--target=/"), "not a plain absolute path");
+	refuse(ARGS("--pid=1", "--devices=all", "--target=/a/../b"), "not a plain absolute path");
+	refuse(ARGS("--pid=1", "--devices=all", "--target=/a//b"), "not a plain absolute path");
+	refuse(ARGS("--pid=1", "--devices=all", "--rootfs=r"), "is not an absolute path");
+}
+END_TEST
+
+UNIT_MAIN("request", a_whole_command_line_is_read, cgroups_and_socket_have_defaults,
+	  hook_remove_help_and_version_are_told_apart, devices_and_container_must_be_said,
+	  junk_is_refused_by_name, an_id_that_is_a_path_is_refused, a_target_must_be_a_plain_path)

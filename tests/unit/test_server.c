@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/server.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/error.h"
+#include "common/log.h"
+#include "common/varlink.h"
+#include "fs/loop.h"
+#include "tests/unit/unit.h"
+
+/* The server in a thread of its own, the test is its client. */
+static struct loop *loop;
+static struct server *server;
+static struct loop_source stop;
+static pthread_t thread;
+static char dir[] = "/tmp/nvfs-server-XXXXXX", path[64];
+static unsigned int n_gone;
+
+static void on_call(void *data, struct client *client, const char *method, json_t *params,
+		    struct varlink_message *message)
+{
+	struct error err = { 0 };
+
+	(void)data;
+	(void)message;
+	if (strcmp(method, "t.Fail") == 0) {
+		(void)error_setc(&err, ERROR_DEVICE, -ENODEV, "no such thing");
+		client_error(client, &err, "abc123");
+	} else if (strcmp(method, "t.Fd") == 0) {
+		client_reply(client, NULL, (const int[]){ eventfd(7, EFD_CLOEXEC) }, 1);
+	} else if (strcmp(method, "t.Uid") == 0) {
+		client_reply(client, json_pack("{s:i}", "uid", (int)client_peer(client)->uid), NULL, 0);
+	} else {
+		client_reply(client, json_incref(params), NULL, 0);
+	}
+}
+
+static void on_gone(void *data, struct client *client)
+{
+	(void)data;
+	(void)client;
+	n_gone++;
+}
+
+static void on_stop(struct loop_source *source, uint32_t events)
+{
+	(void)source;
+	(void)events;
+	loop_stop(loop);
+}
+
+static void *run(void *data)
+{
+	(void)loop_run(loop, NULL);
+	return data;
+}
+
+static void open_server(void)
+{
+	struct server_handler handler = { .on_call = on_call, .on_gone = on_gone };
+
+	log_open("test", 0);
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	(void)snprintf(path, sizeof(path), "%s/run/sock", dir);
+	ck_assert_int_eq(loop_new(&loop, NULL), 0);
+	ck_assert_int_eq(server_new(path, loop, &handler, &server, NULL), 0);
+	stop = (struct loop_source){ .fd = eventfd(0, EFD_CLOEXEC), .on_ready = on_stop };
+	ck_assert_int_eq(loop_add(loop, &stop, POLLIN), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, run, NULL), 0);
+}
+
+static void close_server(void)
+{
+	ck_assert_int_eq(eventfd_write(stop.fd, 1), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	server_free(server);
+	ck_assert_int_eq(access(path, F_OK), -1);
+	loop_free(loop);
+	(void)close(stop.fd);
+	*strrchr(path, '/') = '\0';
+	ck_assert_int_eq(rmdir(path), 0);
+	ck_assert_int_eq(rmdir(dir), 0);
+}
+
+static int connect_raw(void)
+{
+	int sock = varlink_connect(path, 5000, NULL);
+
+	ck_assert_int_ge(sock, 0);
+	return sock;
+}
+
+/* The other end closes: what is read last is the end. */
+static void wait_until_closed(int sock)
+{
+	char buf[4096];
+	ssize_t n;
+
+	do {
+		n = recv(sock, buf, sizeof(buf), 0);
+	} while (n > 0);
+	ck_assert_msg(n == 0 || errno == ECONNRESET, "%zd %m", n);
+	(void)close(sock);
+}
+
+START_TEST(calls_are_answered_with_replies_errors_and_fds)
+{
+	struct varlink_message reply;
+	struct error err = { 0 };
+	eventfd_t value;
+	json_t *params = json_pack("{s:s}", "a", "b");
+	int sock;
+
+	open_server();
+	sock = connect_raw();
+	ck_assert_int_eq(varlink_call(sock, "t.Echo", params, NULL, 0, &reply, NULL), 0);
+	ck_assert_str_eq(varlink_string(reply.json, "a", ""), "b");
+	varlink_message_done(&reply);
+	ck_assert_int_eq(varlink_call(sock, "t.Fail", NULL, NULL, 0, &reply, &err), -ENODEV);
+	ck_assert_int_eq(err.class, ERROR_DEVICE);
+	ck_assert_str_eq(varlink_string(reply.json, "trace", ""), "abc123");
+	varlink_message_done(&reply);
+	ck_assert_int_eq(varlink_call(sock, "t.Fd", NULL, NULL, 0, &reply, NULL), 0);
+	ck_assert_uint_eq(reply.n_fds, 1);
+	ck_assert_int_eq(eventfd_read(reply.fds[0], &value), 0);
+	ck_assert_uint_eq(value, 7);
+	varlink_message_done(&reply);
+	ck_assert_int_eq(varlink_call(sock, "t.Uid", NULL, NULL, 0, &reply, NULL), 0);
+	ck_assert_int_eq(json_integer_value(json_object_get(reply.json, "uid")), (int)geteuid());
+	varlink_message_done(&reply);
+	json_decref(params);
+	(void)close(sock);
+	close_server();
+	ck_assert_uint_eq(n_gone, 1);
+}
+END_TEST
+
+START_TEST(a_client_that_breaks_the_rules_is_cut_off_and_others_go_on)
+{
+	static const char *const texts[] = { "garbage", "{\"parameters\":{}}", "[]",
+					     "{\"method\":\"t.Echo\",\"parameters\":[]}",
+					     "{\"method\":\"t.Echo\",\"parameters\":{\"fds\":3}}" };
+	struct varlink_message reply;
+	int good, bad;
+
+	open_server();
+	good = connect_raw();
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		bad = connect_raw();
+		ck_assert_int_gt(varlink_write(bad, texts[i], strlen(texts[i]) + 1, NULL, 0), 0);
+		wait_until_closed(bad);
+	}
+	bad = connect_raw();
+	ck_assert_int_gt(varlink_write(bad, "{\"method\":\"t.Echo\"}", 20, (const int[]){ 0, 1 }, 2), 0);
+	wait_until_closed(bad);
+	ck_assert_int_eq(varlink_call(good, "t.Echo", NULL, NULL, 0, &reply, NULL), 0);
+	varlink_message_done(&reply);
+	(void)close(good);
+	close_server();
+}
+END_TEST
+
+START_TEST(a_reply_larger_than_a_socket_buffer_arrives_whole)
+{
+	struct varlink_message reply;
+	char *big = malloc(900001);
+	json_t *params;
+	int sock;
+
+	memset(big, 'x', 900000);
+	big[900000] = '\0';
+	params = json_pack("{s:s}", "a", big);
+	open_server();
+	sock = connect_raw();
+	ck_assert_int_eq(varlink_call(sock, "t.Echo", params, NULL, 0, &reply, NULL), 0);
+	ck_assert_uint_eq(strlen(varlink_string(reply.json, "a", "")), 900000);
+	varlink_message_done(&reply);
+	json_decref(params);
+	free(big);
+	(void)close(sock);
+	close_server();
+}
+END_TEST
+
+START_TEST(a_living_daemons_socket_is_not_taken_and_a_dead_ones_is)
+{
+	struct server_handler handler = { .on_call = on_call, .on_gone = on_gone };
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct server *second = NULL;
+	struct error err = { 0 };
+	int sock;
+
+	open_server();
+	ck_assert_int_eq(server_new(path, loop, &handler, &second, &err), -EADDRINUSE);
+	ck_assert_ptr_null(second);
+	close_server();
+
+	/* bound and never listened to: what a dead daemon leaves */
+	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "/tmp/nvfs-dead-%d", getpid());
+	sock = socket(AF_UNIX, SOCK_STREAM, 0);
+	ck_assert_int_eq(bind(sock, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	(void)close(sock);
+	ck_assert_int_eq(loop_new(&loop, NULL), 0);
+	ck_assert_int_eq(server_new(addr.sun_path, loop, &handler, &second, &err), 0);
+	server_free(second);
+	loop_free(loop);
+}
+END_TEST
+
+UNIT_MAIN("server", calls_are_answered_with_replies_errors_and_fds,
+	  a_client_that_breaks_the_rules_is_cut_off_and_others_go_on,
+	  a_reply_larger_than_a_socket_buffer_arrives_whole,
+	  a_living_daemons_socket_is_not_taken_and_a_dead_ones_is)
