@@ -147,7 +147,8 @@ static void print_status(const json_t *reply)
 	print_age(number(reply, "started"), age, sizeof(age));
 	printf("nvfs %s, pid %lld, up %s\n", varlink_string(reply, "version", "?"),
 	       number(reply, "daemon_pid"), age);
-	printf("mount        %s\n", varlink_string(reply, "mountpoint", "?"));
+	printf("mount        %s, %s\n", varlink_string(reply, "mountpoint", "?"),
+	       varlink_string(reply, "mode", "?"));
 	if (json_object_get(reply, "driver_version"))
 		printf("driver       %s below %s, generation %lld, %lld GPU%s\n",
 		       varlink_string(reply, "driver_version", "?"),

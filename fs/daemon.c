@@ -389,6 +389,31 @@ void daemon_client_gone(struct daemon *daemon, const struct client *client)
 
 /* the driver */
 
+/*
+ * Hand the files to the kernel, before any tree shows them. What it takes is
+ * open in the kernel from now on, and needs no descriptor of ours.
+ */
+static void back_files(struct daemon *daemon)
+{
+	const struct generation *g = daemon->generation;
+
+	if (!filesystem_features(daemon->fs)->passthrough)
+		return;
+	for (size_t i = 0; i < g->driver->n_files; i++) {
+		int id = filesystem_backing_open(daemon->fs, store_object_fd(daemon->store, g->objects[i]));
+
+		if (id <= 0) {
+			log_warning("'%s': %s, serving it by reads", g->driver->files[i].path,
+				    strerror(-id));
+			continue;
+		}
+		store_write_lock(daemon->store);
+		store_object_set_backing(daemon->store, g->objects[i], id);
+		(void)store_object_set_fd(daemon->store, g->objects[i], -1);
+		store_unlock(daemon->store);
+	}
+}
+
 static int make_host_tree(struct daemon *daemon, struct error *err)
 {
 	struct derive_request request = { .caps = DRIVER_CAP_ALL, .target = "/run/nvfs/host",
@@ -419,6 +444,7 @@ void daemon_look_for_driver(struct daemon *daemon)
 	r = generation_new(&where, daemon->store, daemon->generations + 1, &daemon->generation, &err);
 	if (r == 0) {
 		daemon->generations++;
+		back_files(daemon);
 		r = make_host_tree(daemon, &err);
 	}
 	if (r < 0) {

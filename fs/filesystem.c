@@ -11,25 +11,32 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mount.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "common/log.h"
+#include "fs/kfuse.h"
 #include "fs/mountpoint.h"
 #include "fs/ops.h"
 #include "fs/store.h"
 
 #define FS_TYPE "fuse.nvfs"
 #define WORKERS_MAX 16
+#define INIT_TIMEOUT_MS 10000
 
 struct filesystem {
 	char *mountpoint;
@@ -41,20 +48,65 @@ struct filesystem {
 	pthread_t workers[WORKERS_MAX];
 	unsigned int n_workers;
 	bool mounted;
+	/* INIT, the first exchange: written by the one worker that serves it, then read by all */
+	struct features allowed, features;
+	bool overlay;
+	char init_request[256];
+	size_t init_size;
+	int ready_fd; /* eventfd: INIT has been answered */
+	atomic_bool is_ready;
 };
 
-/* The three hooks of fuse_session_custom_io(): what libfuse would do by itself. */
-
-static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
+static struct filesystem *userdata_filesystem(void *userdata)
 {
-	(void)userdata;
-	return writev(fd, iov, count);
+	return (struct filesystem *)((char *)userdata - offsetof(struct filesystem, context));
 }
+
+/*
+ * The three hooks of fuse_session_custom_io(): what libfuse would do by itself,
+ * but for INIT. The request is kept, for a later process that goes on with the
+ * connection; the reply is completed with what libfuse does not know.
+ */
 
 static ssize_t io_read(int fd, void *buf, size_t size, void *userdata)
 {
-	(void)userdata;
-	return read(fd, buf, size);
+	struct filesystem *fs = userdata_filesystem(userdata);
+	const struct kfuse_in_header *header = buf;
+	ssize_t n = read(fd, buf, size);
+
+	if (n >= (ssize_t)sizeof(*header) && header->opcode == KFUSE_INIT &&
+	    (size_t)n <= sizeof(fs->init_request)) {
+		memcpy(fs->init_request, buf, (size_t)n);
+		fs->init_size = (size_t)n;
+	}
+	return n;
+}
+
+static bool is_init_reply(const struct filesystem *fs, const struct iovec *iov, int count)
+{
+	const struct kfuse_in_header *request = (const void *)fs->init_request;
+	const struct kfuse_out_header *reply = iov[0].iov_base;
+
+	return fs->init_size && count == 2 && iov[0].iov_len == sizeof(*reply) &&
+	       reply->unique == request->unique && reply->error == 0;
+}
+
+static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+	struct filesystem *fs = userdata_filesystem(userdata);
+	bool init = !atomic_load(&fs->is_ready) && is_init_reply(fs, iov, count);
+	ssize_t n;
+
+	if (init)
+		features_negotiate(fs->init_request, fs->init_size, iov[1].iov_base, iov[1].iov_len,
+				   &fs->allowed, fs->overlay, &fs->features);
+	n = writev(fd, iov, count);
+	if (init) {
+		fs->context.passthrough = fs->features.passthrough;
+		atomic_store(&fs->is_ready, true);
+		(void)eventfd_write(fs->ready_fd, 1);
+	}
+	return n;
 }
 
 static ssize_t io_splice_send(int fd_in, off_t *off_in, int fd_out, off_t *off_out, size_t len,
@@ -140,6 +192,33 @@ static int mount_superblock(struct filesystem *fs, const char *selinux_context, 
 	return fs->root_fd < 0 ? error_set(err, -errno, "open '%s'", fs->mountpoint) : 0;
 }
 
+/* Without passthrough the kernel reads through us: let it do so in large pieces. */
+static void set_read_ahead(const struct filesystem *fs)
+{
+	char path[64];
+	struct stat st;
+	auto_close int fd = -1;
+
+	if (fstat(fs->root_fd, &st) < 0)
+		return;
+	(void)snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev),
+		       minor(st.st_dev));
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "2048", 4) != 4)
+		log_warning("%s: %s, ignoring", path, strerror(errno));
+}
+
+static int wait_until_ready(struct filesystem *fs, struct error *err)
+{
+	struct pollfd ready = { .fd = fs->ready_fd, .events = POLLIN };
+
+	if (poll(&ready, 1, INIT_TIMEOUT_MS) != 1)
+		return error_setc(err, ERROR_MOUNT, -ETIME, "the kernel did not answer on '/dev/fuse'");
+	if (!fs->features.passthrough)
+		set_read_ahead(fs);
+	return 0;
+}
+
 static int filesystem_open(struct filesystem *fs, const struct filesystem_options *options,
 			   struct error *err)
 {
@@ -147,7 +226,10 @@ static int filesystem_open(struct filesystem *fs, const struct filesystem_option
 
 	fs->mountpoint = strdup(options->mountpoint);
 	fs->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (!fs->mountpoint || fs->ended_fd < 0)
+	fs->ready_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	fs->allowed = options->allowed;
+	fs->overlay = options->overlay;
+	if (!fs->mountpoint || fs->ended_fd < 0 || fs->ready_fd < 0)
 		return error_set(err, -ENOMEM, "prepare the mount");
 	r = mountpoint_prepare(fs->mountpoint, err);
 	if (r < 0)
@@ -160,7 +242,9 @@ static int filesystem_open(struct filesystem *fs, const struct filesystem_option
 	r = session_open(fs, err);
 	if (r == 0)
 		r = mount_superblock(fs, options->selinux_context, err);
-	return r < 0 ? r : workers_start(fs, options->n_workers, err);
+	if (r == 0)
+		r = workers_start(fs, options->n_workers, err);
+	return r < 0 ? r : wait_until_ready(fs, err);
 }
 
 int filesystem_mount(const struct filesystem_options *options, struct store *store,
@@ -171,7 +255,7 @@ int filesystem_mount(const struct filesystem_options *options, struct store *sto
 
 	if (!fs)
 		return error_set(err, -ENOMEM, "mount");
-	fs->fuse_fd = fs->root_fd = fs->ended_fd = -1;
+	fs->fuse_fd = fs->root_fd = fs->ended_fd = fs->ready_fd = -1;
 	fs->context.store = store;
 	r = filesystem_open(fs, options, err);
 	if (r < 0) {
@@ -196,6 +280,7 @@ void filesystem_free(struct filesystem *fs)
 	else
 		cleanup_close(&fs->fuse_fd);
 	cleanup_close(&fs->ended_fd);
+	cleanup_close(&fs->ready_fd);
 	free(fs->mountpoint);
 	free(fs);
 }
@@ -224,6 +309,29 @@ int filesystem_unmount(struct filesystem *fs, int force, struct error *err)
 	if (r == 0)
 		fs->mounted = false;
 	return error_classify(err, r, ERROR_MOUNT);
+}
+
+const struct features *filesystem_features(const struct filesystem *fs)
+{
+	return &fs->features;
+}
+
+int filesystem_backing_open(const struct filesystem *fs, int fd)
+{
+	struct kfuse_backing_map map = { .fd = fd };
+	int id;
+
+	if (!fs->features.passthrough)
+		return -EOPNOTSUPP;
+	id = ioctl(fs->fuse_fd, KFUSE_DEV_IOC_BACKING_OPEN, &map);
+	return id < 0 ? -errno : id;
+}
+
+void filesystem_backing_close(const struct filesystem *fs, int id)
+{
+	uint32_t number = (uint32_t)id;
+
+	(void)ioctl(fs->fuse_fd, KFUSE_DEV_IOC_BACKING_CLOSE, &number);
 }
 
 int filesystem_root(const struct filesystem *fs)

@@ -2,7 +2,10 @@
 #ifndef NVFS_FS_FILESYSTEM_H
 #define NVFS_FS_FILESYSTEM_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "fs/features.h"
 
 struct error;
 struct store;
@@ -17,6 +20,8 @@ struct filesystem_options {
 	const char *mountpoint;      /* borrowed for the filesystem's life */
 	const char *selinux_context; /* for context=; NULL for none */
 	unsigned int n_workers;
+	struct features allowed; /* the kernel's features that may be used */
+	bool overlay;            /* the host's files are on overlayfs */
 };
 
 /* Requests served since the start, by what they asked for. */
@@ -41,6 +46,24 @@ struct filesystem_counts {
  */
 int filesystem_mount(const struct filesystem_options *options, struct store *store,
 		     struct filesystem **ret, struct error *err);
+
+/**
+ * filesystem_features() - what is in use; after filesystem_mount(), which waits for the kernel's word
+ */
+const struct features *filesystem_features(const struct filesystem *fs);
+
+/**
+ * filesystem_backing_open() - let the kernel read a file by itself
+ * @fd: a host's file, open for reading; the kernel keeps a reference of its own
+ *
+ * Return: the backing id, above 0; -EOPNOTSUPP where passthrough is not in use;
+ * -ELOOP (a file on more layers of overlayfs than agreed), or another errno of
+ * ioctl(2). The file is then served by reads.
+ */
+int filesystem_backing_open(const struct filesystem *fs, int fd);
+
+/** filesystem_backing_close() - the kernel forgets the id once no open file uses it */
+void filesystem_backing_close(const struct filesystem *fs, int id);
 
 /**
  * filesystem_free() - end the workers and release everything; NULL is fine

@@ -148,6 +148,8 @@ static int method_status(struct daemon *daemon, struct client *client, json_t *p
 	(void)params;
 	(void)message;
 	(void)trace;
+	(void)json_object_set_new(json, "mode", json_string(filesystem_features(daemon->fs)->passthrough ?
+							    "passthrough" : "fallback"));
 	if (g) {
 		(void)json_object_set_new(json, "driver_version", json_string(g->driver->version));
 		(void)json_object_set_new(json, "gpus", json_integer((json_int_t)g->gpus->n));

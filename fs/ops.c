@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "fs/kfuse.h"
 #include "fs/store.h"
 #include "fs/tree.h"
 
@@ -105,10 +106,19 @@ static void op_readlink(fuse_req_t req, fuse_ino_t nodeid)
 		(void)fuse_reply_readlink(req, target);
 }
 
+/* libfuse before 3.17 has no word for this reply. No other flag may stand beside PASSTHROUGH. */
+static void reply_passthrough(fuse_req_t req, int32_t backing_id)
+{
+	struct kfuse_open_out out = { .open_flags = KFUSE_FOPEN_PASSTHROUGH | KFUSE_FOPEN_NOFLUSH,
+				      .backing_id = backing_id };
+
+	(void)fuse_reply_buf(req, (const char *)&out, sizeof(out));
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
 {
 	struct ops_context *ctx = fuse_req_userdata(req);
-	struct tree_file file;
+	struct tree_file file = { .object = STORE_NONE };
 	int r;
 
 	COUNT(ctx, open);
@@ -117,6 +127,11 @@ static void op_open(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi
 	store_unlock(ctx->store);
 	if (r < 0) {
 		reply_error(req, ctx, r);
+		return;
+	}
+	/* An inode's way is chosen once, with its object: a mix of both is EIO. */
+	if (ctx->passthrough && file.backing_id > 0) {
+		reply_passthrough(req, file.backing_id);
 		return;
 	}
 	fi->fh = 0;

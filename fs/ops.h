@@ -5,12 +5,14 @@
 #define FUSE_USE_VERSION 314
 #include <fuse_lowlevel.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 struct store;
 
 /* Userdata of the FUSE session. */
 struct ops_context {
 	struct store *store;
+	bool passthrough; /* set once, before the first open */
 	atomic_uint_fast64_t lookup, getattr, readlink, open, read, readdir, errors;
 };
 

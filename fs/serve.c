@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -173,6 +175,13 @@ static int check_driver_root(const struct daemon *daemon, struct error *err)
 	return error_classify(err, r, ERROR_USAGE);
 }
 
+static bool is_on_overlay(const char *path)
+{
+	struct statfs st;
+
+	return statfs(path, &st) == 0 && (unsigned long)st.f_type == OVERLAYFS_SUPER_MAGIC;
+}
+
 static int bring_up(struct serving *s, struct error *err)
 {
 	struct daemon *daemon = &s->daemon;
@@ -180,11 +189,13 @@ static int bring_up(struct serving *s, struct error *err)
 		.mountpoint = daemon->config.mountpoint,
 		.selinux_context = daemon->config.selinux_context,
 		.n_workers = daemon->config.workers,
+		.overlay = is_on_overlay(daemon->config.driver_root),
 	};
 	struct server_handler handler = { .on_call = methods_call, .on_gone = methods_gone,
 					  .data = daemon };
 	int r = raise_nofile(err);
 
+	features_allowed(getenv("NVFS_DISABLE"), &options.allowed);
 	if (r == 0)
 		r = check_driver_root(daemon, err);
 	if (r == 0)

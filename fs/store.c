@@ -284,6 +284,13 @@ const struct store_object *store_object(const struct store *store, uint32_t inde
 	return table_at(store, &store->state->objects, index);
 }
 
+void store_object_set_backing(struct store *store, uint32_t index, int32_t backing_id)
+{
+	struct store_object *object = table_at(store, &store->state->objects, index);
+
+	object->backing_id = backing_id;
+}
+
 int store_object_set_fd(struct store *store, uint32_t index, int fd)
 {
 	if (index >= store->n_fds) {

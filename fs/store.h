@@ -39,6 +39,7 @@ struct store_object {
 	uint32_t mode; /* S_IFREG and permission bits */
 	uint32_t path; /* blob: path below the driver root */
 	uint32_t generation;
+	int32_t backing_id; /* of the FUSE connection; 0: reads come to us */
 };
 
 struct store_blob {
@@ -107,6 +108,9 @@ const struct store_object *store_object(const struct store *store, uint32_t inde
 int store_object_set_fd(struct store *store, uint32_t index, int fd);
 /** store_object_fd() - the store's descriptor of an object, -1 where it has none */
 int store_object_fd(const struct store *store, uint32_t index);
+
+/** store_object_set_backing() [w] - before any tree shows the object, and never again */
+void store_object_set_backing(struct store *store, uint32_t index, int32_t backing_id);
 
 /** store_link_put() [w] - index of a link with this target; STORE_NONE when out of memory */
 uint32_t store_link_put(struct store *store, const char *target);

@@ -393,6 +393,7 @@ int tree_open(const struct store *store, uint64_t nodeid, struct tree_file *ret)
 		return r;
 	if (at.kind == HOST) {
 		*ret = (struct tree_file){ .object = at.index,
+					   .backing_id = store_object(store, at.index)->backing_id,
 					   .size = store_object(store, at.index)->size };
 		return 0;
 	}
@@ -401,6 +402,7 @@ int tree_open(const struct store *store, uint64_t nodeid, struct tree_file *ret)
 	if (at.kind != NODE || at.layout->nodes[at.slot].kind != LAYOUT_TEXT)
 		return -EISDIR;
 	ret->object = STORE_NONE;
+	ret->backing_id = 0;
 	ret->text = store_blob(store, at.layout->nodes[at.slot].ref, &ret->size);
 	return ret->text ? 0 : -ESTALE;
 }

@@ -40,6 +40,7 @@ struct tree_dirent {
 /* What an open file is: one of the two. */
 struct tree_file {
 	uint32_t object;  /* STORE_NONE for a text */
+	int32_t backing_id; /* of a host's file: the kernel reads it by itself; 0: we do */
 	const char *text; /* NULL for a host's file */
 	size_t size;
 };

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kernel features: which are offered, which are wanted, and the INIT reply that says so. */
+#include "fs/features.h"
+
+#include <string.h>
+
+#include "common/parse.h"
+#include "fs/kfuse.h"
+
+static const struct {
+	const char *name;
+	size_t offset;
+	uint64_t flag;
+} table[] = {
+	{ "passthrough", offsetof(struct features, passthrough), KFUSE_PASSTHROUGH },
+	{ "resend", offsetof(struct features, resend), KFUSE_HAS_RESEND },
+	{ "idmap", offsetof(struct features, idmap), KFUSE_ALLOW_IDMAP },
+};
+
+#define N_FEATURES (sizeof(table) / sizeof(table[0]))
+
+static bool *member(struct features *features, size_t i)
+{
+	return (bool *)((char *)features + table[i].offset);
+}
+
+static bool is_named(const char *list, const char *name)
+{
+	const char *word;
+	size_t len;
+
+	while ((word = parse_field(&list, ',', &len))) {
+		if (len == strlen(name) && memcmp(word, name, len) == 0)
+			return true;
+	}
+	return false;
+}
+
+void features_allowed(const char *disabled, struct features *ret)
+{
+	for (size_t i = 0; i < N_FEATURES; i++)
+		*member(ret, i) = !disabled || !is_named(disabled, table[i].name);
+}
+
+void features_negotiate(const void *request, size_t request_size, void *reply, size_t reply_size,
+			const struct features *allowed, bool overlay, struct features *ret)
+{
+	struct features wanted = *allowed;
+	struct kfuse_init_in in = { 0 };
+	struct kfuse_init_out *out = reply;
+	uint64_t offered, flags = 0;
+	size_t header = sizeof(struct kfuse_in_header);
+
+	memset(ret, 0, sizeof(*ret));
+	if (request_size <= header || reply_size < sizeof(*out))
+		return;
+	request_size -= header;
+	memcpy(&in, (const char *)request + header,
+	       request_size < sizeof(in) ? request_size : sizeof(in));
+	if (!(in.flags & KFUSE_INIT_EXT))
+		return;
+	offered = in.flags | (uint64_t)in.flags2 << 32;
+	for (size_t i = 0; i < N_FEATURES; i++) {
+		*member(ret, i) = *member(&wanted, i) && (offered & table[i].flag);
+		flags |= *member(ret, i) ? table[i].flag : 0;
+	}
+	if (!flags)
+		return;
+	out->flags |= (uint32_t)KFUSE_INIT_EXT;
+	out->flags2 |= (uint32_t)(flags >> 32);
+	/* With 2 no overlayfs can be stacked on ours, so only where it is needed. */
+	out->max_stack_depth = ret->passthrough ? (overlay ? 2 : 1) : 0;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_FS_FEATURES_H
+#define NVFS_FS_FEATURES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What the kernel can do for the filesystem: offered by it, and not turned off. */
+struct features {
+	bool passthrough; /* reads and faults go to the host's own file */
+	bool resend;      /* requests of a dead daemon come again */
+	bool idmap;       /* idmapped mounts of the superblock */
+};
+
+/**
+ * features_allowed() - all features but those that a comma list names
+ * @disabled: value of $NVFS_DISABLE, "passthrough,resend,idmap"; NULL for none;
+ *            words that are no feature here belong to other parts and are skipped
+ *
+ * Turning features off is for tests and for odd kernels.
+ */
+void features_allowed(const char *disabled, struct features *ret);
+
+/**
+ * features_negotiate() - ask for features in the reply to INIT
+ * @request:       the kernel's INIT, header included
+ * @request_size:  bytes
+ * @reply:         payload of libfuse's reply, changed in place
+ * @reply_size:    bytes
+ * @allowed:       what may be used
+ * @overlay:       the host's files are on overlayfs themselves: one more layer
+ * @ret:           what is in use from now on
+ *
+ * libfuse before 3.17 knows none of these: its reply is completed on its way
+ * to the kernel. Whatever the kernel does not offer stays off.
+ */
+void features_negotiate(const void *request, size_t request_size, void *reply, size_t reply_size,
+			const struct features *allowed, bool overlay, struct features *ret);
+
+#endif
