@@ -358,7 +358,7 @@ void daemon_injection_end(struct daemon *daemon, struct injection *injection, bo
 	*at = injection->next;
 	if (!keep && tree && injection->is_new) {
 		daemon_tree_remove(daemon, injection->tree);
-	} else if (!keep && tree) {
+	} else if (!keep && tree && injection->switched) {
 		uint32_t layout = store_snapshot(daemon->store, tree->snapshot)->layout;
 
 		store_write_lock(daemon->store);

@@ -41,8 +41,9 @@ struct injection {
 	const struct client *client;
 	char token[17];
 	uint32_t tree;
-	bool is_new;   /* else the tree was switched to a new snapshot */
-	uint32_t spec; /* blob: the spec before a switch; STORE_NONE for a new tree */
+	bool is_new;   /* the tree was made for it */
+	bool switched; /* the tree got a new snapshot */
+	uint32_t spec; /* blob: the spec before a switch, else STORE_NONE */
 };
 
 struct daemon {

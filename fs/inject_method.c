@@ -196,9 +196,9 @@ static int make_tree(struct call *call, struct error *err)
 			daemon_tree_remove(daemon, (uint32_t)index);
 		return error_set(err, -ENOMEM, "remember the injection");
 	}
-	if (is_new || switched)
-		call->injection->tree = (uint32_t)index;
+	call->injection->tree = (uint32_t)index;
 	call->injection->is_new = is_new;
+	call->injection->switched = switched;
 	if (switched)
 		remember_spec(call, (uint32_t)index, tree.spec);
 	return 0;

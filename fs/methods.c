@@ -224,31 +224,93 @@ static struct injection *injection_of(struct daemon *daemon, struct client *clie
 	return injection;
 }
 
+/* A step that found everything in place made nothing, and says so. */
+static bool made_nothing(const json_t *step)
+{
+	static const char *const results[] = { "already", "kept", "omitted", "unchanged" };
+	const char *result = varlink_string(step, "result", "");
+
+	for (size_t i = 0; i < ARRAY_SIZE(results); i++) {
+		if (strcmp(result, results[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static json_t *find_step(const json_t *done, const json_t *wanted)
+{
+	json_t *step;
+	size_t i;
+
+	json_array_foreach(done, i, step) {
+		if (strcmp(varlink_string(step, "step", ""), varlink_string(wanted, "step", "")) == 0 &&
+		    strcmp(varlink_string(step, "target", ""), varlink_string(wanted, "target", "")) == 0)
+			return step;
+	}
+	return NULL;
+}
+
+/*
+ * What was done in all: a second injection that finds a thing in place must
+ * not make us forget that the first one made it, or it would never be removed.
+ */
+static json_t *merge_done(const json_t *before, const json_t *now)
+{
+	json_t *all = json_array(), *step;
+	size_t i;
+
+	json_array_foreach(now, i, step) {
+		json_t *old = find_step(before, step);
+
+		(void)json_array_append(all, old && made_nothing(step) ? old : step);
+	}
+	json_array_foreach(before, i, step) {
+		if (!find_step(now, step))
+			(void)json_array_append(all, step);
+	}
+	return all;
+}
+
+static int set_done(struct daemon *daemon, uint32_t tree, const json_t *done, struct error *err)
+{
+	json_t *before = blob_json(daemon, store_tree(daemon->store, tree)->done);
+	json_t *all = merge_done(before, done);
+	auto_free char *text = json_dumps(all, JSON_COMPACT);
+
+	json_decref(before);
+	json_decref(all);
+	if (!text || strlen(text) > DONE_MAX)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'done' is more than %d bytes", DONE_MAX);
+	store_write_lock(daemon->store);
+	store_tree_set_done(daemon->store, tree,
+			    store_blob_put(daemon->store, text, strlen(text)));
+	store_unlock(daemon->store);
+	return 0;
+}
+
 static int method_commit(struct daemon *daemon, struct client *client, json_t *params,
 			 struct varlink_message *message, const char *trace,
 			 struct method_reply *reply, struct error *err)
 {
 	struct injection *injection = injection_of(daemon, client, params, err);
 	const json_t *done = json_object_get(params, "done");
-	auto_free char *text = NULL;
-	uint32_t blob;
+	const struct store_tree *tree;
+	int r;
 
 	(void)message;
 	(void)trace;
 	if (!injection)
 		return -ENOENT;
-	text = json_is_array(done) ? json_dumps(done, JSON_COMPACT) : NULL;
-	if (!text || strlen(text) > DONE_MAX)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "'done' is not a list of at most %d bytes",
-				  DONE_MAX);
-	if (store_tree(daemon->store, injection->tree)) {
-		store_write_lock(daemon->store);
-		blob = store_blob_put(daemon->store, text, strlen(text));
-		store_tree_set_done(daemon->store, injection->tree, blob);
+	if (!json_is_array(done))
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'done' is not a list");
+	tree = store_tree(daemon->store, injection->tree);
+	if (tree) {
+		r = set_done(daemon, injection->tree, done, err);
+		if (r < 0)
+			return r;
 		log_info("injected '%s' in %" JSON_INTEGER_FORMAT " us",
-			 store_blob(daemon->store, store_tree(daemon->store, injection->tree)->name, NULL),
+			 store_blob(daemon->store, tree->name, NULL),
 			 json_integer_value(json_object_get(params, "time_us")));
-		store_unlock(daemon->store);
 	}
 	daemon_injection_end(daemon, injection, true);
 	return reply_with(reply, json_object(), err);

@@ -140,8 +140,8 @@ static int apply_proc(struct apply *apply, const struct step *step, struct outco
 		return note(outcome, "already", "");
 	if (r == 0 || r == -EXDEV) /* over somebody else's: ours shows less */
 		r = effect_mount(&apply->effects, place.dirfd, place.name, step->fd, point);
-	return r < 0 ? error_set(err, r, "mount on '%s'", step->target) :
-		       note(outcome, "mounted", "");
+	return r < 0 ? error_set(err, r, "mount on '%s'", step->target)
+		     : note(outcome, "mounted", "");
 }
 
 /* An empty file to bind over: the one that is there (no mount on it), or a new one. */
@@ -189,6 +189,12 @@ static int bind_file(struct apply *apply, const struct step *step, struct outcom
 	if (r == -EEXIST)
 		return error_setc(err, ERROR_MOUNT, r, "'%s' is there and is something else",
 				  step->target);
+	if (r == -ENOENT && place.is_host) {
+		(void)error_setc(err, ERROR_DEVICE, r,
+				 "no '%s' in the host's /dev, which the container shows",
+				 step->target);
+		return error_remedy(err, r, "make it on the host: nvidia-modprobe");
+	}
 	if (r < 0)
 		return error_set(err, r, "make '%s'", step->target);
 	r = effect_mount(&apply->effects, place.dirfd, place.name, step->fd, point);
@@ -215,8 +221,9 @@ static int apply_device(struct apply *apply, const struct step *step, struct out
 	/* What is mounted and what the cgroup allows must be one and the same device. */
 	if (r < 0 || !S_ISCHR(node.mode) || node.rdev_major != step->major ||
 	    node.rdev_minor != step->minor)
-		return error_setc(err, ERROR_DEVICE, -ENODEV, "'%s' from the daemon is not device %u:%u",
-				  step->target, step->major, step->minor);
+		return error_setc(err, ERROR_DEVICE, -ENODEV,
+				  "'%s' from the daemon is not device %u:%u", step->target,
+				  step->major, step->minor);
 	return bind_file(apply, step, outcome, same_device, err);
 }
 
@@ -229,8 +236,9 @@ static int apply_socket(struct apply *apply, const struct step *step, struct out
 /* Is the regular file at a place equal to this content? */
 static bool has_content(const struct place *place, const void *data, size_t len)
 {
-	auto_close int fd = sys_openat2(place->dirfd, place->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK,
-					0, HERE | RESOLVE_NO_XDEV);
+	auto_close int fd = sys_openat2(place->dirfd, place->name,
+					O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0,
+					HERE | RESOLVE_NO_XDEV);
 	auto_free char *text = NULL;
 	size_t text_len = 0;
 	struct stat st;
@@ -340,16 +348,16 @@ static const struct {
 		   struct error *err);
 	bool optional; /* a container may have no place for it */
 } steps[] = {
-	[STEP_TREE] = { apply_tree, false },	[STEP_PROC] = { apply_proc, true },
+	[STEP_TREE] = { apply_tree, false },	 [STEP_PROC] = { apply_proc, true },
 	[STEP_DEVICE] = { apply_device, false }, [STEP_SOCKET] = { apply_socket, true },
-	[STEP_FILE] = { apply_file, true },	[STEP_CACHE] = { apply_cache, true },
+	[STEP_FILE] = { apply_file, true },	 [STEP_CACHE] = { apply_cache, true },
 	[STEP_LINK] = { apply_link, true },
 };
 
 /* Errors that tell how the container is made, not that something went wrong. */
 static bool says_no_place(int r)
 {
-	static const int reasons[] = { ENOENT, EROFS, EXDEV, ENOTDIR,	  ELOOP,
+	static const int reasons[] = { ENOENT, EROFS, EXDEV,  ENOTDIR,	   ELOOP,
 				       EEXIST, EPERM, EACCES, EMEDIUMTYPE, EBUSY };
 
 	for (size_t i = 0; i < ARRAY_SIZE(reasons); i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The methods of io.nvfs that nvinject calls. The daemon is trusted, yet its answers are checked. */
+/* The methods of io.nvfs that nvinject calls. The daemon is trusted; its answers are checked. */
 #include "inject/client.h"
 
 #include <errno.h>
@@ -114,13 +114,14 @@ int client_commit(struct client *client, const char *token, json_t *done, uint64
 
 int client_abort(struct client *client, const char *token, struct error *err)
 {
-	return call_without_answer(client, "io.nvfs.Abort", json_pack("{s:s}", "token", token), err);
+	return call_without_answer(client, "io.nvfs.Abort", json_pack("{s:s}", "token", token),
+				   err);
 }
 
 int client_get(struct client *client, const char *id, pid_t pid, json_t **ret, struct error *err)
 {
-	json_t *params = id ? json_pack("{s:s}", "id", id) :
-			      json_pack("{s:I}", "pid", (json_int_t)pid);
+	json_t *params = id ? json_pack("{s:s}", "id", id)
+			    : json_pack("{s:I}", "pid", (json_int_t)pid);
 	struct varlink_message reply;
 	int r = call(client, "io.nvfs.Get", params, NULL, 0, &reply, err);
 

@@ -206,7 +206,8 @@ int effect_mount(struct effects *effects, int dirfd, const char *name, int mount
 	effect->fd = fcntl(mount, F_DUPFD_CLOEXEC, 3);
 	if (effect->fd < 0)
 		return effect_end(effects, -errno);
-	r = sys_move_mount(mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+	r = sys_move_mount(mount, "", target, "",
+			   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 	return effect_end(effects, r);
 }
 

@@ -63,8 +63,8 @@ static int call_result(const struct call *call, int status)
 		return error_setc(call->err, ERROR_MOUNT, -ETIME,
 				  "the container's filesystem did not answer within %u s",
 				  call->timeout_s);
-	return error_setc(call->err, ERROR_MOUNT, -ECHILD, "ended inside the container by signal %d",
-			  WTERMSIG(status));
+	return error_setc(call->err, ERROR_MOUNT, -ECHILD,
+			  "ended inside the container by signal %d", WTERMSIG(status));
 }
 
 int enter_run(int mntns_fd, unsigned int timeout_s, int (*fn)(void *arg, struct error *err),

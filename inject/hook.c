@@ -87,7 +87,8 @@ static int state_fill(struct hook_state *state, const json_t *json, struct error
 		return error_setc(err, ERROR_USAGE, -EINVAL, "'%s' is not an absolute path",
 				  *state->bundle != '/' ? "bundle" : "root");
 	if (pid && !json_is_null(pid) &&
-	    (!json_is_integer(pid) || json_integer_value(pid) < 0 || json_integer_value(pid) > INT_MAX))
+	    (!json_is_integer(pid) || json_integer_value(pid) < 0 ||
+	     json_integer_value(pid) > INT_MAX))
 		return error_setc(err, ERROR_USAGE, -EINVAL, "'pid' is not a process id");
 	state->pid = (pid_t)json_integer_value(pid);
 	/* createContainer: 1 from runc, 0 from crun, as the container sees itself. */

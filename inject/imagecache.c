@@ -35,7 +35,8 @@ static int copy(int from, int to)
 
 int imagecache_read(int root, int *ret, struct error *err)
 {
-	auto_close int fd = sys_openat2(root, IMAGECACHE_PATH, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0,
+	auto_close int fd = sys_openat2(root, IMAGECACHE_PATH, O_RDONLY | O_NOFOLLOW | O_NONBLOCK,
+					0,
 					RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
 	auto_close int memfd = -1;
 	struct stat st;

@@ -101,7 +101,8 @@ static void undo_mounts(struct injection *in)
 
 	if (in->apply.effects.n == 0)
 		return;
-	if (enter_run(in->session->targets.mntns, APPLY_TIMEOUT_S, apply_undo, &in->apply, &err) < 0)
+	if (enter_run(in->session->targets.mntns, APPLY_TIMEOUT_S, apply_undo, &in->apply, &err) <
+	    0)
 		log_warning("undo: %s, ignoring", err.text);
 }
 
@@ -209,18 +210,23 @@ static uint64_t microseconds_since(const struct timespec *then)
 	       (uint64_t)((now.tv_nsec - then->tv_nsec) / 1000);
 }
 
+/* Past this call nothing is undone any more. */
 static int commit(struct injection *in, struct error *err)
 {
 	struct session *s = in->session;
 	json_t *done = record_all(&in->apply, in->cgroup);
-	int r = done ? 0 : error_set(err, -ENOMEM, "record what was done");
+	json_t *record = json_copy(done);
+	int r = record ? 0 : error_set(err, -ENOMEM, "record what was done");
 
 	if (r == 0 && in->plan.known)
-		r = record_merge(done, &s->client, in->plan.id, err);
-	r = r ? r : client_commit(&s->client, in->plan.token, done, microseconds_since(&s->started), err);
+		r = record_merge(record, &s->client, in->plan.id, err);
+	r = r ? r
+	      : client_commit(&s->client, in->plan.token, record, microseconds_since(&s->started),
+			      err);
 	if (r == 0)
 		s->report = json_pack("{s:s, s:s, s:O}", "id", in->plan.id, "trace", in->plan.trace,
 				      "steps", done);
+	json_decref(record);
 	json_decref(done);
 	if (r < 0)
 		undo(in);

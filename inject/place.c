@@ -25,7 +25,7 @@
 
 /* Where the walk starts, and how far it may go. */
 struct base {
-	int fd;           /* borrowed */
+	int fd;		  /* borrowed */
 	uint64_t resolve; /* openat2(2) */
 	const char *rest; /* of the path, without a leading slash */
 	bool is_host;
@@ -191,14 +191,16 @@ int place_find(struct place_roots *roots, const char *path, struct effects *effe
 	int r;
 
 	if (*path != '/' || strlen(path) >= sizeof(rel))
-		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.80s' is not an absolute path", path);
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.80s' is not an absolute path",
+				  path);
 	r = find_base(roots, path, &base, err);
 	if (r < 0)
 		return r;
 	memcpy(rel, base.rest, strlen(base.rest) + 1);
 	last = cut_last(rel);
 	if (!*last || strlen(last) > NAME_MAX)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.80s' has no usable last name", path);
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.80s' has no usable last name",
+				  path);
 	memcpy(ret->name, last, strlen(last) + 1);
 	if (last == rel)
 		*rel = '\0';

@@ -72,10 +72,10 @@ static unsigned int parse_access(const char *text)
 	unsigned int access = 0;
 
 	for (; *text; text++) {
-		access |= *text == 'r' ? CGROUP_ACCESS_READ :
-			  *text == 'w' ? CGROUP_ACCESS_WRITE :
-			  *text == 'm' ? CGROUP_ACCESS_MKNOD :
-					 0;
+		access |= *text == 'r'	 ? CGROUP_ACCESS_READ
+			  : *text == 'w' ? CGROUP_ACCESS_WRITE
+			  : *text == 'm' ? CGROUP_ACCESS_MKNOD
+					 : 0;
 	}
 	return access;
 }
@@ -103,9 +103,9 @@ static int take_step_fd(struct step *step, const json_t *json, struct varlink_me
 
 	if (step->kind == STEP_FILE || step->kind == STEP_LINK)
 		return 0;
-	step->fd = json_is_integer(index) ?
-			   varlink_message_take_fd(reply, json_integer_value(index)) :
-			   -EBADMSG;
+	step->fd = json_is_integer(index)
+			   ? varlink_message_take_fd(reply, json_integer_value(index))
+			   : -EBADMSG;
 	if (step->fd < 0)
 		return refuse(step, "its descriptor is missing", err);
 	return step->kind == STEP_CACHE ? map_content(step, err) : 0;
@@ -123,7 +123,8 @@ static int step_details(struct step *step, const json_t *json, struct error *err
 	step->only_if_absent = json_is_true(json_object_get(json, "absent"));
 	if (step->alternative && !plan_path_ok(step->alternative))
 		return refuse(step, "its alternative is not a plain path", err);
-	if (step->kind == STEP_LINK && (!step->to || *step->to != '/' || strlen(step->to) >= PATH_MAX))
+	if (step->kind == STEP_LINK &&
+	    (!step->to || *step->to != '/' || strlen(step->to) >= PATH_MAX))
 		return refuse(step, "the link leads nowhere", err);
 	if (step->kind == STEP_DEVICE && strncmp(step->target, "/dev/", 5) != 0)
 		return refuse(step, "a device outside /dev", err);

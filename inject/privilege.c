@@ -29,7 +29,7 @@
 /* setns(2) into a mount namespace needs SYS_ADMIN and SYS_CHROOT; move_mount(2) SYS_ADMIN;
  * fsuid and fsgid of a directory's owner SETUID and SETGID; a directory of somebody
  * else's in the image DAC_OVERRIDE. */
-#define INSIDE                                                                           \
+#define INSIDE                                                                          \
 	(BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_CHROOT) | BIT(CAP_SETUID) | BIT(CAP_SETGID) | \
 	 BIT(CAP_DAC_OVERRIDE))
 

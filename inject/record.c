@@ -58,12 +58,12 @@ static json_t *cgroup_record(const struct cgroup_undo *cgroup)
 	char note[ERROR_TEXT_MAX];
 
 	for (size_t i = 0; i < n; i++)
-		(void)json_array_append_new(added, json_pack("[i, i, i]", (int)rules[i].major,
-							     (int)rules[i].minor,
-							     (int)rules[i].access));
+		(void)json_array_append_new(added,
+					    json_pack("[i, i, i]", (int)rules[i].major,
+						      (int)rules[i].minor, (int)rules[i].access));
 	cgroup_undo_note(cgroup, note, sizeof(note));
-	return json_pack("{s:s, s:s, s:s, s:s, s:o}", "step", "cgroup", "target", "devices", "result",
-			 n ? "changed" : "unchanged", "note", note, "added", added);
+	return json_pack("{s:s, s:s, s:s, s:s, s:o}", "step", "cgroup", "target", "devices",
+			 "result", n ? "changed" : "unchanged", "note", note, "added", added);
 }
 
 json_t *record_all(const struct apply *apply, const struct cgroup_undo *cgroup)

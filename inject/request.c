@@ -29,7 +29,7 @@ static const char usage_text[] =
 	"  --devices LIST              all, none, or indexes, UUIDs, bus ids: 0,GPU-...\n"
 	"  --driver-capabilities LIST  compute,utility,video,graphics,display,ngx,compat32,all\n"
 	"  --id ID                     name of the container; default: from its cgroup\n"
-	"  --rootfs DIR                its root before pivot_root, as its mount namespace shows it\n"
+	"  --rootfs DIR                its root before pivot_root, as its mount namespace has it\n"
 	"  --target DIR                where the tree goes; default /usr/local/nvidia\n"
 	"  --standalone                the container's mount namespace is our own\n"
 	"  --no-cgroup                 leave the device cgroups alone\n"
@@ -102,16 +102,15 @@ int request_set(char **field, const char *value, struct error *err)
 	return 0;
 }
 
-#define usage(err, ...)                                                       \
-	error_remedy(err, error_setc(err, ERROR_USAGE, -EINVAL, __VA_ARGS__), \
-		     "see nvinject --help")
+#define usage(err, ...) \
+	error_remedy(err, error_setc(err, ERROR_USAGE, -EINVAL, __VA_ARGS__), "see nvinject --help")
 
 int request_check_id(const char *id, struct error *err)
 {
 	if (!*id || strlen(id) > NAME_MAX || strchr(id, '/') || strcmp(id, ".") == 0 ||
 	    strcmp(id, "..") == 0)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.80s' cannot be the id of a container",
-				  id);
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "'%.80s' cannot be the id of a container", id);
 	return 0;
 }
 
@@ -166,13 +165,14 @@ static int put_option(struct request *req, int opt, const char *value, struct er
 	}
 }
 
-static int parse_options(struct request *req, int argc, char *argv[], struct error *err)
+static int parse_options(struct request *req, int argc, char *argv[], bool *ret_hook,
+			 struct error *err)
 {
 	int opt, r = 0;
 
 	opterr = 0;
 	optind = 1;
-	while (r == 0 && (opt = getopt_long(argc, argv, "+:", options, NULL)) != -1) {
+	while (r == 0 && (opt = getopt_long(argc, argv, ":", options, NULL)) != -1) {
 		if (opt == ':')
 			return usage(err, "'%.60s' needs a value", argv[optind - 1]);
 		if (opt == '?')
@@ -180,6 +180,10 @@ static int parse_options(struct request *req, int argc, char *argv[], struct err
 		r = put_option(req, opt, optarg, err);
 		if (req->action == REQUEST_HELP || req->action == REQUEST_VERSION)
 			return r;
+	}
+	if (r == 0 && optind < argc && strcmp(argv[optind], "hook") == 0) {
+		optind++;
+		*ret_hook = true;
 	}
 	if (r == 0 && optind < argc)
 		return usage(err, "surplus argument '%.60s'", argv[optind]);
@@ -230,13 +234,13 @@ static int check_hook(const struct request *req, struct error *err)
 
 int request_parse(struct request *req, int argc, char *argv[], struct error *err)
 {
-	bool hook = argc > 1 && strcmp(argv[1], "hook") == 0;
-	int r = 0;
+	bool hook = false;
+	int r;
 
 	req->source = "arguments";
 	req->cgroup = true;
 	req->action = REQUEST_INJECT;
-	r = parse_options(req, argc - hook, argv + hook, err);
+	r = parse_options(req, argc, argv, &hook, err);
 	if (r < 0 || req->action == REQUEST_HELP || req->action == REQUEST_VERSION)
 		return r;
 	if (!req->socket)
@@ -248,7 +252,7 @@ int request_parse(struct request *req, int argc, char *argv[], struct error *err
 		return usage(err, "hook and --remove exclude each other");
 	if (hook)
 		req->action = REQUEST_HOOK;
-	return req->action == REQUEST_HOOK   ? check_hook(req, err) :
-	       req->action == REQUEST_REMOVE ? check_remove(req, err) :
-					       check_inject(req, err);
+	return req->action == REQUEST_HOOK     ? check_hook(req, err)
+	       : req->action == REQUEST_REMOVE ? check_remove(req, err)
+					       : check_inject(req, err);
 }

@@ -92,8 +92,8 @@ static int restore_file(const struct restore *restore, const json_t *record,
 			const struct place *place)
 {
 	const char *content = varlink_string(record, "content", "");
-	auto_close int fd = sys_openat2(place->dirfd, place->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK,
-					0, HERE);
+	auto_close int fd = sys_openat2(place->dirfd, place->name,
+					O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, HERE);
 	auto_free char *now = NULL;
 
 	(void)restore;
@@ -143,10 +143,10 @@ static restore_fn *way_back(const json_t *record)
 		return restore_mount;
 	if (strcmp(result, "created") != 0 && strcmp(result, "replaced") != 0)
 		return NULL;
-	return kind == STEP_LINK  ? restore_link :
-	       kind == STEP_CACHE ? restore_cache :
-	       kind == STEP_FILE  ? restore_file :
-				    NULL;
+	return kind == STEP_LINK    ? restore_link
+	       : kind == STEP_CACHE ? restore_cache
+	       : kind == STEP_FILE  ? restore_file
+				    : NULL;
 }
 
 /* The directories that were made above a target: from the deepest up, while they are empty. */

@@ -133,11 +133,12 @@ static int open_process(struct targets *targets, struct request *req, bool hook,
 		return 0;
 	}
 	if (r > 0)
-		return error_remedy(err,
-				    error_setc(err, ERROR_MOUNT, -EINVAL,
-					       "process %d is in our own mount namespace: no container",
-					       (int)req->pid),
-				    "name a process of the container, or say --standalone");
+		return error_remedy(
+			err,
+			error_setc(err, ERROR_MOUNT, -EINVAL,
+				   "process %d is in our own mount namespace: no container",
+				   (int)req->pid),
+			"name a process of the container, or say --standalone");
 	return r;
 }
 
