@@ -62,6 +62,8 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && strcmp(name, "cachebox") == 0)
 		return run_cachebox(argv[2]);
+	if (strcmp(name, "daemon") == 0)
+		return cmd_daemon(argc - 1, argv + 1);
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
 		name = "help";
 	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)

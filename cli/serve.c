@@ -10,6 +10,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "fs/config.h"
+#include "fs/keeper.h"
 #include "fs/serve.h"
 
 enum { OPT_CONFIG = 'c', OPT_DEBUG = 'd', OPT_HELP = 'h', OPT_KEY = 256 };
@@ -83,12 +84,24 @@ static int configure(const struct arguments *args, struct config *config, struct
 	return r;
 }
 
+static int finish(int r, const struct error *err)
+{
+	char line[ERROR_LINE_MAX];
+
+	if (r == 0)
+		return 0;
+	if (r != -ECANCELED) { /* else the daemon has said it */
+		error_line(err, NULL, line);
+		log_error("%s", line);
+	}
+	return error_exit_status(err);
+}
+
 int cmd_serve(int argc, char **argv)
 {
 	struct arguments args = { .level = LOG_LEVEL_INFO };
 	struct config config = { 0 };
 	struct error err = { 0 };
-	char line[ERROR_LINE_MAX];
 	int r = parse_arguments(argc, argv, &args, &err);
 
 	if (r < 0)
@@ -101,11 +114,29 @@ int cmd_serve(int argc, char **argv)
 	if (r == 0)
 		r = configure(&args, &config, &err);
 	if (r == 0)
-		r = serve(&config, &err);
+		r = keeper_run(&config, argv + 1, &err);
 	config_done(&config);
+	return finish(r, &err);
+}
+
+int cmd_daemon(int argc, char **argv)
+{
+	struct arguments args = { .level = LOG_LEVEL_INFO };
+	struct config config = { 0 };
+	struct keeper_fds fds;
+	struct error err = { 0 };
+	int r = argc >= 6 ? keeper_fds_parse(argv + 1, &fds) : -EINVAL;
+
+	if (r < 0) {
+		(void)error_setc(&err, ERROR_USAGE, r, "'nvfs daemon' is called by 'nvfs serve' alone");
+		return finish(r, &err);
+	}
+	r = parse_arguments(argc - 5, argv + 5, &args, &err);
+	log_open("nvfs", args.level);
 	if (r == 0)
-		return 0;
-	error_line(&err, NULL, line);
-	log_error("%s", line);
-	return error_exit_status(&err);
+		r = configure(&args, &config, &err);
+	if (r == 0)
+		r = serve(&config, &fds, &err);
+	config_done(&config);
+	return finish(r, &err);
 }

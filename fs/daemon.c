@@ -22,14 +22,18 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "common/parse.h"
+#include "common/sys.h"
 #include "fs/derive.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
+#include "fs/link.h"
 #include "fs/server.h"
 #include "fs/store.h"
 #include "fs/tree.h"
 #include "nvml/driver.h"
 #include "nvml/gpu.h"
+
+#define COMMIT_WAIT_S 10
 
 static time_t now_s(void)
 {
@@ -141,6 +145,13 @@ static void forget_tree(struct daemon *daemon, uint32_t tree, uint32_t old_layou
 	filesystem_forget_attr(daemon->fs, root);
 }
 
+static void clear_flag(struct daemon *daemon, uint32_t tree, uint32_t flag)
+{
+	store_write_lock(daemon->store);
+	store_tree_set_flags(daemon->store, tree, store_tree(daemon->store, tree)->flags & ~flag);
+	store_unlock(daemon->store);
+}
+
 /* making and removing */
 
 static void tree_release(struct daemon *daemon, struct daemon_tree *tree)
@@ -164,6 +175,7 @@ static int64_t tree_add(struct daemon *daemon, struct daemon_tree *tree, struct 
 		.pid = tree->pidfd >= 0 ? tree->process.pid : 0,
 		.start_time = tree->process.start_time,
 		.mnt_ns = tree->process.mnt_ns,
+		.flags = tree->process.mnt_ns ? STORE_TREE_UNCOMMITTED : 0,
 	};
 	uint32_t index;
 	int r;
@@ -203,6 +215,7 @@ static int64_t tree_switch(struct daemon *daemon, uint32_t index, struct daemon_
 		store_unlock(daemon->store);
 		return index;
 	}
+	store_tree_set_flags(daemon->store, index, t->flags | STORE_TREE_STALE);
 	snapshot = store_tree_switch(daemon->store, index, tree->layout, daemon->generation->number);
 	store_unlock(daemon->store);
 	if (snapshot == STORE_NONE) {
@@ -211,6 +224,7 @@ static int64_t tree_switch(struct daemon *daemon, uint32_t index, struct daemon_
 	}
 	*ret_switched = true;
 	forget_tree(daemon, index, old_layout);
+	clear_flag(daemon, index, STORE_TREE_STALE);
 	return index;
 }
 
@@ -356,6 +370,11 @@ void daemon_injection_end(struct daemon *daemon, struct injection *injection, bo
 	while (*at != injection)
 		at = &(*at)->next;
 	*at = injection->next;
+	if (keep && tree) {
+		clear_flag(daemon, injection->tree, STORE_TREE_UNCOMMITTED);
+		if (container_of(daemon, injection->tree))
+			container_of(daemon, injection->tree)->commit_until = 0;
+	}
 	if (!keep && tree && injection->is_new) {
 		daemon_tree_remove(daemon, injection->tree);
 	} else if (!keep && tree && injection->switched) {
@@ -414,6 +433,20 @@ static void back_files(struct daemon *daemon)
 	}
 }
 
+/* What we still read by ourselves, a later daemon must be able to read too, unlinked or not. */
+static void give_files_to_keeper(struct daemon *daemon)
+{
+	const struct generation *g = daemon->generation;
+
+	for (size_t i = 0; i < g->driver->n_files && daemon->link >= 0; i++) {
+		int fd = store_object_fd(daemon->store, g->objects[i]);
+
+		if (fd >= 0 && link_send(daemon->link, LINK_FILE, g->objects[i], fd) < 0)
+			log_warning("give '%s' to the keeper: it will not outlive this daemon, ignoring",
+				    g->driver->files[i].path);
+	}
+}
+
 static int make_host_tree(struct daemon *daemon, struct error *err)
 {
 	struct derive_request request = { .caps = DRIVER_CAP_ALL, .target = "/run/nvfs/host",
@@ -445,6 +478,10 @@ void daemon_look_for_driver(struct daemon *daemon)
 	if (r == 0) {
 		daemon->generations++;
 		back_files(daemon);
+		give_files_to_keeper(daemon);
+		r = generation_save(daemon->generation, daemon->store, &err);
+	}
+	if (r == 0) {
 		r = make_host_tree(daemon, &err);
 	}
 	if (r < 0) {
@@ -459,7 +496,69 @@ void daemon_look_for_driver(struct daemon *daemon)
 		 daemon->generation->gpus->n, daemon->generation->gpus->n == 1 ? "" : "s");
 }
 
+/* going on */
+
+/* The container's init, if it is still the same process. */
+static int reopen_init(const struct store_tree *tree)
+{
+	struct process process;
+	auto_close int pidfd = tree->pid ? sys_pidfd_open(tree->pid, 0) : -1;
+
+	if (pidfd < 0 || process_from_pidfd(pidfd, &process, NULL) < 0 ||
+	    process.start_time != tree->start_time)
+		return -1;
+	return take_fd(&pidfd);
+}
+
+static int resume_tree(struct daemon *daemon, uint32_t index)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+	int r;
+
+	if (!tree || !tree->mnt_ns)
+		return 0;
+	r = container_new(daemon, index, reopen_init(tree));
+	if (r < 0)
+		return r;
+	if (tree->flags & STORE_TREE_UNCOMMITTED)
+		daemon->containers[index]->commit_until = now_s() + COMMIT_WAIT_S;
+	if (!(tree->flags & STORE_TREE_STALE))
+		return 0;
+	for (uint32_t s = tree->snapshot; s != STORE_NONE; s = store_snapshot(daemon->store, s)->next)
+		forget_tree(daemon, index, store_snapshot(daemon->store, s)->layout);
+	clear_flag(daemon, index, STORE_TREE_STALE);
+	return 0;
+}
+
+int daemon_resume(struct daemon *daemon, struct error *err)
+{
+	struct error why = { 0 };
+	int r = generation_load(daemon->store, &daemon->generation, &why);
+
+	if (r == 0)
+		daemon->generations = daemon->generation->number;
+	else if (r != -ENOENT)
+		log_warning("%s, looking for the driver anew", why.text);
+	for (uint32_t i = 0; i < store_trees_end(daemon->store); i++) {
+		r = resume_tree(daemon, i);
+		if (r < 0)
+			return error_set(err, r, "watch the containers");
+	}
+	return 0;
+}
+
 /* time */
+
+/* Trees of a daemon that died before Commit, whose injector did not come back. */
+static void check_uncommitted(struct daemon *daemon)
+{
+	for (uint32_t i = 0; i < daemon->containers_room; i++) {
+		const struct container *c = daemon->containers[i];
+
+		if (c && c->commit_until && c->commit_until <= now_s())
+			daemon_tree_remove(daemon, i);
+	}
+}
 
 /* Trees whose init is dead: is anybody left in their mount namespaces? */
 static void check_containers(struct daemon *daemon)
@@ -498,5 +597,6 @@ void daemon_tick(struct daemon *daemon)
 {
 	server_expire(daemon->server);
 	check_containers(daemon);
+	check_uncommitted(daemon);
 	daemon_look_for_driver(daemon);
 }

@@ -33,6 +33,7 @@ struct container {
 	uint32_t tree;
 	bool init_dead;
 	time_t ends; /* CLOCK_MONOTONIC; 0 = in use */
+	time_t commit_until; /* likewise: made by a daemon that died before Commit; 0 = not so */
 };
 
 /* A tree that was made or changed for a client that has not yet said Commit. */
@@ -57,6 +58,7 @@ struct daemon {
 	struct generation *generation; /* NULL: no driver yet */
 	uint32_t generations;          /* made so far */
 	struct process self;
+	int link;   /* to the keeper; -1 when it is gone */
 	int dev_fd; /* O_PATH, config.dev_root */
 	struct container **containers;
 	uint32_t containers_room;
@@ -102,6 +104,17 @@ uint32_t daemon_trees_in_use(const struct daemon *daemon);
 
 /** daemon_look_for_driver() - make the first generation if there is a driver now */
 void daemon_look_for_driver(struct daemon *daemon);
+
+/**
+ * daemon_resume() - take over the trees of a daemon that died
+ *
+ * The store has been opened and is being served. Containers are found again by
+ * pid and start time; a tree that was not committed waits a moment for its
+ * injector to ask again.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int daemon_resume(struct daemon *daemon, struct error *err);
 
 /** daemon_tick() - every two seconds: silent clients, dead containers, a driver that appears */
 void daemon_tick(struct daemon *daemon);

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "fs/features.h"
+#include "fs/connection.h"
 
 struct error;
 struct store;
@@ -17,22 +17,18 @@ struct store;
 struct filesystem;
 
 struct filesystem_options {
-	const char *mountpoint;      /* borrowed for the filesystem's life */
+	const char *mountpoint;
 	const char *selinux_context; /* for context=; NULL for none */
 	unsigned int n_workers;
 	struct features allowed; /* the kernel's features that may be used */
 	bool overlay;            /* the host's files are on overlayfs */
 };
 
-/* Requests served since the start, by what they asked for. */
-struct filesystem_counts {
-	uint64_t lookup, getattr, readlink, open, read, readdir, errors;
-};
-
 /**
- * filesystem_mount() - mount an empty-handed superblock and start its workers
- * @options: borrowed for the call, but mountpoint
- * @store:   what is served; borrowed for the filesystem's life
+ * filesystem_mount() - mount a superblock and start its workers
+ * @options: borrowed for the call
+ * @fuse_fd: /dev/fuse, fresh; borrowed for the filesystem's life
+ * @store:   what is served; borrowed likewise
  * @ret:     release with filesystem_free()
  * @err:     message chain; ERROR_MOUNT
  *
@@ -44,8 +40,17 @@ struct filesystem_counts {
  * Return: 0, -EBUSY (something is mounted there, or a dead daemon's mount),
  * -ENOTEMPTY, -ENOTDIR, or the errno of open(2) and mount(2).
  */
-int filesystem_mount(const struct filesystem_options *options, struct store *store,
+int filesystem_mount(const struct filesystem_options *options, int fuse_fd, struct store *store,
 		     struct filesystem **ret, struct error *err);
+
+/**
+ * filesystem_resume() - go on with the superblock of a process that died
+ *
+ * @fuse_fd and @store are what it had; nothing is mounted. As above otherwise;
+ * see connection_resume() for what happens to requests in flight.
+ */
+int filesystem_resume(const struct filesystem_options *options, int fuse_fd, struct store *store,
+		      struct filesystem **ret, struct error *err);
 
 /**
  * filesystem_features() - what is in use; after filesystem_mount(), which waits for the kernel's word
@@ -103,6 +108,6 @@ void filesystem_forget_name(struct filesystem *fs, uint64_t parent, const char *
 void filesystem_forget_attr(struct filesystem *fs, uint64_t nodeid);
 
 /** filesystem_count() - take the numbers */
-void filesystem_count(const struct filesystem *fs, struct filesystem_counts *ret);
+void filesystem_count(const struct filesystem *fs, struct connection_counts *ret);
 
 #endif

@@ -50,6 +50,22 @@ struct generation {
 int generation_new(const struct driver_config *config, struct store *store, uint32_t number,
 		   struct generation **ret, struct error *err);
 
+/**
+ * generation_save() - write a generation into the store, for a later process
+ *
+ * The caller does not hold the store's lock. Return: 0 or -ENOMEM.
+ */
+int generation_save(const struct generation *generation, struct store *store, struct error *err);
+
+/**
+ * generation_load() - the generation that another process saved
+ * @ret: release with generation_free(); its driver's files have no descriptors,
+ *       no findings and no directories
+ *
+ * Return: 0, -ENOENT (none was saved), -EBADMSG or -ENOMEM.
+ */
+int generation_load(const struct store *store, struct generation **ret, struct error *err);
+
 /** generation_free() - NULL is fine; the store keeps the objects and descriptors */
 void generation_free(struct generation *generation);
 

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/error.h"
@@ -18,7 +19,8 @@ struct chunk {
 	uint32_t used;
 };
 
-int heap_init(struct heap *heap, int fd, size_t reserved, struct error *err)
+/* @fd is taken over, also on failure. */
+static int heap_map(struct heap *heap, int fd, size_t reserved, struct error *err)
 {
 	void *base = mmap(NULL, HEAP_SIZE_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 
@@ -32,15 +34,61 @@ int heap_init(struct heap *heap, int fd, size_t reserved, struct error *err)
 		return r;
 	}
 	heap->base = base;
-	heap->end = (reserved + 63) & ~63UL;
-	if (ftruncate(fd, (off_t)(heap->end + GROW)) < 0) {
-		int r = error_set(err, -errno, "size the state file");
+	heap->start = heap->end = (reserved + 63) & ~63UL;
+	return 0;
+}
 
+int heap_init(struct heap *heap, int fd, size_t reserved, struct error *err)
+{
+	int r = heap_map(heap, fd, reserved, err);
+
+	if (r < 0)
+		return r;
+	if (ftruncate(fd, (off_t)(heap->end + GROW)) < 0) {
+		r = error_set(err, -errno, "size the state file");
 		heap_done(heap);
 		return r;
 	}
 	heap->file_size = heap->end + GROW;
 	return 0;
+}
+
+/* Walk the chunks to where the file has never been written: class 0. */
+static int find_end(struct heap *heap)
+{
+	while (heap->end + sizeof(struct chunk) <= heap->file_size) {
+		const struct chunk *chunk = heap_at(heap, (uint32_t)heap->end);
+
+		if (chunk->class == 0)
+			return 0;
+		if (chunk->class < CLASS_MIN || chunk->class >= HEAP_CLASSES ||
+		    (1UL << chunk->class) > heap->file_size - heap->end)
+			return -EBADMSG;
+		heap->end += 1UL << chunk->class;
+	}
+	return 0;
+}
+
+int heap_open(struct heap *heap, int fd, size_t reserved, struct error *err)
+{
+	int r = heap_map(heap, fd, reserved, err);
+	struct stat st;
+
+	if (r < 0)
+		return r;
+	if (fstat(fd, &st) < 0)
+		r = error_set(err, -errno, "stat the state file");
+	else if ((size_t)st.st_size < heap->start || (size_t)st.st_size > HEAP_SIZE_MAX)
+		r = error_set(err, -EBADMSG, "state file of %lld bytes", (long long)st.st_size);
+	if (r == 0) {
+		heap->file_size = (size_t)st.st_size;
+		r = find_end(heap);
+		if (r < 0)
+			(void)error_set(err, r, "chunks of the state file");
+	}
+	if (r < 0)
+		heap_done(heap);
+	return r;
 }
 
 void heap_done(struct heap *heap)
@@ -69,6 +117,7 @@ static uint32_t heap_extend(struct heap *heap, unsigned int class)
 		heap->file_size = size;
 	}
 	heap->end = need;
+	((struct chunk *)heap_at(heap, (uint32_t)offset))->class = class;
 	return (uint32_t)offset;
 }
 
@@ -91,11 +140,44 @@ uint32_t heap_alloc(struct heap *heap, size_t size)
 		if (!offset)
 			return 0;
 		chunk = heap_at(heap, offset);
-		chunk->class = class;
 	}
 	memset(chunk + 1, 0, size);
 	chunk->used = 1;
 	return offset + (uint32_t)sizeof(struct chunk);
+}
+
+static void chunk_give(struct heap *heap, struct chunk *chunk, uint32_t offset)
+{
+	chunk->used = 0;
+	memcpy(chunk + 1, &heap->free[chunk->class], sizeof(uint32_t));
+	heap->free[chunk->class] = offset;
+}
+
+void heap_sweep(struct heap *heap, int (*is_used)(const void *data, uint32_t offset),
+		const void *data)
+{
+	memset(heap->free, 0, sizeof(heap->free));
+	for (size_t at = heap->start; at < heap->end;) {
+		struct chunk *chunk = heap_at(heap, (uint32_t)at);
+		size_t next = at + (1UL << chunk->class);
+
+		if (is_used(data, (uint32_t)(at + sizeof(*chunk))))
+			chunk->used = 1;
+		else
+			chunk_give(heap, chunk, (uint32_t)at);
+		at = next;
+	}
+}
+
+int heap_holds(const struct heap *heap, uint32_t offset, size_t size)
+{
+	const struct chunk *chunk;
+
+	if (offset < heap->start + sizeof(*chunk) || offset >= heap->end || offset % 8)
+		return 0;
+	chunk = heap_at(heap, offset - (uint32_t)sizeof(*chunk));
+	return chunk->class >= CLASS_MIN && chunk->class < HEAP_CLASSES &&
+	       size <= (1UL << chunk->class) - sizeof(*chunk) && offset + size <= heap->end;
 }
 
 void heap_free(struct heap *heap, uint32_t offset)
@@ -107,7 +189,5 @@ void heap_free(struct heap *heap, uint32_t offset)
 	offset -= (uint32_t)sizeof(*chunk);
 	chunk = heap_at(heap, offset);
 	assert(chunk->used && chunk->class < HEAP_CLASSES);
-	chunk->used = 0;
-	memcpy(chunk + 1, &heap->free[chunk->class], sizeof(uint32_t));
-	heap->free[chunk->class] = offset;
+	chunk_give(heap, chunk, offset);
 }

@@ -21,7 +21,7 @@ struct heap {
 	int fd;
 	char *base;
 	size_t file_size;            /* what ftruncate() has given so far */
-	size_t end;                  /* first byte never handed out */
+	size_t start, end;           /* of the chunks; end is the first byte never handed out */
 	uint32_t free[HEAP_CLASSES]; /* first free chunk of each class, 0 = none */
 };
 
@@ -34,6 +34,26 @@ struct heap {
  */
 int heap_init(struct heap *heap, int fd, size_t reserved, struct error *err);
 void heap_done(struct heap *heap);
+
+/**
+ * heap_open() - map a file that another process has used
+ * @fd: taken over, also on failure
+ *
+ * All its chunks count as used until heap_sweep().
+ *
+ * Return: 0, -EBADMSG (chunks that make no sense) or a negative errno.
+ */
+int heap_open(struct heap *heap, int fd, size_t reserved, struct error *err);
+
+/**
+ * heap_sweep() - free every chunk that nobody needs
+ * @is_used: asked with each chunk's offset, as heap_alloc() gave it
+ */
+void heap_sweep(struct heap *heap, int (*is_used)(const void *data, uint32_t offset),
+		const void *data);
+
+/** heap_holds() - is this offset a chunk's, with room for @size bytes? */
+int heap_holds(const struct heap *heap, uint32_t offset, size_t size);
 
 /** heap_alloc() - offset of @size zeroed bytes, 8-byte aligned; 0 when out of memory */
 uint32_t heap_alloc(struct heap *heap, size_t size);

@@ -11,7 +11,8 @@
 #include <stdint.h>
 #include <sys/ioctl.h>
 
-#define KFUSE_INIT 26 /* opcode */
+#define KFUSE_INIT 26         /* opcode */
+#define KFUSE_NOTIFY_RESEND 7 /* 6.9 */
 
 /* flags and flags2 of INIT are one 64-bit word; bits from 32 on count only with INIT_EXT. */
 #define KFUSE_INIT_EXT (1ULL << 30)

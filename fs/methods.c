@@ -123,7 +123,7 @@ static int reply_with(struct method_reply *reply, json_t *params, struct error *
 
 static json_t *counts_json(const struct daemon *daemon)
 {
-	struct filesystem_counts counts;
+	struct connection_counts counts;
 
 	filesystem_count(daemon->fs, &counts);
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "lookup", (json_int_t)counts.lookup,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The daemon from start to end. What is set up is taken down in reverse; the
- * ready line comes last, when every promise can be kept.
+ * ready line comes last, when every promise can be kept. A daemon that goes on
+ * with the work of another one serves the filesystem first: callers wait.
  */
 #include "fs/serve.h"
 
@@ -13,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -31,8 +31,9 @@
 #include "fs/derive.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
+#include "fs/keeper.h"
+#include "fs/link.h"
 #include "fs/methods.h"
-#include "fs/notify.h"
 #include "fs/server.h"
 #include "fs/store.h"
 
@@ -46,7 +47,8 @@ struct watch {
 
 struct serving {
 	struct daemon daemon;
-	struct watch signals, timer, ended;
+	struct watch signals, timer, ended, link;
+	const struct keeper_fds *fds;
 	bool failed;
 };
 
@@ -104,6 +106,22 @@ static void on_ended(struct loop_source *source, uint32_t events)
 	loop_stop(s->daemon.loop);
 }
 
+static void on_link(struct loop_source *source, uint32_t events)
+{
+	struct daemon *daemon = ((struct watch *)source)->daemon;
+	struct link_message message;
+	int r = link_receive(source->fd, &message);
+
+	(void)events;
+	if (r > 0 && message.type == LINK_PING) {
+		(void)link_send(source->fd, LINK_PONG, 0, -1);
+	} else if (r <= 0) {
+		log_warning("the keeper is gone: nobody will replace this daemon, ignoring");
+		loop_remove(daemon->loop, source);
+		daemon->link = -1;
+	}
+}
+
 static int watch_add(struct watch *watch, struct daemon *daemon, int fd,
 		     void (*on_ready)(struct loop_source *, uint32_t), struct error *err)
 {
@@ -136,18 +154,34 @@ static int watch_all(struct serving *s, struct error *err)
 		r = error_set(err, -errno, "set the timer");
 	if (r == 0)
 		r = watch_add(&s->ended, &s->daemon, filesystem_ended_fd(s->daemon.fs), on_ended, err);
+	if (r == 0)
+		r = watch_add(&s->link, &s->daemon, s->fds->link, on_link, err);
 	return r;
 }
 
 /* up and down */
 
-static int open_store(struct daemon *daemon, struct error *err)
+/* Host files that the daemon before read by itself; then the keeper's word to begin. */
+static int receive_files(const struct keeper_fds *fds, struct store *store, struct error *err)
 {
-	int fd = memfd_create("nvfs-state", MFD_CLOEXEC);
+	struct link_message message;
+	int r;
 
-	if (fd < 0)
-		return error_set(err, -errno, "make the state");
-	return store_new(fd, &daemon->store, err);
+	while ((r = link_receive(fds->link, &message)) > 0 && message.type != LINK_GO) {
+		if (message.type == LINK_FILE && message.fd >= 0 && store_object(store, message.object))
+			(void)store_object_set_fd(store, message.object, message.fd);
+		else if (message.fd >= 0)
+			(void)close(message.fd);
+	}
+	return r > 0 ? 0 : error_set(err, r < 0 ? r : -EPIPE, "hear from the keeper");
+}
+
+static int open_store(struct serving *s, struct error *err)
+{
+	int r = s->fds->go_on ? store_open(s->fds->state, &s->daemon.store, err) :
+				store_new(s->fds->state, &s->daemon.store, err);
+
+	return r < 0 ? r : receive_files(s->fds, s->daemon.store, err);
 }
 
 static int open_roots(struct daemon *daemon, struct error *err)
@@ -196,14 +230,18 @@ static int bring_up(struct serving *s, struct error *err)
 	int r = raise_nofile(err);
 
 	features_allowed(getenv("NVFS_DISABLE"), &options.allowed);
-	if (r == 0)
+	if (r == 0 && !s->fds->go_on)
 		r = check_driver_root(daemon, err);
+	if (r == 0)
+		r = open_store(s, err);
+	if (r == 0)
+		r = s->fds->go_on ?
+			    filesystem_resume(&options, s->fds->fuse, daemon->store, &daemon->fs, err) :
+			    filesystem_mount(&options, s->fds->fuse, daemon->store, &daemon->fs, err);
 	if (r == 0)
 		r = open_roots(daemon, err);
 	if (r == 0)
 		r = cachebox_new(&daemon->box, err);
-	if (r == 0)
-		r = open_store(daemon, err);
 	if (r == 0)
 		r = loop_new(&daemon->loop, err);
 	if (r < 0)
@@ -211,10 +249,10 @@ static int bring_up(struct serving *s, struct error *err)
 	daemon->deriver = deriver_new(daemon->store, daemon->box);
 	if (!daemon->deriver)
 		return error_set(err, -ENOMEM, "start");
-	r = filesystem_mount(&options, daemon->store, &daemon->fs, err);
+	r = server_new(s->fds->listen, daemon->loop, &handler, &daemon->server, err);
 	if (r == 0)
-		r = server_new(daemon->config.socket, daemon->loop, &handler, &daemon->server, err);
-	return r == 0 ? watch_all(s, err) : r;
+		r = watch_all(s, err);
+	return r == 0 && s->fds->go_on ? daemon_resume(daemon, err) : r;
 }
 
 static void take_down(struct serving *s)
@@ -243,22 +281,36 @@ static void take_down(struct serving *s)
 	cleanup_close(&daemon->dev_fd);
 }
 
-int serve(const struct config *config, struct error *err)
+static void say_ready(const struct serving *s)
 {
-	struct serving s = { .daemon = { .config = *config, .dev_fd = -1, .started = time(NULL) },
-			     .signals.source.fd = -1, .timer.source.fd = -1 };
+	const struct daemon *daemon = &s->daemon;
+
+	if (s->fds->go_on)
+		log_info("going on with %u container%s", daemon_trees_in_use(daemon),
+			 daemon_trees_in_use(daemon) == 1 ? "" : "s");
+	else
+		log_info("serving '%s', socket '%s'", daemon->config.mountpoint, daemon->config.socket);
+	(void)link_send(s->fds->link, LINK_READY, 0, -1);
+}
+
+int serve(const struct config *config, const struct keeper_fds *fds, struct error *err)
+{
+	struct serving s = { .daemon = { .config = *config, .dev_fd = -1, .link = fds->link,
+					 .started = time(NULL) },
+			     .fds = fds, .signals.source.fd = -1, .timer.source.fd = -1 };
 	int r = bring_up(&s, err);
 
+	if (r < 0 && fds->go_on)
+		return r; /* the mount is in use: leave all to the next one */
 	if (r == 0) {
 		daemon_look_for_driver(&s.daemon);
-		log_info("serving '%s', socket '%s'", config->mountpoint, config->socket);
-		notify_systemd("READY=1");
+		say_ready(&s);
 		r = loop_run(s.daemon.loop, err);
-		notify_systemd("STOPPING=1");
 	}
 	take_down(&s);
 	if (r == 0 && s.failed)
 		r = error_setc(err, ERROR_MOUNT, -EIO, "'%s' was unmounted by somebody else",
 			       config->mountpoint);
+	(void)link_send(fds->link, LINK_DONE, r < 0 ? (uint32_t)error_exit_status(err) : 0, -1);
 	return r;
 }

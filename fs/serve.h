@@ -4,17 +4,19 @@
 
 struct config;
 struct error;
+struct keeper_fds;
 
 /**
- * serve() - be the daemon, in the foreground, until told to stop
+ * serve() - be the daemon until told to stop
  * @config: borrowed for the call
+ * @fds:    from the keeper; borrowed
  * @err:    message chain
  *
- * Says "serving MOUNTPOINT" on stderr and READY=1 to systemd when the socket
- * answers. SIGTERM and SIGINT end it when no container has a tree.
+ * Tells the keeper when the socket answers, and at the end that all is done.
+ * SIGTERM ends it when no container has a tree.
  *
  * Privilege: CAP_SYS_ADMIN. Return: 0 or a negative errno.
  */
-int serve(const struct config *config, struct error *err);
+int serve(const struct config *config, const struct keeper_fds *fds, struct error *err);
 
 #endif

@@ -53,7 +53,6 @@ struct server {
 	struct server_handler handler;
 	struct client *clients;
 	unsigned int n_clients;
-	char *path;
 };
 
 static time_t now_s(void)
@@ -366,7 +365,14 @@ static int listen_on(const char *path, struct error *err)
 	return take_fd(&sock);
 }
 
-int server_new(const char *path, struct loop *loop, const struct server_handler *handler,
+int server_listen(const char *path, struct error *err)
+{
+	int r = listen_on(path, err);
+
+	return r < 0 ? error_wrap(err, r, "control socket") : r;
+}
+
+int server_new(int listener, struct loop *loop, const struct server_handler *handler,
 	       struct server **ret, struct error *err)
 {
 	struct server *server = calloc(1, sizeof(*server));
@@ -376,21 +382,11 @@ int server_new(const char *path, struct loop *loop, const struct server_handler 
 		return error_set(err, -ENOMEM, "open the control socket");
 	server->loop = loop;
 	server->handler = *handler;
-	server->source.on_ready = server_ready;
-	server->path = strdup(path);
-	r = server->path ? listen_on(path, err) : error_set(err, -ENOMEM, "open it");
-	if (r >= 0) {
-		server->source.fd = r;
-		r = loop_add(loop, &server->source, EPOLLIN);
-		if (r < 0) {
-			(void)unlink(path);
-			(void)close(server->source.fd);
-		}
-	}
+	server->source = (struct loop_source){ .fd = listener, .on_ready = server_ready };
+	r = loop_add(loop, &server->source, EPOLLIN);
 	if (r < 0) {
-		free(server->path);
 		free(server);
-		return error_wrap(err, r, "control socket");
+		return error_set(err, r, "watch the control socket");
 	}
 	*ret = server;
 	return 0;
@@ -403,8 +399,5 @@ void server_free(struct server *server)
 	while (server->clients)
 		client_free(server->clients);
 	loop_remove(server->loop, &server->source);
-	(void)close(server->source.fd);
-	(void)unlink(server->path);
-	free(server->path);
 	free(server);
 }

@@ -41,15 +41,24 @@ struct server_handler {
 };
 
 /**
- * server_new() - listen
- * @path: of the socket; its directory is made (0755), a dead daemon's socket is
- *        replaced, a living daemon's is -EADDRINUSE
+ * server_listen() - open the control socket
+ * @path: its directory is made (0755), a dead daemon's socket is replaced
  * @err:  message chain
+ *
+ * Return: the listening socket (the caller's), -EADDRINUSE (a living daemon
+ * has it) or another negative errno.
  */
-int server_new(const char *path, struct loop *loop, const struct server_handler *handler,
+int server_listen(const char *path, struct error *err);
+
+/**
+ * server_new() - accept connections
+ * @listener: from server_listen(), in this process or another; borrowed
+ * @err:      message chain
+ */
+int server_new(int listener, struct loop *loop, const struct server_handler *handler,
 	       struct server **ret, struct error *err);
 
-/** server_free() - disconnect all and remove the socket; NULL is fine */
+/** server_free() - disconnect all; NULL is fine */
 void server_free(struct server *server);
 
 /** server_expire() - disconnect who has been silent too long; to be called every few seconds */

@@ -2,78 +2,24 @@
 /*
  * The tables behind the filesystem. Each table is one chunk of the heap that
  * doubles when it is full; a header at the file's start says where each one
- * is. Two sorted indexes, by name and by pid, are the only things outside the
- * file: they are built from it.
+ * is. What helps to find things is built by each process from the file.
+ *
+ * The process may be killed between any two stores to the file, and another
+ * one goes on with it (store_recover.c). So an element is complete before it
+ * counts, and what makes it count is a single store.
  */
 #include "fs/store.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
-#include "fs/heap.h"
-
-#define STATE_MAGIC 0x6e766673u /* "nvfs" */
-#define STATE_VERSION 1
-#define INO_FIRST 16            /* below: the top directories */
-#define INO_END 0x70000000u     /* above: links and host files, see tree.c */
-
-struct table {
-	uint32_t offset, count, room, element;
-};
-
-struct state {
-	uint32_t magic, version, size;
-	uint32_t next_serial;
-	uint32_t next_ino;
-	struct table objects, links, blobs, layouts, snapshots, trees;
-};
-
-/* Tree indexes in some order; the process's own. */
-struct order {
-	uint32_t *items;
-	size_t n, room;
-	int (*compare)(const struct store *store, uint32_t tree, const void *key);
-};
-
-/* Elements of a counted table by their hash: chains of indexes; the process's own. */
-struct chains {
-	uint32_t *heads, *next;
-	uint32_t n_heads; /* a power of two, above the number of elements */
-	uint32_t free;            /* chain of free elements */
-};
-
-/* Which elements of a table are free; the process's own. */
-struct slots {
-	uint32_t used;
-	uint32_t hint; /* none below is free */
-};
-
-struct store {
-	struct heap heap;
-	struct state *state;
-	pthread_rwlock_t lock;
-	struct order by_name, by_pid;
-	struct slots tree_slots, snapshot_slots;
-	struct chains blob_chains, layout_chains;
-	int *fds; /* by object */
-	uint32_t n_fds;
-};
-
-static void *table_at(const struct store *store, const struct table *table, uint32_t i)
-{
-	if (i >= table->count)
-		return NULL;
-	return (char *)heap_at(&store->heap, table->offset) + (size_t)i * table->element;
-}
+#include "fs/store_impl.h"
 
 /* A zeroed element at the end. The old chunk goes only when the new one counts. */
-static uint32_t table_append(struct store *store, struct table *table)
+uint32_t table_append(struct store *store, struct table *table)
 {
 	if (table->count == table->room) {
 		uint32_t room = table->room ? table->room * 2 : 64;
@@ -85,104 +31,39 @@ static uint32_t table_append(struct store *store, struct table *table)
 		if (old)
 			memcpy(heap_at(&store->heap, offset), heap_at(&store->heap, old),
 			       (size_t)table->count * table->element);
-		table->offset = offset;
-		table->room = room;
+		/* Between the two the table is right, only smaller than its chunk. */
+		publish(&table->offset, offset);
+		publish(&table->room, room);
 		heap_free(&store->heap, old);
 	}
 	memset((char *)heap_at(&store->heap, table->offset) + (size_t)table->count * table->element, 0,
 	       table->element);
-	return table->count++;
-}
-
-/* order */
-
-static size_t order_position(const struct store *store, const struct order *order, const void *key,
-			     bool *found)
-{
-	size_t low = 0, high = order->n;
-
-	*found = false;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int c = order->compare(store, order->items[middle], key);
-
-		if (c == 0) {
-			*found = true;
-			return middle;
-		}
-		if (c < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-static int order_reserve(struct order *order)
-{
-	size_t room = order->room ? order->room * 2 : 64;
-	uint32_t *bigger;
-
-	if (order->n < order->room)
-		return 0;
-	bigger = realloc(order->items, room * sizeof(*bigger));
-	if (!bigger)
-		return -ENOMEM;
-	order->items = bigger;
-	order->room = room;
-	return 0;
-}
-
-static void order_add(const struct store *store, struct order *order, const void *key,
-		      uint32_t tree)
-{
-	bool found;
-	size_t at = order_position(store, order, key, &found);
-
-	assert(order->n < order->room);
-	memmove(order->items + at + 1, order->items + at, (order->n - at) * sizeof(*order->items));
-	order->items[at] = tree;
-	order->n++;
-}
-
-static void order_remove(const struct store *store, struct order *order, const void *key,
-			 uint32_t tree)
-{
-	bool found;
-	size_t at = order_position(store, order, key, &found);
-
-	if (!found || order->items[at] != tree)
-		return;
-	order->n--;
-	memmove(order->items + at, order->items + at + 1, (order->n - at) * sizeof(*order->items));
-}
-
-static uint32_t order_find(const struct store *store, const struct order *order, const void *key)
-{
-	bool found;
-	size_t at = order_position(store, order, key, &found);
-
-	return found ? order->items[at] : STORE_NONE;
-}
-
-static int compare_name(const struct store *store, uint32_t tree, const void *key)
-{
-	return strcmp(store_blob(store, store_tree(store, tree)->name, NULL), key);
-}
-
-static int compare_pid(const struct store *store, uint32_t tree, const void *key)
-{
-	int32_t pid = store_tree(store, tree)->pid, wanted = *(const int32_t *)key;
-
-	return pid < wanted ? -1 : pid > wanted;
+	publish(&table->count, table->count + 1);
+	return table->count - 1;
 }
 
 /* the store itself */
 
-int store_new(int fd, struct store **ret, struct error *err)
+struct store *store_alloc(void)
 {
 	struct store *store = calloc(1, sizeof(*store));
 	pthread_rwlockattr_t attr;
+
+	if (!store)
+		return NULL;
+	store->heap.fd = -1;
+	/* Readers come in numbers; the one writer must get its turn. */
+	(void)pthread_rwlockattr_init(&attr);
+	(void)pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	(void)pthread_rwlock_init(&store->lock, &attr);
+	(void)pthread_rwlockattr_destroy(&attr);
+	store_orders_init(store);
+	return store;
+}
+
+int store_new(int fd, struct store **ret, struct error *err)
+{
+	struct store *store = store_alloc();
 	int r;
 
 	if (!store) {
@@ -191,30 +72,23 @@ int store_new(int fd, struct store **ret, struct error *err)
 	}
 	r = heap_init(&store->heap, fd, sizeof(struct state), err);
 	if (r < 0) {
-		free(store);
+		store_free(store);
 		return r;
 	}
-	/* Readers come in numbers; the one writer must get its turn. */
-	(void)pthread_rwlockattr_init(&attr);
-	(void)pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	(void)pthread_rwlock_init(&store->lock, &attr);
-	(void)pthread_rwlockattr_destroy(&attr);
 	store->state = heap_at(&store->heap, 0);
-	*store->state = (struct state){
-		.magic = STATE_MAGIC,
-		.version = STATE_VERSION,
-		.size = sizeof(struct state),
-		.next_serial = 1,
-		.next_ino = INO_FIRST,
-		.objects.element = sizeof(struct store_object),
-		.links.element = sizeof(uint32_t),
-		.blobs.element = sizeof(struct store_blob),
-		.layouts.element = sizeof(struct store_layout),
-		.snapshots.element = sizeof(struct store_snapshot),
-		.trees.element = sizeof(struct store_tree),
-	};
-	store->by_name.compare = compare_name;
-	store->by_pid.compare = compare_pid;
+	/* Field by field: the rest is zero, and most of it is never to be touched. */
+	store->state->version = STATE_VERSION;
+	store->state->size = sizeof(struct state);
+	store->state->next_serial = 1;
+	store->state->next_ino = INO_FIRST;
+	store->state->generation = STORE_NONE;
+	store->state->objects.element = sizeof(struct store_object);
+	store->state->links.element = sizeof(uint32_t);
+	store->state->blobs.element = sizeof(struct store_blob);
+	store->state->layouts.element = sizeof(struct store_layout);
+	store->state->snapshots.element = sizeof(struct store_snapshot);
+	store->state->trees.element = sizeof(struct store_tree);
+	publish(&store->state->magic, STATE_MAGIC);
 	*ret = store;
 	return 0;
 }
@@ -252,9 +126,27 @@ void store_unlock(struct store *store)
 	(void)pthread_rwlock_unlock(&store->lock);
 }
 
+struct store_session *store_session(struct store *store)
+{
+	return &store->state->session;
+}
+
+uint32_t store_generation(const struct store *store)
+{
+	return store->state->generation;
+}
+
+void store_set_generation(struct store *store, uint32_t blob)
+{
+	uint32_t old = store->state->generation;
+
+	publish(&store->state->generation, blob);
+	store_blob_unref(store, old);
+}
+
 size_t store_memory(const struct store *store)
 {
-	return store->heap.end;
+	return store->heap.end - store->heap.start;
 }
 
 /* FNV-1a; only a hint: what counts is memcmp(). */
@@ -323,7 +215,9 @@ uint32_t store_link_put(struct store *store, const char *target)
 	uint32_t i, offset;
 
 	for (i = 0; i < table->count; i++) {
-		if (strcmp(store_link(store, i), target) == 0)
+		const char *link = store_link(store, i);
+
+		if (link && strcmp(link, target) == 0)
 			return i;
 	}
 	offset = heap_alloc(&store->heap, size);
@@ -334,7 +228,7 @@ uint32_t store_link_put(struct store *store, const char *target)
 	if (i == STORE_NONE)
 		heap_free(&store->heap, offset);
 	else
-		*(uint32_t *)table_at(store, table, i) = offset;
+		publish(table_at(store, table, i), offset);
 	return i;
 }
 
@@ -342,7 +236,7 @@ const char *store_link(const struct store *store, uint32_t index)
 {
 	const uint32_t *offset = table_at(store, &store->state->links, index);
 
-	return offset ? heap_at(&store->heap, *offset) : NULL;
+	return offset && *offset ? heap_at(&store->heap, *offset) : NULL;
 }
 
 /*
@@ -359,12 +253,17 @@ static int chains_reserve(const struct store *store, const struct table *table,
 			  struct chains *chains)
 {
 	uint32_t n = chains->n_heads ? chains->n_heads : 64;
-	uint32_t *heads, *next;
 
 	while (n <= table->count)
 		n *= 2;
-	if (n == chains->n_heads)
-		return 0;
+	return n == chains->n_heads ? 0 : store_chains_build(store, table, chains, n);
+}
+
+int store_chains_build(const struct store *store, const struct table *table, struct chains *chains,
+		       uint32_t n)
+{
+	uint32_t *heads, *next;
+
 	heads = malloc(n * sizeof(*heads));
 	next = realloc(chains->next, n * sizeof(*next));
 	if (next)
@@ -538,225 +437,3 @@ const struct layout *store_layout(const struct store *store, uint32_t index)
 	return layout && layout->refs ? heap_at(&store->heap, layout->offset) : NULL;
 }
 
-/* trees and snapshots */
-
-static int64_t now_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static uint32_t next_serial(struct store *store)
-{
-	uint32_t serial = store->state->next_serial++;
-
-	if (!store->state->next_serial)
-		store->state->next_serial = 1;
-	return serial;
-}
-
-/* st_ino stays below 2^31: a 32-bit stat() of a larger one is EOVERFLOW. */
-static uint32_t take_inos(struct store *store, uint32_t n)
-{
-	uint32_t first = store->state->next_ino;
-
-	if (first + n > INO_END)
-		first = INO_FIRST;
-	store->state->next_ino = first + n;
-	return first;
-}
-
-/* Trees and snapshots begin with their serial; 0 means that the element is free. */
-static uint32_t slot_take(struct store *store, struct table *table, struct slots *slots)
-{
-	uint32_t i = slots->hint;
-
-	if (slots->used < table->count) {
-		while (*(uint32_t *)table_at(store, table, i))
-			i++;
-	} else if (table->count >= STORE_TREES_MAX) {
-		return STORE_NONE;
-	} else {
-		i = table_append(store, table);
-		if (i == STORE_NONE)
-			return STORE_NONE;
-	}
-	slots->used++;
-	slots->hint = i + 1;
-	return i;
-}
-
-static void slot_give(struct store *store, struct table *table, struct slots *slots, uint32_t i)
-{
-	*(uint32_t *)table_at(store, table, i) = 0;
-	slots->used--;
-	if (i < slots->hint)
-		slots->hint = i;
-}
-
-static uint32_t snapshot_add(struct store *store, uint32_t tree, uint32_t layout, uint32_t next,
-			     uint32_t generation)
-{
-	struct table *table = &store->state->snapshots;
-	const struct layout *shape = store_layout(store, layout);
-	uint32_t index = shape ? slot_take(store, table, &store->snapshot_slots) : STORE_NONE;
-
-	if (index == STORE_NONE)
-		return STORE_NONE;
-	*(struct store_snapshot *)table_at(store, table, index) = (struct store_snapshot){
-		.serial = next_serial(store),
-		.layout = layout,
-		.tree = tree,
-		.next = next,
-		.ino_base = take_inos(store, shape->n_nodes),
-		.generation = generation,
-		.made_ns = now_ns(),
-	};
-	return index;
-}
-
-uint32_t store_tree_add(struct store *store, const struct store_tree *tree, uint32_t layout,
-			uint32_t generation)
-{
-	struct table *table = &store->state->trees;
-	const char *name = store_blob(store, tree->name, NULL);
-	struct store_tree *new_tree;
-	uint32_t index = STORE_NONE, snapshot = STORE_NONE;
-
-	if (order_reserve(&store->by_name) == 0 && order_reserve(&store->by_pid) == 0)
-		index = slot_take(store, table, &store->tree_slots);
-	if (index != STORE_NONE)
-		snapshot = snapshot_add(store, index, layout, STORE_NONE, generation);
-	if (snapshot == STORE_NONE) {
-		if (index != STORE_NONE)
-			slot_give(store, table, &store->tree_slots, index);
-		store_blob_unref(store, tree->name);
-		store_blob_unref(store, tree->spec);
-		store_blob_unref(store, tree->done);
-		store_blob_unref(store, tree->image);
-		store_layout_unref(store, layout);
-		return STORE_NONE;
-	}
-	new_tree = table_at(store, table, index);
-	*new_tree = *tree;
-	new_tree->snapshot = snapshot;
-	new_tree->ino = take_inos(store, 1);
-	new_tree->made_ns = now_ns();
-	new_tree->serial = next_serial(store);
-	order_add(store, &store->by_name, name, index);
-	if (tree->pid)
-		order_add(store, &store->by_pid, &tree->pid, index);
-	return index;
-}
-
-static void snapshot_remove(struct store *store, uint32_t index)
-{
-	struct store_snapshot *snapshot = table_at(store, &store->state->snapshots, index);
-
-	store_layout_unref(store, snapshot->layout);
-	slot_give(store, &store->state->snapshots, &store->snapshot_slots, index);
-}
-
-uint32_t store_tree_switch(struct store *store, uint32_t tree, uint32_t layout, uint32_t generation)
-{
-	struct store_tree *t = table_at(store, &store->state->trees, tree);
-	uint32_t snapshot = snapshot_add(store, tree, layout, t->snapshot, generation);
-
-	if (snapshot == STORE_NONE)
-		store_layout_unref(store, layout);
-	else
-		t->snapshot = snapshot;
-	return snapshot;
-}
-
-void store_tree_switch_back(struct store *store, uint32_t tree)
-{
-	struct store_tree *t = table_at(store, &store->state->trees, tree);
-	uint32_t newest = t->snapshot, before = store_snapshot(store, newest)->next;
-
-	if (before == STORE_NONE)
-		return;
-	t->snapshot = before;
-	snapshot_remove(store, newest);
-}
-
-void store_tree_set_done(struct store *store, uint32_t tree, uint32_t done)
-{
-	struct store_tree *t = table_at(store, &store->state->trees, tree);
-
-	store_blob_unref(store, t->done);
-	t->done = done;
-}
-
-void store_tree_set_image(struct store *store, uint32_t tree, uint32_t image)
-{
-	struct store_tree *t = table_at(store, &store->state->trees, tree);
-
-	store_blob_unref(store, t->image);
-	t->image = image;
-}
-
-void store_tree_set_spec(struct store *store, uint32_t tree, uint32_t spec)
-{
-	struct store_tree *t = table_at(store, &store->state->trees, tree);
-
-	store_blob_unref(store, t->spec);
-	t->spec = spec;
-}
-
-void store_tree_remove(struct store *store, uint32_t tree)
-{
-	struct store_tree *t = table_at(store, &store->state->trees, tree);
-	uint32_t snapshot, next;
-
-	if (!t || !t->serial)
-		return;
-	order_remove(store, &store->by_name, store_blob(store, t->name, NULL), tree);
-	if (t->pid)
-		order_remove(store, &store->by_pid, &t->pid, tree);
-	for (snapshot = t->snapshot; snapshot != STORE_NONE; snapshot = next) {
-		next = store_snapshot(store, snapshot)->next;
-		snapshot_remove(store, snapshot);
-	}
-	store_blob_unref(store, t->name);
-	store_blob_unref(store, t->spec);
-	store_blob_unref(store, t->done);
-	store_blob_unref(store, t->image);
-	slot_give(store, &store->state->trees, &store->tree_slots, tree);
-}
-
-const struct store_tree *store_tree(const struct store *store, uint32_t index)
-{
-	const struct store_tree *tree = table_at(store, &store->state->trees, index);
-
-	return tree && tree->serial ? tree : NULL;
-}
-
-const struct store_snapshot *store_snapshot(const struct store *store, uint32_t index)
-{
-	const struct store_snapshot *snapshot = table_at(store, &store->state->snapshots, index);
-
-	return snapshot && snapshot->serial ? snapshot : NULL;
-}
-
-uint32_t store_trees_end(const struct store *store)
-{
-	return store->state->trees.count;
-}
-
-uint32_t store_trees_count(const struct store *store)
-{
-	return (uint32_t)store->by_name.n;
-}
-
-uint32_t store_tree_find(const struct store *store, const char *name)
-{
-	return order_find(store, &store->by_name, name);
-}
-
-uint32_t store_tree_find_pid(const struct store *store, int32_t pid)
-{
-	return order_find(store, &store->by_pid, &pid);
-}

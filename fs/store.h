@@ -75,6 +75,36 @@ struct store_tree {
 	uint64_t start_time; /* of pid: field 22 of /proc/PID/stat, clock ticks */
 	uint64_t mnt_ns;     /* inode of the container's mount namespace, 0 = no container */
 	int64_t made_ns;     /* CLOCK_REALTIME */
+	uint32_t flags;      /* enum store_tree_flag */
+};
+
+enum store_tree_flag {
+	STORE_TREE_UNCOMMITTED = 1, /* made for an injection that has not said that it is done */
+	STORE_TREE_STALE = 2,       /* the kernel may know names of an older snapshot */
+};
+
+#define STORE_WORKERS_MAX 16
+/* What the kernel demands of a reader of /dev/fuse: room for its largest write, and headers. */
+#define STORE_REQUEST_MAX (1024 * 1024 + 4096)
+
+/*
+ * Where a worker reads its requests to, and leaves each until it is answered:
+ * what is here has been read and not answered. bytes begins with the kernel's
+ * header; its first field, the length, is 0 while there is no request. Only
+ * pages that a request has touched take memory.
+ */
+struct store_request {
+	uint32_t deaths; /* daemons that died with it */
+	uint32_t unused;
+	_Alignas(8) char bytes[STORE_REQUEST_MAX];
+};
+
+/* What a process must know to go on with the FUSE connection of another one. */
+struct store_session {
+	uint32_t init_size; /* 0 = INIT has not been answered */
+	uint32_t passthrough, resend, idmap, overlay;
+	char init[256]; /* the kernel's INIT request */
+	struct store_request requests[STORE_WORKERS_MAX];
 };
 
 /**
@@ -87,6 +117,30 @@ struct store_tree {
  */
 int store_new(int fd, struct store **ret, struct error *err);
 void store_free(struct store *store);
+
+/**
+ * store_open() - map a state file and go on where another process stopped
+ * @fd:  a state file; taken over
+ * @ret: release with store_free(), which leaves the file as it is
+ * @err: message chain, may be NULL
+ *
+ * The process before may have been killed anywhere: references are counted
+ * anew, what was half made is dropped, and all memory that nothing refers to
+ * is free again. Nothing that counts is made anew: nodeids, inode numbers and
+ * backing ids stay.
+ *
+ * Return: 0, -EPROTO (the layout is of another version: nothing was changed),
+ * -EBADMSG (not a state file, or damaged), -ENOMEM or the errno of mmap(2).
+ */
+int store_open(int fd, struct store **ret, struct error *err);
+
+/** store_session() - the FUSE session's part of the file */
+struct store_session *store_session(struct store *store);
+
+/** store_generation() - blob that describes the present generation, STORE_NONE without */
+uint32_t store_generation(const struct store *store);
+/** store_set_generation() [w] - replace it; the reference is taken over */
+void store_set_generation(struct store *store, uint32_t blob);
 
 void store_read_lock(struct store *store);
 void store_write_lock(struct store *store);
@@ -171,6 +225,9 @@ void store_tree_set_done(struct store *store, uint32_t tree, uint32_t done);
 void store_tree_set_spec(struct store *store, uint32_t tree, uint32_t spec);
 void store_tree_set_image(struct store *store, uint32_t tree, uint32_t image);
 
+/** store_tree_set_flags() [w] - enum store_tree_flag */
+void store_tree_set_flags(struct store *store, uint32_t tree, uint32_t flags);
+
 /** store_tree_remove() [w] - a tree and its snapshots are no more */
 void store_tree_remove(struct store *store, uint32_t tree);
 
@@ -188,7 +245,7 @@ uint32_t store_tree_find(const struct store *store, const char *name);
 /** store_tree_find_pid() - the tree of this container init, STORE_NONE if there is none */
 uint32_t store_tree_find_pid(const struct store *store, int32_t pid);
 
-/** store_memory() - bytes of the file in use */
+/** store_memory() - bytes of the file in use for tables and their contents */
 size_t store_memory(const struct store *store);
 
 #endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A generation as a JSON text in the store. A process that goes on with the
+ * state must not look at the host's files again: they may be another version's
+ * by now, while the objects in the store stand for what was found then.
+ */
+#include "fs/generation.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/varlink.h"
+#include "fs/store.h"
+#include "nvml/driver.h"
+#include "nvml/gpu.h"
+
+static json_t *file_json(const struct driver_file *file, uint32_t object)
+{
+	return json_pack("{s:i, s:s, s:s, s:s*, s:i, s:i, s:i, s:I, s:i, s:I}", "kind", (int)file->kind,
+			 "name", file->name, "path", file->path, "soname", file->soname, "caps",
+			 (int)file->caps, "class", file->elf_class, "machine", file->elf_machine, "size",
+			 (json_int_t)file->st.st_size, "mode", (int)file->st.st_mode, "object",
+			 (json_int_t)object);
+}
+
+static json_t *gpu_json(const struct gpu *gpu, const struct generation_gpu *texts)
+{
+	return json_pack("{s:I, s:I, s:s, s:s, s:s, s:s, s:b, s:b, s:s, s:s*, s:s*}", "index",
+			 (json_int_t)gpu->index, "minor", (json_int_t)gpu->minor, "uuid", gpu->uuid,
+			 "bus_id", gpu->bus_id, "model", gpu->model, "firmware", gpu->firmware, "excluded",
+			 gpu->excluded, "usable", gpu->usable, "note", gpu->note, "information",
+			 texts->information, "registry", texts->registry);
+}
+
+static json_t *generation_json(const struct generation *g)
+{
+	json_t *files = json_array(), *gpus = json_array();
+
+	for (size_t i = 0; i < g->driver->n_files; i++)
+		(void)json_array_append_new(files, file_json(&g->driver->files[i], g->objects[i]));
+	for (size_t i = 0; i < g->gpus->n; i++)
+		(void)json_array_append_new(gpus, gpu_json(&g->gpus->gpus[i], &g->gpu_texts[i]));
+	return json_pack("{s:i, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:o, s:o}", "number", (int)g->number,
+			 "root", g->driver->root, "version", g->driver->version, "version_from_module",
+			 g->driver->version_from_module, "proc_version", g->proc_version, "proc_params",
+			 g->proc_params, "proc_registry", g->proc_registry, "files", files, "gpus", gpus);
+}
+
+int generation_save(const struct generation *generation, struct store *store, struct error *err)
+{
+	json_t *json = generation_json(generation);
+	auto_free char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	uint32_t blob = STORE_NONE;
+
+	json_decref(json);
+	store_write_lock(store);
+	if (text)
+		blob = store_blob_put(store, text, strlen(text));
+	if (blob != STORE_NONE)
+		store_set_generation(store, blob);
+	store_unlock(store);
+	return blob == STORE_NONE ? error_set(err, -ENOMEM, "save the generation") : 0;
+}
+
+/* loading */
+
+/* A copy of a string member: absent is fine, out of memory is not. */
+static int take_string(const json_t *json, const char *key, char **ret)
+{
+	const char *text = varlink_string(json, key, NULL);
+
+	*ret = text ? strdup(text) : NULL;
+	return text && !*ret ? -ENOMEM : 0;
+}
+
+static void copy_string(const json_t *json, const char *key, char *buf, size_t size)
+{
+	(void)snprintf(buf, size, "%s", varlink_string(json, key, ""));
+}
+
+static json_int_t number(const json_t *json, const char *key)
+{
+	return json_integer_value(json_object_get(json, key));
+}
+
+static int load_file(const json_t *json, const struct store *store, struct driver_file *file,
+		     uint32_t *object)
+{
+	file->fd = -1;
+	file->kind = (enum driver_file_kind)number(json, "kind");
+	file->caps = (unsigned int)number(json, "caps");
+	file->elf_class = (int)number(json, "class");
+	file->elf_machine = (int)number(json, "machine");
+	file->st.st_size = (off_t)number(json, "size");
+	file->st.st_mode = (mode_t)number(json, "mode");
+	*object = (uint32_t)number(json, "object");
+	if (take_string(json, "name", &file->name) < 0 || take_string(json, "path", &file->path) < 0 ||
+	    take_string(json, "soname", &file->soname) < 0)
+		return -ENOMEM;
+	return file->name && file->path && store_object(store, *object) ? 0 : -EBADMSG;
+}
+
+static int load_files(const json_t *json, const struct store *store, struct generation *g)
+{
+	const json_t *files = json_object_get(json, "files"), *file;
+	size_t i, n = json_array_size(files);
+	int r = 0;
+
+	g->driver->files = calloc(n + 1, sizeof(*g->driver->files));
+	g->objects = calloc(n + 1, sizeof(*g->objects));
+	if (!g->driver->files || !g->objects)
+		return -ENOMEM;
+	json_array_foreach(files, i, file) {
+		if (r == 0)
+			r = load_file(file, store, &g->driver->files[i], &g->objects[i]);
+		g->driver->n_files = i + 1;
+	}
+	return r;
+}
+
+static void load_gpu(const json_t *json, struct gpu *gpu)
+{
+	gpu->index = (unsigned int)number(json, "index");
+	gpu->minor = (unsigned int)number(json, "minor");
+	gpu->excluded = json_is_true(json_object_get(json, "excluded"));
+	gpu->usable = json_is_true(json_object_get(json, "usable"));
+	copy_string(json, "uuid", gpu->uuid, sizeof(gpu->uuid));
+	copy_string(json, "bus_id", gpu->bus_id, sizeof(gpu->bus_id));
+	copy_string(json, "model", gpu->model, sizeof(gpu->model));
+	copy_string(json, "firmware", gpu->firmware, sizeof(gpu->firmware));
+	copy_string(json, "note", gpu->note, sizeof(gpu->note));
+}
+
+static int load_gpus(const json_t *json, struct generation *g)
+{
+	const json_t *gpus = json_object_get(json, "gpus"), *gpu;
+	size_t i, n = json_array_size(gpus);
+
+	g->gpus->gpus = calloc(n + 1, sizeof(*g->gpus->gpus));
+	g->gpu_texts = calloc(n + 1, sizeof(*g->gpu_texts));
+	if (!g->gpus->gpus || !g->gpu_texts)
+		return -ENOMEM;
+	g->gpus->n = n;
+	json_array_foreach(gpus, i, gpu) {
+		load_gpu(gpu, &g->gpus->gpus[i]);
+		if (take_string(gpu, "information", &g->gpu_texts[i].information) < 0 ||
+		    take_string(gpu, "registry", &g->gpu_texts[i].registry) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int load(const json_t *json, const struct store *store, struct generation *g)
+{
+	int r;
+
+	g->number = (uint32_t)number(json, "number");
+	g->driver = calloc(1, sizeof(*g->driver));
+	g->gpus = calloc(1, sizeof(*g->gpus));
+	if (!g->driver || !g->gpus)
+		return -ENOMEM;
+	copy_string(json, "version", g->driver->version, sizeof(g->driver->version));
+	g->driver->version_from_module = json_is_true(json_object_get(json, "version_from_module"));
+	if (take_string(json, "root", &g->driver->root) < 0 ||
+	    take_string(json, "proc_version", &g->proc_version) < 0 ||
+	    take_string(json, "proc_params", &g->proc_params) < 0 ||
+	    take_string(json, "proc_registry", &g->proc_registry) < 0)
+		return -ENOMEM;
+	r = load_files(json, store, g);
+	return r < 0 ? r : load_gpus(json, g);
+}
+
+int generation_load(const struct store *store, struct generation **ret, struct error *err)
+{
+	const char *text = store_blob(store, store_generation(store), NULL);
+	struct generation *g;
+	json_t *json;
+	int r;
+
+	if (!text)
+		return error_set(err, -ENOENT, "a saved generation");
+	json = json_loads(text, 0, NULL);
+	g = calloc(1, sizeof(*g));
+	r = !g ? -ENOMEM : json_is_object(json) ? load(json, store, g) : -EBADMSG;
+	json_decref(json);
+	if (r < 0) {
+		generation_free(g);
+		return error_set(err, r, "load the saved generation");
+	}
+	*ret = g;
+	return 0;
+}

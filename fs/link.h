@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_FS_LINK_H
+#define NVFS_FS_LINK_H
+
+#include <stdint.h>
+
+struct error;
+
+/*
+ * What keeper and daemon say to each other, over a SOCK_SEQPACKET pair: one
+ * small message each, some with a descriptor.
+ */
+
+enum link_type {
+	/* daemon to keeper */
+	LINK_READY = 'R', /* the socket answers */
+	LINK_PONG = 'P',
+	LINK_DONE = 'X', /* unmounted: nothing is to be kept any more */
+	LINK_HANDOVER = 'H', /* start the program on disk in my place */
+	LINK_FAILED = 'E', /* could not begin: do not try again */
+	/* keeper to daemon */
+	LINK_PING = 'p',
+	LINK_GO = 'G', /* all descriptors have been sent: serve */
+	LINK_STOP = 'S', /* finish what you are at and exit: a successor waits */
+	/* both ways */
+	LINK_FILE = 'F', /* a host's file: object and descriptor */
+};
+
+struct link_message {
+	uint32_t type; /* enum link_type */
+	uint32_t object;
+	int fd; /* -1 for none; the receiver's to close */
+};
+
+/**
+ * link_send() - send one message
+ *
+ * Return: 0 or the errno of sendmsg(2); -EPIPE when the other end is gone.
+ */
+int link_send(int sock, enum link_type type, uint32_t object, int fd);
+
+/**
+ * link_receive() - receive one message
+ *
+ * Return: 1, 0 (the other end is gone), -EAGAIN (a non-blocking socket without
+ * a message), -EBADMSG or the errno of recvmsg(2).
+ */
+int link_receive(int sock, struct link_message *ret);
+
+#endif

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Going on with the state file of a process that was killed, anywhere.
+ *
+ * What counts is reachable from the trees, the objects and the header. The
+ * walk from there counts every reference anew and marks every chunk of memory;
+ * what is not reached is free. A tree of which a part is missing is dropped.
+ * The file is root's own on a tmpfs, but it may be damaged or made by another
+ * version: every offset is checked before it is followed.
+ */
+#include "fs/store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "fs/store_impl.h"
+
+/* Marks of chunks, a bit for each 64 bytes: the smallest chunk. */
+struct marks {
+	unsigned char *bits;
+	size_t n;
+};
+
+static void mark(struct marks *marks, uint32_t offset)
+{
+	size_t i = offset / 64;
+
+	if (i / 8 < marks->n)
+		marks->bits[i / 8] |= (unsigned char)(1 << i % 8);
+}
+
+static int is_marked(const void *data, uint32_t offset)
+{
+	const struct marks *marks = data;
+	size_t i = offset / 64;
+
+	return i / 8 < marks->n && marks->bits[i / 8] >> i % 8 & 1;
+}
+
+/* header and tables */
+
+static bool table_is_sound(const struct store *store, const struct table *table, size_t element)
+{
+	if (table->element != element || table->count > table->room)
+		return false;
+	return !table->room ||
+	       heap_holds(&store->heap, table->offset, (size_t)table->room * element);
+}
+
+/* Before anything else is believed: the layout of another version is never followed. */
+static int check_version(int fd, struct error *err)
+{
+	struct {
+		uint32_t magic, version, size; /* as struct state begins, in every version */
+	} begin;
+
+	if (pread(fd, &begin, sizeof(begin), 0) != sizeof(begin) || begin.magic != STATE_MAGIC)
+		return error_set(err, -EBADMSG, "not a state file of nvfs");
+	if (begin.version != STATE_VERSION || begin.size != sizeof(struct state))
+		return error_setc(err, ERROR_OTHER, -EPROTO,
+				  "the state file has layout %u of %u bytes, and this program knows %u of %zu",
+				  begin.version, begin.size, STATE_VERSION, sizeof(struct state));
+	return 0;
+}
+
+static int check_tables(const struct store *store, struct error *err)
+{
+	const struct state *state = store->state;
+
+	if (!table_is_sound(store, &state->objects, sizeof(struct store_object)) ||
+	    !table_is_sound(store, &state->links, sizeof(uint32_t)) ||
+	    !table_is_sound(store, &state->blobs, sizeof(struct store_blob)) ||
+	    !table_is_sound(store, &state->layouts, sizeof(struct store_layout)) ||
+	    !table_is_sound(store, &state->snapshots, sizeof(struct store_snapshot)) ||
+	    !table_is_sound(store, &state->trees, sizeof(struct store_tree)))
+		return error_set(err, -EBADMSG, "tables of the state file");
+	return 0;
+}
+
+/* counted tables: blobs and layouts begin alike */
+
+static struct store_blob *counted(const struct store *store, const struct table *table, uint32_t i)
+{
+	struct store_blob *item = table_at(store, table, i);
+
+	return item && item->offset && heap_holds(&store->heap, item->offset, (size_t)item->size + 1) ?
+		       item : NULL;
+}
+
+static void forget_refs(const struct store *store, const struct table *table)
+{
+	for (uint32_t i = 0; i < table->count; i++)
+		((struct store_blob *)table_at(store, table, i))->refs = 0;
+}
+
+static bool ref_blob(const struct store *store, uint32_t index)
+{
+	struct store_blob *blob = counted(store, &store->state->blobs, index);
+
+	if (blob)
+		blob->refs++;
+	return blob != NULL;
+}
+
+/* A layout's own offsets must stay inside it, and its references must exist. */
+static bool layout_is_sound(const struct store *store, const struct store_blob *item)
+{
+	const struct layout *layout = heap_at(&store->heap, item->offset);
+	size_t nodes;
+
+	if (item->size < sizeof(*layout) || layout->size != item->size || !layout->n_nodes ||
+	    layout->n_nodes > LAYOUT_SLOTS_MAX)
+		return false;
+	nodes = sizeof(*layout) + (size_t)layout->n_nodes * sizeof(layout->nodes[0]);
+	if (nodes >= item->size || ((const char *)layout)[item->size - 1])
+		return false;
+	for (uint32_t i = 0; i < layout->n_nodes; i++) {
+		const struct layout_node *node = &layout->nodes[i];
+
+		if (node->name < nodes || node->name >= item->size || node->parent >= layout->n_nodes)
+			return false;
+		if (node->kind == LAYOUT_DIR && (node->ref > layout->n_nodes ||
+						 node->count > layout->n_nodes - node->ref))
+			return false;
+		if ((node->kind == LAYOUT_HOST && !store_object(store, node->ref)) ||
+		    (node->kind == LAYOUT_LINK && !store_link(store, node->ref)) ||
+		    (node->kind == LAYOUT_TEXT && !counted(store, &store->state->blobs, node->ref)))
+			return false;
+	}
+	return true;
+}
+
+static bool ref_layout(const struct store *store, uint32_t index)
+{
+	struct store_blob *item = counted(store, &store->state->layouts, index);
+	const struct layout *layout;
+
+	if (!item || (!item->refs && !layout_is_sound(store, item)))
+		return false;
+	layout = heap_at(&store->heap, item->offset);
+	for (uint32_t i = 0; !item->refs && i < layout->n_nodes; i++) {
+		if (layout->nodes[i].kind == LAYOUT_TEXT)
+			(void)ref_blob(store, layout->nodes[i].ref);
+	}
+	item->refs++;
+	return true;
+}
+
+/* trees */
+
+static bool snapshots_are_sound(const struct store *store, uint32_t tree, uint32_t first)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = first; i != STORE_NONE; n++) {
+		const struct store_snapshot *snapshot = store_snapshot(store, i);
+
+		if (!snapshot || snapshot->tree != tree || n > STORE_TREES_MAX ||
+		    !counted(store, &store->state->layouts, snapshot->layout))
+			return false;
+		i = snapshot->next;
+	}
+	return n > 0;
+}
+
+static bool tree_is_sound(const struct store *store, uint32_t index)
+{
+	const struct store_tree *tree = store_tree(store, index);
+
+	return counted(store, &store->state->blobs, tree->name) &&
+	       counted(store, &store->state->blobs, tree->spec) &&
+	       snapshots_are_sound(store, index, tree->snapshot);
+}
+
+static bool ref_tree(struct store *store, uint32_t index, unsigned char *snapshot_used)
+{
+	const struct store_tree *tree = store_tree(store, index);
+	bool good = true;
+
+	for (uint32_t i = tree->snapshot; i != STORE_NONE && good; i = store_snapshot(store, i)->next) {
+		good = ref_layout(store, store_snapshot(store, i)->layout);
+		snapshot_used[i] = 1;
+	}
+	good = ref_blob(store, tree->name) && good;
+	good = ref_blob(store, tree->spec) && good;
+	(void)ref_blob(store, tree->done);
+	(void)ref_blob(store, tree->image);
+	return good;
+}
+
+static int ref_trees(struct store *store)
+{
+	struct state *state = store->state;
+	auto_free unsigned char *used = calloc(state->snapshots.count + 1, 1);
+
+	if (!used)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < state->trees.count; i++) {
+		struct store_tree *tree = table_at(store, &state->trees, i);
+
+		if (tree->serial && (!tree_is_sound(store, i) || !ref_tree(store, i, used)))
+			tree->serial = 0;
+		if (!tree->serial)
+			continue;
+		store->tree_slots.used++;
+		if (store_orders_add(store, i) < 0)
+			return -ENOMEM;
+	}
+	for (uint32_t i = 0; i < state->snapshots.count; i++) {
+		struct store_snapshot *snapshot = table_at(store, &state->snapshots, i);
+
+		if (!used[i])
+			snapshot->serial = 0;
+		store->snapshot_slots.used += used[i];
+	}
+	return 0;
+}
+
+/* memory */
+
+static void mark_counted(const struct store *store, const struct table *table, struct marks *marks)
+{
+	mark(marks, table->offset);
+	for (uint32_t i = 0; i < table->count; i++) {
+		struct store_blob *item = table_at(store, table, i);
+
+		if (item->refs)
+			mark(marks, item->offset);
+		else
+			item->offset = 0;
+	}
+}
+
+static int sweep(struct store *store)
+{
+	const struct state *state = store->state;
+	struct marks marks = { .n = store->heap.end / 64 / 8 + 1 };
+	auto_free unsigned char *bits = calloc(marks.n, 1);
+
+	if (!bits)
+		return -ENOMEM;
+	marks.bits = bits;
+	mark(&marks, state->objects.offset);
+	mark(&marks, state->snapshots.offset);
+	mark(&marks, state->trees.offset);
+	mark(&marks, state->links.offset);
+	for (uint32_t i = 0; i < state->links.count; i++)
+		mark(&marks, *(uint32_t *)table_at(store, &state->links, i));
+	mark_counted(store, &state->blobs, &marks);
+	mark_counted(store, &state->layouts, &marks);
+	heap_sweep(&store->heap, is_marked, &marks);
+	return 0;
+}
+
+static int build_chains(struct store *store)
+{
+	uint32_t n_blobs = 64, n_layouts = 64;
+
+	while (n_blobs <= store->state->blobs.count)
+		n_blobs *= 2;
+	while (n_layouts <= store->state->layouts.count)
+		n_layouts *= 2;
+	if (store_chains_build(store, &store->state->blobs, &store->blob_chains, n_blobs) < 0 ||
+	    store_chains_build(store, &store->state->layouts, &store->layout_chains, n_layouts) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+static void check_links(struct store *store)
+{
+	for (uint32_t i = 0; i < store->state->links.count; i++) {
+		uint32_t *offset = table_at(store, &store->state->links, i);
+
+		if (*offset && !heap_holds(&store->heap, *offset, 1))
+			*offset = 0;
+	}
+}
+
+static int recover(struct store *store, struct error *err)
+{
+	struct state *state = store->state;
+	int r = check_tables(store, err);
+
+	if (r < 0)
+		return r;
+	check_links(store);
+	forget_refs(store, &state->blobs);
+	forget_refs(store, &state->layouts);
+	r = ref_trees(store);
+	for (uint32_t i = 0; i < state->objects.count; i++)
+		(void)ref_blob(store, store_object(store, i)->path);
+	if (state->generation != STORE_NONE && !ref_blob(store, state->generation))
+		state->generation = STORE_NONE;
+	if (r == 0)
+		r = sweep(store);
+	if (r == 0)
+		r = build_chains(store);
+	return r < 0 ? error_set(err, r, "recover the state") : 0;
+}
+
+int store_open(int fd, struct store **ret, struct error *err)
+{
+	struct store *store = store_alloc();
+	int r = store ? check_version(fd, err) : error_set(err, -ENOMEM, "open the store");
+
+	if (r < 0) {
+		cleanup_close(&fd);
+		store_free(store);
+		return r;
+	}
+	r = heap_open(&store->heap, fd, sizeof(struct state), err);
+	if (r == 0) {
+		store->state = heap_at(&store->heap, 0);
+		r = recover(store, err);
+	}
+	if (r < 0) {
+		store_free(store);
+		return r;
+	}
+	*ret = store;
+	return 0;
+}

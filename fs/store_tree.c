@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Trees and their snapshots, and the two orders, by name and by pid, in which
+ * trees are found. An element counts when its serial is set, which is the last
+ * store of its making and the first of its unmaking.
+ */
+#include "fs/store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "fs/store_impl.h"
+
+/* order */
+
+static size_t order_position(const struct store *store, const struct order *order, const void *key,
+			     bool *found)
+{
+	size_t low = 0, high = order->n;
+
+	*found = false;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int c = order->compare(store, order->items[middle], key);
+
+		if (c == 0) {
+			*found = true;
+			return middle;
+		}
+		if (c < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static int order_reserve(struct order *order)
+{
+	size_t room = order->room ? order->room * 2 : 64;
+	uint32_t *bigger;
+
+	if (order->n < order->room)
+		return 0;
+	bigger = realloc(order->items, room * sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	order->items = bigger;
+	order->room = room;
+	return 0;
+}
+
+static void order_add(const struct store *store, struct order *order, const void *key,
+		      uint32_t tree)
+{
+	bool found;
+	size_t at = order_position(store, order, key, &found);
+
+	assert(order->n < order->room);
+	memmove(order->items + at + 1, order->items + at, (order->n - at) * sizeof(*order->items));
+	order->items[at] = tree;
+	order->n++;
+}
+
+static void order_remove(const struct store *store, struct order *order, const void *key,
+			 uint32_t tree)
+{
+	bool found;
+	size_t at = order_position(store, order, key, &found);
+
+	if (!found || order->items[at] != tree)
+		return;
+	order->n--;
+	memmove(order->items + at, order->items + at + 1, (order->n - at) * sizeof(*order->items));
+}
+
+static int compare_name(const struct store *store, uint32_t tree, const void *key)
+{
+	return strcmp(store_blob(store, store_tree(store, tree)->name, NULL), key);
+}
+
+static int compare_pid(const struct store *store, uint32_t tree, const void *key)
+{
+	int32_t pid = store_tree(store, tree)->pid, wanted = *(const int32_t *)key;
+
+	return pid < wanted ? -1 : pid > wanted;
+}
+
+void store_orders_init(struct store *store)
+{
+	store->by_name.compare = compare_name;
+	store->by_pid.compare = compare_pid;
+}
+
+int store_orders_add(struct store *store, uint32_t tree)
+{
+	const struct store_tree *t = store_tree(store, tree);
+
+	if (order_reserve(&store->by_name) < 0 || order_reserve(&store->by_pid) < 0)
+		return -ENOMEM;
+	order_add(store, &store->by_name, store_blob(store, t->name, NULL), tree);
+	if (t->pid)
+		order_add(store, &store->by_pid, &t->pid, tree);
+	return 0;
+}
+
+static uint32_t order_find(const struct store *store, const struct order *order, const void *key)
+{
+	bool found;
+	size_t at = order_position(store, order, key, &found);
+
+	return found ? order->items[at] : STORE_NONE;
+}
+
+/* trees and snapshots */
+
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static uint32_t next_serial(struct store *store)
+{
+	uint32_t serial = store->state->next_serial++;
+
+	if (!store->state->next_serial)
+		store->state->next_serial = 1;
+	return serial;
+}
+
+/* st_ino stays below 2^31: a 32-bit stat() of a larger one is EOVERFLOW. */
+static uint32_t take_inos(struct store *store, uint32_t n)
+{
+	uint32_t first = store->state->next_ino;
+
+	if (first + n > INO_END)
+		first = INO_FIRST;
+	store->state->next_ino = first + n;
+	return first;
+}
+
+/* Trees and snapshots begin with their serial; 0 means that the element is free. */
+static uint32_t slot_take(struct store *store, struct table *table, struct slots *slots)
+{
+	uint32_t i = slots->hint;
+
+	if (slots->used < table->count) {
+		while (*(uint32_t *)table_at(store, table, i))
+			i++;
+	} else if (table->count >= STORE_TREES_MAX) {
+		return STORE_NONE;
+	} else {
+		i = table_append(store, table);
+		if (i == STORE_NONE)
+			return STORE_NONE;
+	}
+	slots->used++;
+	slots->hint = i + 1;
+	return i;
+}
+
+static void slot_give(struct store *store, struct table *table, struct slots *slots, uint32_t i)
+{
+	*(uint32_t *)table_at(store, table, i) = 0;
+	slots->used--;
+	if (i < slots->hint)
+		slots->hint = i;
+}
+
+static uint32_t snapshot_add(struct store *store, uint32_t tree, uint32_t layout, uint32_t next,
+			     uint32_t generation)
+{
+	struct table *table = &store->state->snapshots;
+	const struct layout *shape = store_layout(store, layout);
+	uint32_t index = shape ? slot_take(store, table, &store->snapshot_slots) : STORE_NONE;
+	struct store_snapshot *snapshot;
+
+	if (index == STORE_NONE)
+		return STORE_NONE;
+	snapshot = table_at(store, table, index);
+	*snapshot = (struct store_snapshot){
+		.layout = layout,
+		.tree = tree,
+		.next = next,
+		.ino_base = take_inos(store, shape->n_nodes),
+		.generation = generation,
+		.made_ns = now_ns(),
+	};
+	publish(&snapshot->serial, next_serial(store));
+	return index;
+}
+
+uint32_t store_tree_add(struct store *store, const struct store_tree *tree, uint32_t layout,
+			uint32_t generation)
+{
+	struct table *table = &store->state->trees;
+	struct store_tree *new_tree;
+	uint32_t index = STORE_NONE, snapshot = STORE_NONE;
+
+	if (order_reserve(&store->by_name) == 0 && order_reserve(&store->by_pid) == 0)
+		index = slot_take(store, table, &store->tree_slots);
+	if (index != STORE_NONE)
+		snapshot = snapshot_add(store, index, layout, STORE_NONE, generation);
+	if (snapshot == STORE_NONE) {
+		if (index != STORE_NONE)
+			slot_give(store, table, &store->tree_slots, index);
+		store_blob_unref(store, tree->name);
+		store_blob_unref(store, tree->spec);
+		store_blob_unref(store, tree->done);
+		store_blob_unref(store, tree->image);
+		store_layout_unref(store, layout);
+		return STORE_NONE;
+	}
+	new_tree = table_at(store, table, index);
+	*new_tree = *tree;
+	new_tree->serial = 0;
+	new_tree->snapshot = snapshot;
+	new_tree->ino = take_inos(store, 1);
+	new_tree->made_ns = now_ns();
+	publish(&new_tree->serial, next_serial(store));
+	(void)store_orders_add(store, index); /* room was reserved */
+	return index;
+}
+
+static void snapshot_remove(struct store *store, uint32_t index)
+{
+	struct store_snapshot *snapshot = table_at(store, &store->state->snapshots, index);
+
+	store_layout_unref(store, snapshot->layout);
+	slot_give(store, &store->state->snapshots, &store->snapshot_slots, index);
+}
+
+uint32_t store_tree_switch(struct store *store, uint32_t tree, uint32_t layout, uint32_t generation)
+{
+	struct store_tree *t = table_at(store, &store->state->trees, tree);
+	uint32_t snapshot = snapshot_add(store, tree, layout, t->snapshot, generation);
+
+	if (snapshot == STORE_NONE)
+		store_layout_unref(store, layout);
+	else
+		publish(&t->snapshot, snapshot);
+	return snapshot;
+}
+
+void store_tree_switch_back(struct store *store, uint32_t tree)
+{
+	struct store_tree *t = table_at(store, &store->state->trees, tree);
+	uint32_t newest = t->snapshot, before = store_snapshot(store, newest)->next;
+
+	if (before == STORE_NONE)
+		return;
+	publish(&t->snapshot, before);
+	snapshot_remove(store, newest);
+}
+
+void store_tree_set_done(struct store *store, uint32_t tree, uint32_t done)
+{
+	struct store_tree *t = table_at(store, &store->state->trees, tree);
+
+	store_blob_unref(store, t->done);
+	t->done = done;
+}
+
+void store_tree_set_image(struct store *store, uint32_t tree, uint32_t image)
+{
+	struct store_tree *t = table_at(store, &store->state->trees, tree);
+
+	store_blob_unref(store, t->image);
+	t->image = image;
+}
+
+void store_tree_set_spec(struct store *store, uint32_t tree, uint32_t spec)
+{
+	struct store_tree *t = table_at(store, &store->state->trees, tree);
+
+	store_blob_unref(store, t->spec);
+	t->spec = spec;
+}
+
+void store_tree_set_flags(struct store *store, uint32_t tree, uint32_t flags)
+{
+	struct store_tree *t = table_at(store, &store->state->trees, tree);
+
+	publish(&t->flags, flags);
+}
+
+void store_tree_remove(struct store *store, uint32_t tree)
+{
+	struct store_tree *t = table_at(store, &store->state->trees, tree);
+	uint32_t snapshot, next;
+
+	if (!t || !t->serial)
+		return;
+	order_remove(store, &store->by_name, store_blob(store, t->name, NULL), tree);
+	if (t->pid)
+		order_remove(store, &store->by_pid, &t->pid, tree);
+	publish(&t->serial, 0);
+	for (snapshot = t->snapshot; snapshot != STORE_NONE; snapshot = next) {
+		next = store_snapshot(store, snapshot)->next;
+		snapshot_remove(store, snapshot);
+	}
+	store_blob_unref(store, t->name);
+	store_blob_unref(store, t->spec);
+	store_blob_unref(store, t->done);
+	store_blob_unref(store, t->image);
+	slot_give(store, &store->state->trees, &store->tree_slots, tree);
+}
+
+const struct store_tree *store_tree(const struct store *store, uint32_t index)
+{
+	const struct store_tree *tree = table_at(store, &store->state->trees, index);
+
+	return tree && tree->serial ? tree : NULL;
+}
+
+const struct store_snapshot *store_snapshot(const struct store *store, uint32_t index)
+{
+	const struct store_snapshot *snapshot = table_at(store, &store->state->snapshots, index);
+
+	return snapshot && snapshot->serial ? snapshot : NULL;
+}
+
+uint32_t store_trees_end(const struct store *store)
+{
+	return store->state->trees.count;
+}
+
+uint32_t store_trees_count(const struct store *store)
+{
+	return (uint32_t)store->by_name.n;
+}
+
+uint32_t store_tree_find(const struct store *store, const char *name)
+{
+	return order_find(store, &store->by_name, name);
+}
+
+uint32_t store_tree_find_pid(const struct store *store, int32_t pid)
+{
+	return order_find(store, &store->by_pid, &pid);
+}
