@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -83,6 +84,31 @@ static int ask(const struct query *query, const struct arguments *args,
 	return r;
 }
 
+/*
+ * Ids come from anybody, and end on root's terminal: in what is shown to
+ * people, nothing but printable ASCII. The tree's text is ours and has lines.
+ */
+static void make_printable(json_t *value)
+{
+	auto_free char *text = json_is_string(value) ? strdup(json_string_value(value)) : NULL;
+	const char *key;
+	json_t *item;
+	size_t i;
+
+	for (char *c = text; c && *c; c++) {
+		if (*c < 0x20 || *c > 0x7e)
+			*c = '?';
+	}
+	if (text)
+		(void)json_string_set(value, text);
+	json_array_foreach(value, i, item)
+		make_printable(item);
+	json_object_foreach(value, key, item) {
+		if (strcmp(key, "tree") != 0)
+			make_printable(item);
+	}
+}
+
 static int query_run(const struct query *query, int argc, char **argv)
 {
 	struct arguments args = { .socket = CONFIG_SOCKET };
@@ -103,6 +129,7 @@ static int query_run(const struct query *query, int argc, char **argv)
 		(void)json_dumpf(reply.json, stdout, JSON_INDENT(2));
 		putchar('\n');
 	} else if (r == 0) {
+		make_printable(reply.json);
 		query->print(reply.json);
 	} else {
 		error_line(&err, varlink_string(reply.json, "trace", NULL), line);

@@ -26,11 +26,14 @@ static const struct {
 
 #define N_CLASSES (sizeof(class_names) / sizeof(class_names[0]))
 
-/* Untrusted names end up in messages: keep a message one printable line. */
+/*
+ * Untrusted names end up in messages: keep a message one printable line. Plain
+ * ASCII alone, since a message is cut anywhere and half a character is no JSON.
+ */
 static void make_printable(char *s)
 {
 	for (; *s; s++) {
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+		if (*s < 0x20 || *s > 0x7e)
 			*s = '?';
 	}
 }

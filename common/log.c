@@ -41,8 +41,8 @@ void log_msg(enum log_level level, const char *fmt, ...)
 	va_end(ap);
 	len = strlen(line);
 	for (size_t i = 0; i < len; i++) {
-		if (line[i] == '\n')
-			line[i] = ' ';
+		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+			line[i] = '?';
 	}
 	line[len++] = '\n';
 	if (write(STDERR_FILENO, line, len) < 0)

@@ -121,6 +121,10 @@ int claim_allowed(const struct claim *claim, const struct peer *peer,
 		return error_setc(err, ERROR_PERMISSION, -EPERM,
 				  "process %d is of uid %u and not of uid %u", claim->process.pid,
 				  claim->process.uid, peer->uid);
+	/* Root of a container is root of nothing else. */
+	if (peer->uid == 0 && claim->process.mnt_ns != peer->process.mnt_ns)
+		return error_setc(err, ERROR_PERMISSION, -EPERM,
+				  "process %d is in another mount namespace", claim->process.pid);
 	if (claim->process.mnt_ns == self->mnt_ns)
 		return error_setc(err, ERROR_PERMISSION, -EPERM,
 				  "process %d is in the host's own mount namespace", claim->process.pid);

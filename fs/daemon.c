@@ -159,7 +159,6 @@ static void tree_release(struct daemon *daemon, struct daemon_tree *tree)
 	store_write_lock(daemon->store);
 	store_layout_unref(daemon->store, tree->layout);
 	store_blob_unref(daemon->store, tree->spec);
-	store_blob_unref(daemon->store, tree->image);
 	store_unlock(daemon->store);
 	cleanup_close(&tree->pidfd);
 	tree->pidfd = -1;
@@ -170,7 +169,6 @@ static int64_t tree_add(struct daemon *daemon, struct daemon_tree *tree, struct 
 	struct store_tree record = {
 		.spec = tree->spec,
 		.done = STORE_NONE,
-		.image = tree->image,
 		.owner = tree->owner,
 		.pid = tree->pidfd >= 0 ? tree->process.pid : 0,
 		.start_time = tree->process.start_time,
@@ -208,7 +206,6 @@ static int64_t tree_switch(struct daemon *daemon, uint32_t index, struct daemon_
 	cleanup_close(&tree->pidfd);
 	old_layout = store_snapshot(daemon->store, t->snapshot)->layout;
 	store_write_lock(daemon->store);
-	store_tree_set_image(daemon->store, index, tree->image);
 	if (old_layout == tree->layout) {
 		store_layout_unref(daemon->store, tree->layout);
 		store_blob_unref(daemon->store, tree->spec);
@@ -234,22 +231,43 @@ static bool same_init(const struct store_tree *tree, const struct process *proce
 	       (!tree->pid || (tree->pid == process->pid && tree->start_time == process->start_time));
 }
 
+/* Its init, or any other process in its mount namespace. */
+static bool is_alive(const struct daemon *daemon, uint32_t index)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+	const struct container *container = container_of(daemon, index);
+	bool used = false;
+
+	if (!container || !container->init_dead)
+		return true;
+	process_mnt_ns_used(&tree->mnt_ns, &used, 1);
+	return used;
+}
+
+static int refuse_taken(struct daemon *daemon, struct daemon_tree *tree, uint32_t index,
+			struct error *err)
+{
+	tree_release(daemon, tree);
+	if (!tree->by_root)
+		return error_setc(err, ERROR_PERMISSION, -EPERM, "id '%.64s' is taken", tree->name);
+	(void)error_setc(err, ERROR_USAGE, -EEXIST, "id '%.64s' is the live container of pid %d",
+			 tree->name, store_tree(daemon->store, index)->pid);
+	return error_remedy(err, -EEXIST, "use another --id, or nvinject --remove --id first");
+}
+
 int64_t daemon_tree_set(struct daemon *daemon, struct daemon_tree *tree, bool *ret_new,
 			bool *ret_switched, struct error *err)
 {
 	uint32_t index = store_tree_find(daemon->store, tree->name);
 	const struct store_tree *old = index == STORE_NONE ? NULL : store_tree(daemon->store, index);
-	const struct container *container = container_of(daemon, index);
+	bool is_own = old && (old->owner == tree->owner || tree->by_root);
 
 	*ret_new = *ret_switched = false;
-	if (old && same_init(old, &tree->process))
+	if (is_own && same_init(old, &tree->process))
 		return tree_switch(daemon, index, tree, ret_switched, err);
-	if (old && (!container || !container->init_dead)) {
-		tree_release(daemon, tree);
-		(void)error_setc(err, ERROR_USAGE, -EEXIST, "id '%.64s' is the live container of pid %d",
-				 tree->name, old->pid);
-		return error_remedy(err, -EEXIST, "use another --id, or nvinject --remove --id first");
-	}
+	/* A name that a user has taken is root's for the asking. */
+	if (old && !(tree->by_root && old->owner != tree->owner) && is_alive(daemon, index))
+		return refuse_taken(daemon, tree, index, err);
 	if (old)
 		daemon_tree_remove(daemon, index);
 	*ret_new = true;
@@ -264,10 +282,9 @@ void daemon_tree_remove(struct daemon *daemon, uint32_t index)
 
 	if (!tree)
 		return;
-	for (struct injection *i = daemon->injections, *next; i; i = next) {
-		next = i->next;
-		if (i->tree == index && !i->is_new)
-			daemon_injection_end(daemon, i, true);
+	for (struct injection *i = daemon->injections; i; i = i->next) {
+		if (i->tree == index && i->serial == tree->serial)
+			i->tree = STORE_NONE; /* its Commit or end finds nothing any more */
 	}
 	pid = tree->pid;
 	(void)snprintf(name, sizeof(name), "%s", store_blob(daemon->store, tree->name, NULL));
@@ -280,48 +297,66 @@ void daemon_tree_remove(struct daemon *daemon, uint32_t index)
 
 /* finding */
 
-static int64_t find_by_prefix(struct daemon *daemon, const char *id, struct error *err)
+bool daemon_may_see(const struct daemon *daemon, const struct daemon_viewer *viewer, uint32_t index)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+
+	if (!tree || viewer->is_root)
+		return tree != NULL;
+	/* Elsewhere a uid means nothing: root of a container is not the owner of root's trees. */
+	return tree->mnt_ns && tree->owner == viewer->uid &&
+	       (viewer->is_local || tree->mnt_ns == viewer->mnt_ns);
+}
+
+static int64_t find_by_prefix(struct daemon *daemon, const struct daemon_viewer *viewer,
+			      const char *id, struct error *err)
 {
 	int64_t found = -ENOENT;
 
 	for (uint32_t i = 0; i < store_trees_end(daemon->store); i++) {
 		const struct store_tree *tree = store_tree(daemon->store, i);
 
-		if (!tree || strncmp(store_blob(daemon->store, tree->name, NULL), id, strlen(id)) != 0)
+		if (!daemon_may_see(daemon, viewer, i) ||
+		    strncmp(store_blob(daemon->store, tree->name, NULL), id, strlen(id)) != 0)
 			continue;
 		if (found >= 0)
 			return error_setc(err, ERROR_USAGE, -ENOTUNIQ,
 					  "'%.64s' is the beginning of several ids", id);
 		found = i;
 	}
-	if (found < 0)
-		(void)error_setc(err, ERROR_USAGE, -ENOENT, "no tree '%.64s'", id);
-	return found < 0 ? error_remedy(err, -ENOENT, "nvfs ls lists them") : found;
+	return found;
 }
 
-int64_t daemon_tree_find(struct daemon *daemon, const char *id, struct error *err)
+static uint32_t find_whole(struct daemon *daemon, const char *id, char name[IDENT_MAX + 1])
+{
+	uint64_t pid;
+
+	if (strncmp(id, "pid:", 4) == 0 && parse_u64(id + 4, INT32_MAX, &pid) == 0)
+		return store_tree_find_pid(daemon->store, (int32_t)pid);
+	if (strcmp(id, IDENT_HOST) == 0)
+		return store_tree_find(daemon->store, id);
+	return store_tree_find(daemon->store, name);
+}
+
+int64_t daemon_tree_find(struct daemon *daemon, const struct daemon_viewer *viewer, const char *id,
+			 struct error *err)
 {
 	char name[IDENT_MAX + 1];
+	int64_t found;
 	uint32_t index;
-	uint64_t pid;
-	int r;
+	int r = ident_escape(id, name, err);
 
-	if (strncmp(id, "pid:", 4) == 0 && parse_u64(id + 4, INT32_MAX, &pid) == 0) {
-		index = store_tree_find_pid(daemon->store, (int32_t)pid);
-		if (index == STORE_NONE)
-			return error_setc(err, ERROR_USAGE, -ENOENT, "no tree for pid %" PRIu64, pid);
-		return index;
-	}
-	if (strcmp(id, IDENT_HOST) == 0) {
-		index = store_tree_find(daemon->store, id);
-		if (index != STORE_NONE)
-			return index;
-	}
-	r = ident_escape(id, name, err);
 	if (r < 0)
 		return r;
-	index = store_tree_find(daemon->store, name);
-	return index != STORE_NONE ? index : find_by_prefix(daemon, name, err);
+	index = find_whole(daemon, id, name);
+	if (index != STORE_NONE && daemon_may_see(daemon, viewer, index))
+		return index;
+	found = find_by_prefix(daemon, viewer, name, err);
+	if (found == -ENOENT) {
+		(void)error_setc(err, ERROR_USAGE, -ENOENT, "no tree '%.64s'", id);
+		return error_remedy(err, -ENOENT, "nvfs ls lists them");
+	}
+	return found;
 }
 
 uint32_t daemon_trees_in_use(const struct daemon *daemon)
@@ -362,10 +397,18 @@ struct injection *daemon_injection_find(struct daemon *daemon, const struct clie
 	return i;
 }
 
+const struct store_tree *daemon_injection_tree(const struct daemon *daemon,
+					       const struct injection *injection)
+{
+	const struct store_tree *tree = store_tree(daemon->store, injection->tree);
+
+	return tree && tree->serial == injection->serial ? tree : NULL;
+}
+
 void daemon_injection_end(struct daemon *daemon, struct injection *injection, bool keep)
 {
 	struct injection **at = &daemon->injections;
-	const struct store_tree *tree = store_tree(daemon->store, injection->tree);
+	const struct store_tree *tree = daemon_injection_tree(daemon, injection);
 
 	while (*at != injection)
 		at = &(*at)->next;
@@ -449,9 +492,8 @@ static void give_files_to_keeper(struct daemon *daemon)
 
 static int make_host_tree(struct daemon *daemon, struct error *err)
 {
-	struct derive_request request = { .caps = DRIVER_CAP_ALL, .target = "/run/nvfs/host",
-					  .image = STORE_NONE, .image_fd = -1 };
-	struct daemon_tree tree = { .name = IDENT_HOST, .pidfd = -1, .image = STORE_NONE };
+	struct derive_request request = { .caps = DRIVER_CAP_ALL, .target = "/run/nvfs/host" };
+	struct daemon_tree tree = { .name = IDENT_HOST, .pidfd = -1, .by_root = true };
 	struct derived derived;
 	bool is_new, switched;
 	int r = deriver_get(daemon->deriver, daemon->generation, &request, &derived, err);

@@ -25,6 +25,7 @@ struct filesystem;
 struct generation;
 struct server;
 struct store;
+struct store_tree;
 
 /* What the daemon keeps of a tree outside the store: by the tree's index. */
 struct container {
@@ -41,7 +42,7 @@ struct injection {
 	struct injection *next;
 	const struct client *client;
 	char token[17];
-	uint32_t tree;
+	uint32_t tree, serial; /* a tree's index comes back with another serial */
 	bool is_new;   /* the tree was made for it */
 	bool switched; /* the tree got a new snapshot */
 	uint32_t spec; /* blob: the spec before a switch, else STORE_NONE */
@@ -73,16 +74,19 @@ struct daemon_tree {
 	struct process process;
 	int pidfd; /* taken over; -1 where the tree lives as long as its mount namespace */
 	uint32_t owner;
-	uint32_t layout, spec, image;
+	bool by_root; /* root in the daemon's own namespaces asks */
+	uint32_t layout, spec;
 };
 
 /**
  * daemon_tree_set() - make a tree, or give one that is there a new snapshot
  * @ret_new: true for a new tree
- * @err:     -EEXIST (ERROR_OTHER): the name belongs to another living container
+ * @err:     -EEXIST (ERROR_USAGE): the name belongs to another living container;
+ *           -EPERM (ERROR_PERMISSION): to somebody else
  *
- * A tree of the same name whose container's init is dead is replaced. A tree
- * with the same layout is left as it is.
+ * A tree of the same name is replaced when nothing of its container is left,
+ * and by root also when a user has it. One of the same container is changed by
+ * its owner or root alone; with the same layout it is left as it is.
  *
  * Return: the tree's index, or a negative errno.
  */
@@ -92,12 +96,24 @@ int64_t daemon_tree_set(struct daemon *daemon, struct daemon_tree *tree, bool *r
 /** daemon_tree_remove() - a tree goes now; the kernel forgets its name */
 void daemon_tree_remove(struct daemon *daemon, uint32_t tree);
 
+/* Who looks for a tree: what it may not see is not there for it. */
+struct daemon_viewer {
+	bool is_root;
+	uint32_t uid;
+	uint64_t mnt_ns;
+	bool is_local; /* in the daemon's own namespaces */
+};
+
+/** daemon_may_see() - is this tree the viewer's own, or is it root? */
+bool daemon_may_see(const struct daemon *daemon, const struct daemon_viewer *viewer, uint32_t tree);
+
 /**
  * daemon_tree_find() - by id, unique prefix of an id, or "pid:N"
  *
  * Return: the index, -ENOENT or -ENOTUNIQ.
  */
-int64_t daemon_tree_find(struct daemon *daemon, const char *id, struct error *err);
+int64_t daemon_tree_find(struct daemon *daemon, const struct daemon_viewer *viewer, const char *id,
+			 struct error *err);
 
 /** daemon_trees_in_use() - trees of containers, without the reference tree */
 uint32_t daemon_trees_in_use(const struct daemon *daemon);
@@ -123,6 +139,9 @@ void daemon_tick(struct daemon *daemon);
 struct injection *daemon_injection_new(struct daemon *daemon, const struct client *client);
 struct injection *daemon_injection_find(struct daemon *daemon, const struct client *client,
 					const char *token);
+/** daemon_injection_tree() - the tree that it is about, NULL when that is gone */
+const struct store_tree *daemon_injection_tree(const struct daemon *daemon,
+					       const struct injection *injection);
 /** daemon_injection_end() - @keep: what was made stays; else as it was before */
 void daemon_injection_end(struct daemon *daemon, struct injection *injection, bool keep);
 /** daemon_client_gone() - a client went away: undo what it did not commit */

@@ -2,6 +2,7 @@
 #ifndef NVFS_FS_DERIVE_H
 #define NVFS_FS_DERIVE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct cachebox;
@@ -22,9 +23,15 @@ struct derive_request {
 	unsigned int caps;                     /* enum driver_cap, expanded */
 	const struct gpu_selection *selection; /* NULL for all */
 	const char *target;                    /* where the tree will be mounted */
-	uint32_t image;                        /* blob of the container's ld.so.cache, STORE_NONE without */
-	int image_fd;                          /* the same as a sealed memfd, -1 without */
+	const void *image;                     /* the container's ld.so.cache, NULL without */
+	size_t image_size;
 };
+
+/*
+ * Larger caches of images are not looked at, and their containers get the
+ * driver's entries alone. One with 700 libraries has 40 kB.
+ */
+#define DERIVE_IMAGE_MAX (2UL * 1024 * 1024)
 
 struct derived {
 	uint32_t layout; /* with one reference that is the caller's */

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -39,7 +40,8 @@ struct call {
 	struct devnode *nodes;
 	size_t n_nodes;
 	struct finding_list findings;
-	uint32_t image; /* blob: the container's own ld.so.cache */
+	void *image; /* the container's own ld.so.cache, mapped; NULL without */
+	size_t image_size;
 	const char **programs;
 	size_t n_programs;
 	struct planned plan;
@@ -54,9 +56,8 @@ static void call_done(struct call *call)
 	free(call->programs);
 	finding_list_done(&call->findings);
 	planned_done(&call->plan);
-	store_write_lock(call->daemon->store);
-	store_blob_unref(call->daemon->store, call->image);
-	store_unlock(call->daemon->store);
+	if (call->image)
+		(void)munmap(call->image, call->image_size);
 }
 
 static unsigned int count_trees_of(const struct daemon *daemon, uid_t uid)
@@ -85,14 +86,11 @@ static int choose_devices(struct call *call, struct error *err)
 	return r;
 }
 
-/* The image's cache becomes a blob: opaque bytes here, only the box looks into it. */
-static int take_image(struct call *call, struct error *err)
+/* Opaque bytes here: only the box looks into them. Sealed, they change for nobody. */
+static int map_image(struct call *call, struct error *err)
 {
-	struct store *store = call->daemon->store;
-	auto_free char *bytes = NULL;
 	ssize_t size;
-	size_t len;
-	int r;
+	void *image;
 
 	if (call->claim.cache_fd < 0)
 		return 0;
@@ -100,15 +98,14 @@ static int take_image(struct call *call, struct error *err)
 	if (size < 0)
 		return error_setc(err, ERROR_USAGE, (int)size, "the cache is not a sealed memfd of at most %lu bytes",
 				  (unsigned long)LDCACHE_SIZE_MAX);
-	if (lseek(call->claim.cache_fd, 0, SEEK_SET) < 0)
-		return error_set(err, -errno, "rewind the cache");
-	r = file_read_fd(call->claim.cache_fd, LDCACHE_SIZE_MAX, &bytes, &len, err);
-	if (r < 0)
-		return r;
-	store_write_lock(store);
-	call->image = store_blob_put(store, bytes, len);
-	store_unlock(store);
-	return call->image == STORE_NONE ? error_set(err, -ENOMEM, "keep the cache") : 0;
+	if (size == 0)
+		return 0;
+	image = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, call->claim.cache_fd, 0);
+	if (image == MAP_FAILED)
+		return error_set(err, -errno, "map the cache");
+	call->image = image;
+	call->image_size = (size_t)size;
+	return 0;
 }
 
 static int derive(struct call *call, struct error *err)
@@ -118,7 +115,7 @@ static int derive(struct call *call, struct error *err)
 		.selection = &call->selection,
 		.target = call->claim.target,
 		.image = call->image,
-		.image_fd = call->claim.cache_fd,
+		.image_size = call->image_size,
 	};
 
 	return deriver_get(call->daemon->deriver, call->daemon->generation, &request, &call->derived,
@@ -176,7 +173,7 @@ static int make_tree(struct call *call, struct error *err)
 		.pidfd = -1,
 		.owner = client_peer(call->client)->uid,
 		.layout = call->derived.layout,
-		.image = call->image,
+		.by_root = claim_is_root(client_peer(call->client), &daemon->self),
 	};
 	bool is_new, switched;
 	int64_t index;
@@ -184,9 +181,6 @@ static int make_tree(struct call *call, struct error *err)
 	if (call->claim.pidfd >= 0)
 		tree.pidfd = fcntl(call->claim.pidfd, F_DUPFD_CLOEXEC, 0);
 	tree.spec = spec_blob(call);
-	store_write_lock(daemon->store);
-	store_blob_ref(daemon->store, call->image);
-	store_unlock(daemon->store);
 	index = daemon_tree_set(daemon, &tree, &is_new, &switched, err);
 	if (index < 0)
 		return (int)index;
@@ -197,6 +191,7 @@ static int make_tree(struct call *call, struct error *err)
 		return error_set(err, -ENOMEM, "remember the injection");
 	}
 	call->injection->tree = (uint32_t)index;
+	call->injection->serial = store_tree(daemon->store, (uint32_t)index)->serial;
 	call->injection->is_new = is_new;
 	call->injection->switched = switched;
 	if (switched)
@@ -273,6 +268,41 @@ static int reply_nothing(struct method_reply *reply, const char *why, struct err
 	return reply->params ? 0 : error_set(err, -ENOMEM, "write the reply");
 }
 
+/* What is wrong with a library, as discovery told it; "not found" where it said nothing. */
+static const char *why_missing(const struct driver *driver, const char *name)
+{
+	for (size_t i = 0; i < driver->n_findings; i++) {
+		if (driver->findings[i].problem && strstr(driver->findings[i].text, name))
+			return driver->findings[i].text;
+	}
+	return "not found";
+}
+
+/* Without its core library a capability is an empty promise, found out only when a program runs. */
+static int check_core_libraries(const struct call *call, struct error *err)
+{
+	static const struct {
+		unsigned int cap;
+		const char *soname, *file;
+	} core[] = { { DRIVER_CAP_COMPUTE, "libcuda.so.1", "libcuda.so" },
+		     { DRIVER_CAP_UTILITY, "libnvidia-ml.so.1", "libnvidia-ml.so" } };
+	const struct driver *driver = call->daemon->generation->driver;
+
+	for (size_t i = 0; i < ARRAY_SIZE(core); i++) {
+		size_t f = 0;
+
+		while (f < driver->n_files && (!driver->files[f].soname ||
+					       strcmp(driver->files[f].soname, core[i].soname) != 0))
+			f++;
+		if (!(call->claim.caps & core[i].cap) || f < driver->n_files)
+			continue;
+		(void)error_setc(err, ERROR_DRIVER, -ELIBBAD, "%s", why_missing(driver, core[i].file));
+		(void)error_wrap(err, -ELIBBAD, "'%s'", core[i].soname);
+		return error_remedy(err, -ELIBBAD, "nvfs driver tells more; reinstall the driver");
+	}
+	return 0;
+}
+
 static int no_driver(const struct daemon *daemon, struct error *err)
 {
 	(void)error_setc(err, ERROR_DRIVER, -ENOENT, "no driver yet: %s", daemon->no_driver);
@@ -324,7 +354,9 @@ static int inject(struct call *call, const char *trace, struct method_reply *rep
 	if (r == 0 && !call->selection.wanted)
 		return reply_nothing(reply, "the devices asked for are 'void'", err);
 	if (r == 0)
-		r = take_image(call, err);
+		r = check_core_libraries(call, err);
+	if (r == 0)
+		r = map_image(call, err);
 	return r < 0 ? r : give_tree(call, trace, reply, err);
 }
 
@@ -332,7 +364,7 @@ int method_inject(struct daemon *daemon, struct client *client, json_t *params,
 		  struct varlink_message *message, const char *trace, struct method_reply *reply,
 		  struct error *err)
 {
-	struct call call = { .daemon = daemon, .client = client, .image = STORE_NONE };
+	struct call call = { .daemon = daemon, .client = client };
 	int r = claim_parse(params, message, client_peer(client), &call.claim, err);
 
 	if (r == 0)

@@ -22,6 +22,7 @@
 #include "fs/claim.h"
 #include "fs/compose.h"
 #include "fs/daemon.h"
+#include "fs/derive.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/inject_method.h"
@@ -52,20 +53,27 @@ static bool is_root(const struct daemon *daemon, const struct client *client)
 	return claim_is_root(client_peer(client), &daemon->self);
 }
 
-static bool may_see(const struct daemon *daemon, const struct client *client,
-		    const struct store_tree *tree)
+static struct daemon_viewer viewer_of(const struct daemon *daemon, const struct client *client)
 {
-	return is_root(daemon, client) || (tree->mnt_ns && tree->owner == client_peer(client)->uid);
+	const struct peer *peer = client_peer(client);
+
+	return (struct daemon_viewer){
+		.is_root = is_root(daemon, client),
+		.uid = peer->uid,
+		.mnt_ns = peer->process.mnt_ns,
+		.is_local = peer->process.user_ns == daemon->self.user_ns &&
+			    peer->process.mnt_ns == daemon->self.mnt_ns,
+	};
 }
 
 /* A tree that the client may see and change. What it may not see is "no tree". */
 static int64_t tree_of(struct daemon *daemon, const struct client *client, json_t *params,
 		       struct error *err)
 {
+	const struct daemon_viewer viewer = viewer_of(daemon, client);
 	const char *id = varlink_string(params, "id", NULL);
 	const json_t *pid = json_object_get(params, "pid");
 	char text[32];
-	int64_t index;
 
 	if (!id && json_is_integer(pid)) {
 		(void)snprintf(text, sizeof(text), "pid:%" JSON_INTEGER_FORMAT, json_integer_value(pid));
@@ -73,10 +81,7 @@ static int64_t tree_of(struct daemon *daemon, const struct client *client, json_
 	}
 	if (!id)
 		return error_setc(err, ERROR_USAGE, -EINVAL, "no 'id' and no 'pid'");
-	index = daemon_tree_find(daemon, id, err);
-	if (index >= 0 && !may_see(daemon, client, store_tree(daemon->store, (uint32_t)index)))
-		return error_setc(err, ERROR_USAGE, -ENOENT, "no tree '%.64s'", id);
-	return index;
+	return daemon_tree_find(daemon, &viewer, id, err);
 }
 
 static json_t *blob_json(const struct daemon *daemon, uint32_t blob)
@@ -163,13 +168,14 @@ static int method_list(struct daemon *daemon, struct client *client, json_t *par
 		       struct varlink_message *message, const char *trace,
 		       struct method_reply *reply, struct error *err)
 {
+	const struct daemon_viewer viewer = viewer_of(daemon, client);
 	json_t *trees = json_array();
 
 	(void)params;
 	(void)message;
 	(void)trace;
 	for (uint32_t i = 0; i < daemon->containers_room; i++) {
-		if (daemon->containers[i] && may_see(daemon, client, store_tree(daemon->store, i)))
+		if (daemon->containers[i] && daemon_may_see(daemon, &viewer, i))
 			(void)json_array_append_new(trees, tree_json(daemon, i));
 	}
 	return reply_with(reply, json_pack("{s:o}", "trees", trees), err);
@@ -303,7 +309,7 @@ static int method_commit(struct daemon *daemon, struct client *client, json_t *p
 		return -ENOENT;
 	if (!json_is_array(done))
 		return error_setc(err, ERROR_USAGE, -EINVAL, "'done' is not a list");
-	tree = store_tree(daemon->store, injection->tree);
+	tree = daemon_injection_tree(daemon, injection);
 	if (tree) {
 		r = set_done(daemon, injection->tree, done, err);
 		if (r < 0)
@@ -330,6 +336,17 @@ static int method_abort(struct daemon *daemon, struct client *client, json_t *pa
 	return reply_with(reply, json_object(), err);
 }
 
+static bool sees_any_tree(const struct daemon *daemon, const struct client *client)
+{
+	const struct daemon_viewer viewer = viewer_of(daemon, client);
+
+	for (uint32_t i = 0; i < daemon->containers_room; i++) {
+		if (daemon->containers[i] && daemon_may_see(daemon, &viewer, i))
+			return true;
+	}
+	return false;
+}
+
 static int method_strip(struct daemon *daemon, struct client *client, json_t *params,
 			struct varlink_message *message, const char *trace,
 			struct method_reply *reply, struct error *err)
@@ -340,11 +357,16 @@ static int method_strip(struct daemon *daemon, struct client *client, json_t *pa
 	size_t len;
 	int r;
 
-	(void)client;
 	(void)trace;
+	/* Work for the parser is only for who has something to take back. */
+	if (!sees_any_tree(daemon, client))
+		return error_setc(err, ERROR_PERMISSION, -EPERM, "uid %u has no tree", client_peer(client)->uid);
 	if (!json_is_integer(cache) || json_integer_value(cache) != 0 || message->n_fds != 1 ||
 	    !claim_target_is_valid(target))
 		return error_setc(err, ERROR_USAGE, -EINVAL, "one 'cache' and its 'target' are needed");
+	if (file_memfd_sealed_size(message->fds[0], DERIVE_IMAGE_MAX) < 0)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "the cache is not a sealed memfd of at most %lu bytes",
+				  DERIVE_IMAGE_MAX);
 	r = cachebox_merge(daemon->box, message->fds[0], NULL, 0, target, &bytes, &len, err);
 	if (r < 0)
 		return error_wrap(err, r, "take the driver's entries out of the cache");

@@ -53,6 +53,8 @@ struct server {
 	struct server_handler handler;
 	struct client *clients;
 	unsigned int n_clients;
+	struct process self;
+	bool paused; /* out of descriptors: no accept(2) until the next server_expire() */
 };
 
 static time_t now_s(void)
@@ -248,11 +250,12 @@ static void peer_read(int sock, struct peer *ret)
 		(void)process_from_pidfd(pidfd, &ret->process, NULL);
 }
 
-static bool may_connect(const struct server *server, uid_t uid)
+/* Root of the host is always let in; root of a container is anybody. */
+static bool may_connect(const struct server *server, uid_t uid, bool is_local)
 {
 	unsigned int n = 0;
 
-	if (uid == 0)
+	if (uid == 0 && is_local)
 		return true;
 	for (const struct client *c = server->clients; c; c = c->next)
 		n += c->peer.uid == uid;
@@ -267,7 +270,9 @@ static int client_add(struct server *server, int sock)
 	if (!client)
 		return -ENOMEM;
 	peer_read(sock, &client->peer);
-	if (!may_connect(server, client->peer.uid)) {
+	if (!may_connect(server, client->peer.uid,
+			 client->peer.process.user_ns == server->self.user_ns &&
+				 client->peer.process.mnt_ns == server->self.mnt_ns)) {
 		free(client);
 		return -EUSERS;
 	}
@@ -293,6 +298,11 @@ static void server_ready(struct loop_source *source, uint32_t events)
 	int sock = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;
+	if (sock < 0 && (errno == EMFILE || errno == ENFILE)) {
+		log_warning("out of descriptors, taking no connection for a while");
+		server->paused = true;
+		(void)loop_modify(server->loop, source, 0);
+	}
 	if (sock >= 0 && client_add(server, sock) < 0)
 		(void)close(sock);
 }
@@ -305,6 +315,10 @@ void server_expire(struct server *server)
 		next = client->next;
 		if (client->last < limit)
 			client_free(client);
+	}
+	if (server->paused) {
+		server->paused = false;
+		(void)loop_modify(server->loop, &server->source, EPOLLIN);
 	}
 }
 
@@ -383,10 +397,15 @@ int server_new(int listener, struct loop *loop, const struct server_handler *han
 	server->loop = loop;
 	server->handler = *handler;
 	server->source = (struct loop_source){ .fd = listener, .on_ready = server_ready };
-	r = loop_add(loop, &server->source, EPOLLIN);
+	r = process_self(&server->self, err);
+	if (r == 0) {
+		r = loop_add(loop, &server->source, EPOLLIN);
+		if (r < 0)
+			(void)error_set(err, r, "watch the control socket");
+	}
 	if (r < 0) {
 		free(server);
-		return error_set(err, r, "watch the control socket");
+		return r;
 	}
 	*ret = server;
 	return 0;

@@ -68,7 +68,6 @@ struct store_tree {
 	uint32_t snapshot;
 	uint32_t spec;  /* blob: JSON of the request it was made for */
 	uint32_t done;  /* blob: JSON of what was done to the container; STORE_NONE before */
-	uint32_t image; /* blob: the container's own ld.so.cache; STORE_NONE without */
 	uint32_t owner; /* uid that asked */
 	int32_t pid;    /* 0 = no container (the reference tree) */
 	uint32_t ino;
@@ -196,8 +195,8 @@ const struct layout *store_layout(const struct store *store, uint32_t index);
 
 /**
  * store_tree_add() [w] - a new tree with its first snapshot
- * @tree:   name, spec, done, image (blob references, taken over), owner, pid,
- *          start_time and mnt_ns are read
+ * @tree:   name, spec, done (blob references, taken over), owner, pid,
+ *          start_time, mnt_ns and flags are read
  * @layout: reference taken over
  *
  * Return: its index, or STORE_NONE: out of memory or STORE_TREES_MAX reached.
@@ -220,10 +219,9 @@ uint32_t store_tree_switch(struct store *store, uint32_t tree, uint32_t layout,
 /** store_tree_switch_back() [w] - drop the newest snapshot, the one before it counts again */
 void store_tree_switch_back(struct store *store, uint32_t tree);
 
-/** store_tree_set_done() [w] - replace done, spec or image; references are taken over */
+/** store_tree_set_done() [w] - replace done or spec; references are taken over */
 void store_tree_set_done(struct store *store, uint32_t tree, uint32_t done);
 void store_tree_set_spec(struct store *store, uint32_t tree, uint32_t spec);
-void store_tree_set_image(struct store *store, uint32_t tree, uint32_t image);
 
 /** store_tree_set_flags() [w] - enum store_tree_flag */
 void store_tree_set_flags(struct store *store, uint32_t tree, uint32_t flags);

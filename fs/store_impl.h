@@ -31,11 +31,17 @@ struct state {
 	struct store_session session;
 };
 
+struct order_key {
+	const char *name;
+	int32_t pid;
+	uint32_t tree;
+};
+
 /* Tree indexes in some order; the process's own. */
 struct order {
 	uint32_t *items;
 	size_t n, room;
-	int (*compare)(const struct store *store, uint32_t tree, const void *key);
+	int (*compare)(const struct store *store, uint32_t tree, const struct order_key *key);
 };
 
 /*

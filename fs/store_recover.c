@@ -188,7 +188,6 @@ static bool ref_tree(struct store *store, uint32_t index, unsigned char *snapsho
 	good = ref_blob(store, tree->name) && good;
 	good = ref_blob(store, tree->spec) && good;
 	(void)ref_blob(store, tree->done);
-	(void)ref_blob(store, tree->image);
 	return good;
 }
 

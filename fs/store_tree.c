@@ -18,21 +18,16 @@
 
 /* order */
 
-static size_t order_position(const struct store *store, const struct order *order, const void *key,
-			     bool *found)
+/* The first place whose tree is not before the key. */
+static size_t order_position(const struct store *store, const struct order *order,
+			     const struct order_key *key)
 {
 	size_t low = 0, high = order->n;
 
-	*found = false;
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		int c = order->compare(store, order->items[middle], key);
 
-		if (c == 0) {
-			*found = true;
-			return middle;
-		}
-		if (c < 0)
+		if (order->compare(store, order->items[middle], key) < 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -55,40 +50,47 @@ static int order_reserve(struct order *order)
 	return 0;
 }
 
-static void order_add(const struct store *store, struct order *order, const void *key,
-		      uint32_t tree)
+static void order_add(const struct store *store, struct order *order, const struct order_key *key)
 {
-	bool found;
-	size_t at = order_position(store, order, key, &found);
+	size_t at = order_position(store, order, key);
 
 	assert(order->n < order->room);
 	memmove(order->items + at + 1, order->items + at, (order->n - at) * sizeof(*order->items));
-	order->items[at] = tree;
+	order->items[at] = key->tree;
 	order->n++;
 }
 
-static void order_remove(const struct store *store, struct order *order, const void *key,
-			 uint32_t tree)
+static void order_remove(const struct store *store, struct order *order,
+			 const struct order_key *key)
 {
-	bool found;
-	size_t at = order_position(store, order, key, &found);
+	size_t at = order_position(store, order, key);
 
-	if (!found || order->items[at] != tree)
-		return;
+	assert(at < order->n && order->items[at] == key->tree);
 	order->n--;
 	memmove(order->items + at, order->items + at + 1, (order->n - at) * sizeof(*order->items));
 }
 
-static int compare_name(const struct store *store, uint32_t tree, const void *key)
+/* Names differ. */
+static int compare_name(const struct store *store, uint32_t tree, const struct order_key *key)
 {
-	return strcmp(store_blob(store, store_tree(store, tree)->name, NULL), key);
+	return strcmp(store_blob(store, store_tree(store, tree)->name, NULL), key->name);
 }
 
-static int compare_pid(const struct store *store, uint32_t tree, const void *key)
+/* One process may have several trees, under several ids: the index tells them apart. */
+static int compare_pid(const struct store *store, uint32_t tree, const struct order_key *key)
 {
-	int32_t pid = store_tree(store, tree)->pid, wanted = *(const int32_t *)key;
+	int32_t pid = store_tree(store, tree)->pid;
 
-	return pid < wanted ? -1 : pid > wanted;
+	if (pid != key->pid)
+		return pid < key->pid ? -1 : 1;
+	return tree < key->tree ? -1 : tree > key->tree;
+}
+
+static struct order_key key_of(const struct store *store, uint32_t tree)
+{
+	const struct store_tree *t = store_tree(store, tree);
+
+	return (struct order_key){ .name = store_blob(store, t->name, NULL), .pid = t->pid, .tree = tree };
 }
 
 void store_orders_init(struct store *store)
@@ -99,22 +101,14 @@ void store_orders_init(struct store *store)
 
 int store_orders_add(struct store *store, uint32_t tree)
 {
-	const struct store_tree *t = store_tree(store, tree);
+	const struct order_key key = key_of(store, tree);
 
 	if (order_reserve(&store->by_name) < 0 || order_reserve(&store->by_pid) < 0)
 		return -ENOMEM;
-	order_add(store, &store->by_name, store_blob(store, t->name, NULL), tree);
-	if (t->pid)
-		order_add(store, &store->by_pid, &t->pid, tree);
+	order_add(store, &store->by_name, &key);
+	if (key.pid)
+		order_add(store, &store->by_pid, &key);
 	return 0;
-}
-
-static uint32_t order_find(const struct store *store, const struct order *order, const void *key)
-{
-	bool found;
-	size_t at = order_position(store, order, key, &found);
-
-	return found ? order->items[at] : STORE_NONE;
 }
 
 /* trees and snapshots */
@@ -215,7 +209,6 @@ uint32_t store_tree_add(struct store *store, const struct store_tree *tree, uint
 		store_blob_unref(store, tree->name);
 		store_blob_unref(store, tree->spec);
 		store_blob_unref(store, tree->done);
-		store_blob_unref(store, tree->image);
 		store_layout_unref(store, layout);
 		return STORE_NONE;
 	}
@@ -269,14 +262,6 @@ void store_tree_set_done(struct store *store, uint32_t tree, uint32_t done)
 	t->done = done;
 }
 
-void store_tree_set_image(struct store *store, uint32_t tree, uint32_t image)
-{
-	struct store_tree *t = table_at(store, &store->state->trees, tree);
-
-	store_blob_unref(store, t->image);
-	t->image = image;
-}
-
 void store_tree_set_spec(struct store *store, uint32_t tree, uint32_t spec)
 {
 	struct store_tree *t = table_at(store, &store->state->trees, tree);
@@ -295,13 +280,15 @@ void store_tree_set_flags(struct store *store, uint32_t tree, uint32_t flags)
 void store_tree_remove(struct store *store, uint32_t tree)
 {
 	struct store_tree *t = table_at(store, &store->state->trees, tree);
+	struct order_key key;
 	uint32_t snapshot, next;
 
 	if (!t || !t->serial)
 		return;
-	order_remove(store, &store->by_name, store_blob(store, t->name, NULL), tree);
+	key = key_of(store, tree);
+	order_remove(store, &store->by_name, &key);
 	if (t->pid)
-		order_remove(store, &store->by_pid, &t->pid, tree);
+		order_remove(store, &store->by_pid, &key);
 	publish(&t->serial, 0);
 	for (snapshot = t->snapshot; snapshot != STORE_NONE; snapshot = next) {
 		next = store_snapshot(store, snapshot)->next;
@@ -310,7 +297,6 @@ void store_tree_remove(struct store *store, uint32_t tree)
 	store_blob_unref(store, t->name);
 	store_blob_unref(store, t->spec);
 	store_blob_unref(store, t->done);
-	store_blob_unref(store, t->image);
 	slot_give(store, &store->state->trees, &store->tree_slots, tree);
 }
 
@@ -340,10 +326,20 @@ uint32_t store_trees_count(const struct store *store)
 
 uint32_t store_tree_find(const struct store *store, const char *name)
 {
-	return order_find(store, &store->by_name, name);
+	const struct order_key key = { .name = name };
+	size_t at = order_position(store, &store->by_name, &key);
+
+	if (at == store->by_name.n || compare_name(store, store->by_name.items[at], &key) != 0)
+		return STORE_NONE;
+	return store->by_name.items[at];
 }
 
 uint32_t store_tree_find_pid(const struct store *store, int32_t pid)
 {
-	return order_find(store, &store->by_pid, &pid);
+	const struct order_key key = { .pid = pid }; /* index 0: the first one of this pid */
+	size_t at = order_position(store, &store->by_pid, &key);
+
+	if (at == store->by_pid.n || store_tree(store, store->by_pid.items[at])->pid != pid)
+		return STORE_NONE;
+	return store->by_pid.items[at];
 }

@@ -35,8 +35,7 @@ static void open_sample(void)
 	ck_assert_int_eq(store_new(memfd_create("state", MFD_CLOEXEC), &store, NULL), 0);
 	objects[0] = store_object_add(store, &object);
 	deriver = deriver_new(store, NULL);
-	request = (struct derive_request){ .caps = DRIVER_CAP_COMPUTE, .target = "/usr/local/nvidia",
-					   .image = STORE_NONE, .image_fd = -1 };
+	request = (struct derive_request){ .caps = DRIVER_CAP_COMPUTE, .target = "/usr/local/nvidia" };
 }
 
 static void close_sample(void)
@@ -88,12 +87,29 @@ START_TEST(an_image_that_cannot_be_parsed_is_a_warning)
 	struct derived derived;
 
 	open_sample();
-	request.image = store_blob_put(store, "junk", 4);
-	request.image_fd = file_memfd("cache", "junk", 4);
+	request.image = "junk";
+	request.image_size = 4;
 	ck_assert_int_eq(deriver_get(deriver, &generation, &request, &derived, NULL), 0);
 	ck_assert_ptr_nonnull(strstr(derived.warning, "using the driver's entries alone"));
 	ck_assert_int_gt(file_memfd_sealed_size(derived.cache_fd, 1 << 20), 0);
-	(void)close(request.image_fd);
+	close_sample();
+}
+END_TEST
+
+START_TEST(an_image_that_is_too_large_is_a_warning_and_not_kept)
+{
+	struct derived derived;
+	size_t before;
+
+	open_sample();
+	ck_assert_int_eq(deriver_get(deriver, &generation, &request, &derived, NULL), 0);
+	before = store_memory(store);
+	request.image_size = DERIVE_IMAGE_MAX + 1;
+	request.image = calloc(1, request.image_size);
+	ck_assert_int_eq(deriver_get(deriver, &generation, &request, &derived, NULL), 0);
+	ck_assert_ptr_nonnull(strstr(derived.warning, "more than"));
+	ck_assert_uint_lt(store_memory(store) - before, DERIVE_IMAGE_MAX);
+	free((void *)(uintptr_t)request.image);
 	close_sample();
 }
 END_TEST
@@ -101,17 +117,12 @@ END_TEST
 START_TEST(answers_give_their_references_back)
 {
 	struct derived derived;
-	uint32_t image;
 
 	open_sample();
-	request.image = image = store_blob_put(store, "junk", 4);
 	ck_assert_int_eq(deriver_get(deriver, &generation, &request, &derived, NULL), 0);
-	store_blob_unref(store, image);
-	ck_assert_ptr_nonnull(store_blob(store, image, NULL)); /* the answer's key holds it */
 	store_layout_unref(store, derived.layout);
-	ck_assert_ptr_nonnull(store_layout(store, derived.layout));
+	ck_assert_ptr_nonnull(store_layout(store, derived.layout)); /* the answer holds it */
 	deriver_forget(deriver);
-	ck_assert_ptr_null(store_blob(store, image, NULL));
 	ck_assert_ptr_null(store_layout(store, derived.layout));
 	close_sample();
 }
@@ -135,5 +146,6 @@ END_TEST
 
 UNIT_MAIN("derive", without_an_image_the_cache_has_the_drivers_entries,
 	  the_same_request_gives_the_same_answer_and_another_one_another,
-	  an_image_that_cannot_be_parsed_is_a_warning, answers_give_their_references_back,
+	  an_image_that_cannot_be_parsed_is_a_warning,
+	  an_image_that_is_too_large_is_a_warning_and_not_kept, answers_give_their_references_back,
 	  more_requests_than_are_remembered_do_no_harm)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/store.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "tests/unit/unit.h"
 
@@ -40,7 +42,6 @@ static uint32_t add_tree(const char *name, int pid, uint32_t layout)
 	struct store_tree tree = { .name = store_blob_put(store, name, strlen(name)),
 				   .spec = store_blob_put(store, "{}", 2),
 				   .done = STORE_NONE,
-				   .image = STORE_NONE,
 				   .pid = pid };
 
 	return store_tree_add(store, &tree, layout, 1);
@@ -101,6 +102,93 @@ START_TEST(a_tree_is_found_by_name_and_pid_until_it_is_removed)
 	ck_assert_uint_eq(store_tree_find_pid(store, 10), STORE_NONE);
 	ck_assert_ptr_null(store_tree(store, a));
 	ck_assert_uint_eq(store_tree_find(store, "b"), b);
+	store_free(store);
+}
+END_TEST
+
+START_TEST(two_trees_of_one_process_come_and_go_in_any_order)
+{
+	open_store();
+	for (int keep = 0; keep < 3; keep++) {
+		uint32_t trees[3];
+
+		trees[0] = add_tree("x", 77, put_layout("f", "1"));
+		trees[1] = add_tree("y", 77, put_layout("f", "1"));
+		trees[2] = add_tree("z", 77, put_layout("f", "1"));
+		for (int i = 0; i < 3; i++) {
+			if (i != keep)
+				store_tree_remove(store, trees[i]);
+		}
+		ck_assert_uint_eq(store_tree_find_pid(store, 77), trees[keep]);
+		store_tree_remove(store, trees[keep]);
+		ck_assert_uint_eq(store_tree_find_pid(store, 77), STORE_NONE);
+	}
+	store_free(store);
+}
+END_TEST
+
+START_TEST(another_process_goes_on_with_the_file)
+{
+	uint32_t a, b, snapshot;
+	uint64_t serial;
+	size_t memory;
+	int fd = memfd_create("state", MFD_CLOEXEC), copy = dup(fd);
+
+	ck_assert_int_eq(store_new(fd, &store, NULL), 0);
+	a = add_tree("a", 10, put_layout("etc/ld.so.cache", "one"));
+	b = add_tree("b", 20, put_layout("etc/ld.so.cache", "one"));
+	store_tree_remove(store, add_tree("gone", 30, put_layout("f", "2")));
+	store_tree_switch(store, b, put_layout("etc/ld.so.cache", "two"), 2);
+	(void)store_blob_put(store, "leaked by a kill", 16);
+	serial = store_tree(store, a)->serial;
+	snapshot = store_tree(store, b)->snapshot;
+	memory = store_memory(store);
+	store_free(store);
+	ck_assert_int_eq(store_open(copy, &store, NULL), 0);
+	ck_assert_uint_eq(store_tree_find(store, "a"), a);
+	ck_assert_uint_eq(store_tree_find_pid(store, 20), b);
+	ck_assert_uint_eq(store_tree_find(store, "gone"), STORE_NONE);
+	ck_assert_uint_eq(store_trees_count(store), 2);
+	ck_assert_uint_eq(store_tree(store, a)->serial, serial);
+	ck_assert_uint_eq(store_tree(store, b)->snapshot, snapshot);
+	ck_assert_uint_eq(store_memory(store), memory);
+	/* counts are right: everything goes with its last user, and the memory comes back */
+	store_tree_switch_back(store, b);
+	store_tree_remove(store, a);
+	ck_assert_ptr_nonnull(store_layout(store, store_snapshot(store, store_tree(store, b)->snapshot)->layout));
+	store_tree_remove(store, b);
+	ck_assert_uint_ne(add_tree("c", 40, put_layout("etc/ld.so.cache", "three")), STORE_NONE);
+	ck_assert_uint_eq(store_memory(store), memory);
+	store_free(store);
+}
+END_TEST
+
+START_TEST(a_file_of_another_kind_version_or_a_damaged_one_is_refused)
+{
+	uint32_t header[3] = { 0x6e766673u, 99, 64 };
+	int fd = memfd_create("state", MFD_CLOEXEC), copy;
+
+	ck_assert_int_eq(store_open(memfd_create("empty", MFD_CLOEXEC), &store, NULL), -EBADMSG);
+	ck_assert_int_eq(write(fd, header, sizeof(header)), (ssize_t)sizeof(header));
+	ck_assert_int_eq(store_open(dup(fd), &store, NULL), -EPROTO);
+	(void)close(fd);
+	fd = memfd_create("state", MFD_CLOEXEC);
+	copy = dup(fd);
+	ck_assert_int_eq(store_new(fd, &store, NULL), 0);
+	(void)add_tree("a", 10, put_layout("f", "1"));
+	store_free(store);
+	/* every field of the tables' part, turned into nonsense in its turn: refused or survived */
+	for (off_t at = 12; at < 24 + 6 * 16; at += 4) {
+		uint32_t good, bad = 0xfffffff0u;
+		struct store *opened = NULL;
+
+		ck_assert_int_eq(pread(copy, &good, sizeof(good), at), (ssize_t)sizeof(good));
+		ck_assert_int_eq(pwrite(copy, &bad, sizeof(bad), at), (ssize_t)sizeof(bad));
+		if (store_open(dup(copy), &opened, NULL) == 0)
+			store_free(opened);
+		ck_assert_int_eq(pwrite(copy, &good, sizeof(good), at), (ssize_t)sizeof(good));
+	}
+	ck_assert_int_eq(store_open(copy, &store, NULL), 0);
 	store_free(store);
 }
 END_TEST
@@ -193,6 +281,8 @@ END_TEST
 
 UNIT_MAIN("store", equal_blobs_are_stored_once_and_go_with_the_last_reference,
 	  identical_trees_share_one_layout, a_tree_is_found_by_name_and_pid_until_it_is_removed,
+	  two_trees_of_one_process_come_and_go_in_any_order, another_process_goes_on_with_the_file,
+	  a_file_of_another_kind_version_or_a_damaged_one_is_refused,
 	  an_index_comes_back_with_a_new_serial,
 	  a_switched_tree_keeps_its_old_snapshot_and_can_go_back,
 	  links_and_objects_keep_their_index_for_ever,

@@ -38,7 +38,6 @@ static uint32_t add_tree(const char *name, int pid, const char *cache)
 	struct store_tree tree = { .name = store_blob_put(store, name, strlen(name)),
 				   .spec = STORE_NONE,
 				   .done = STORE_NONE,
-				   .image = STORE_NONE,
 				   .pid = pid };
 
 	return store_tree_add(store, &tree, sample_layout(cache), 1);
