@@ -60,7 +60,7 @@ void cachebox_free(struct cachebox *box);
  * @err:          message chain, may be NULL; may quote the confined process,
  *                in printable characters
  *
- * Takes as long as the parser, at most about four seconds. After a failure go
+ * Takes as long as the parser, at most about a second. After a failure go
  * on with ldcache_merge(NULL, add, ...): the driver's entries alone.
  *
  * Return: 0; -EBADMSG (the parser refused the image, died, or took too long);

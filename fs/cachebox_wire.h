@@ -49,8 +49,9 @@ enum box_exit {
 	BOX_EXIT_UNWRITTEN = 3,
 };
 
-#define BOX_PARSER_TIMEOUT_MS 2000 /* the zygote kills the parser */
-#define BOX_ZYGOTE_TIMEOUT_MS 4000 /* the daemon kills the zygote */
+/* The daemon waits meanwhile, and its keeper takes two seconds of silence for death. */
+#define BOX_PARSER_TIMEOUT_MS 700  /* the zygote kills the parser */
+#define BOX_ZYGOTE_TIMEOUT_MS 1200 /* the daemon kills the zygote */
 
 /* The system call filter of a parser, compiled. */
 struct box_filter {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -26,6 +27,7 @@
 #define CLIENTS_MAX 512
 #define CLIENTS_PER_UID 32 /* but root */
 #define SILENCE_S 60
+#define FDS_RESERVED 64
 
 /* A reply on its way out. */
 struct outgoing {
@@ -250,13 +252,25 @@ static void peer_read(int sock, struct peer *ret)
 		(void)process_from_pidfd(pidfd, &ret->process, NULL);
 }
 
+/* The last descriptors are for containers and for root. */
+static bool is_scarce(int fd)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)fd + FDS_RESERVED >= limit.rlim_cur;
+}
+
 /* Root of the host is always let in; root of a container is anybody. */
-static bool may_connect(const struct server *server, uid_t uid, bool is_local)
+static bool may_connect(const struct server *server, const struct peer *peer, int sock)
 {
 	unsigned int n = 0;
+	uid_t uid = peer->uid;
 
-	if (uid == 0 && is_local)
+	if (uid == 0 && peer->process.user_ns == server->self.user_ns &&
+	    peer->process.mnt_ns == server->self.mnt_ns)
 		return true;
+	if (is_scarce(sock))
+		return false;
 	for (const struct client *c = server->clients; c; c = c->next)
 		n += c->peer.uid == uid;
 	return n < CLIENTS_PER_UID && server->n_clients < CLIENTS_MAX;
@@ -270,9 +284,7 @@ static int client_add(struct server *server, int sock)
 	if (!client)
 		return -ENOMEM;
 	peer_read(sock, &client->peer);
-	if (!may_connect(server, client->peer.uid,
-			 client->peer.process.user_ns == server->self.user_ns &&
-				 client->peer.process.mnt_ns == server->self.mnt_ns)) {
+	if (!may_connect(server, &client->peer, sock)) {
 		free(client);
 		return -EUSERS;
 	}

@@ -269,6 +269,12 @@ start_daemon()
 	fi
 }
 
+# worker_pid: the daemon that does the work now; $DAEMON_PID is its keeper.
+worker_pid()
+{
+	nvfs status --json | jq .daemon_pid
+}
+
 # stop_daemon: SIGTERM where no container has a tree, else by force; SIGKILL after 10 s; the mount goes
 # in any case. Exit status in $DAEMON_STATUS.
 stop_daemon()
