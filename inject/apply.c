@@ -8,6 +8,7 @@
  * what is there and is something else is never written through or destroyed.
  */
 #include "inject/apply.h"
+#include "inject/regular.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -236,14 +237,12 @@ static int apply_socket(struct apply *apply, const struct step *step, struct out
 /* Is the regular file at a place equal to this content? */
 static bool has_content(const struct place *place, const void *data, size_t len)
 {
-	auto_close int fd = sys_openat2(place->dirfd, place->name,
-					O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0,
-					HERE | RESOLVE_NO_XDEV);
+	auto_close int fd = regular_open(place->dirfd, place->name, HERE | RESOLVE_NO_XDEV);
 	auto_free char *text = NULL;
 	size_t text_len = 0;
 	struct stat st;
 
-	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (size_t)st.st_size == len &&
+	return fd >= 0 && fstat(fd, &st) == 0 && (size_t)st.st_size == len &&
 	       file_read_fd(fd, len, &text, &text_len, NULL) == 0 && text_len == len &&
 	       memcmp(text, data, len) == 0;
 }

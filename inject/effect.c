@@ -10,6 +10,7 @@
  * container, and unmounts a mount of the container's own.
  */
 #include "inject/effect.h"
+#include "inject/regular.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -248,21 +249,10 @@ static int rename_over(int dirfd, const char *from, const char *to)
 /* The file that stands there, to be kept for the undo: -1 for none. */
 static int open_old(int dirfd, const char *name, int *ret)
 {
-	struct stat st;
-	int fd = sys_openat2(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, HERE);
+	int fd = regular_open(dirfd, name, HERE);
 
-	*ret = fd;
-	if (fd == -ENOENT) {
-		*ret = -1;
-		return 0;
-	}
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-		return 0;
-	*ret = -1;
-	(void)close(fd);
-	return -EMEDIUMTYPE;
+	*ret = fd < 0 ? -1 : fd;
+	return fd < 0 && fd != -ENOENT ? fd : 0;
 }
 
 int effect_replace(struct effects *effects, int dirfd, const char *name, const void *data,

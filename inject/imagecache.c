@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The one file that is ever read out of a container, as opaque bytes. */
 #include "inject/imagecache.h"
+#include "inject/regular.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,9 +36,8 @@ static int copy(int from, int to)
 
 int imagecache_read(int root, int *ret, struct error *err)
 {
-	auto_close int fd = sys_openat2(root, IMAGECACHE_PATH, O_RDONLY | O_NOFOLLOW | O_NONBLOCK,
-					0,
-					RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+	auto_close int fd = regular_open(root, IMAGECACHE_PATH,
+					 RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
 	auto_close int memfd = -1;
 	struct stat st;
 	int r;
@@ -46,13 +46,13 @@ int imagecache_read(int root, int *ret, struct error *err)
 		*ret = -1;
 		return 0;
 	}
+	if (fd == -EMEDIUMTYPE)
+		return error_setc(err, ERROR_MOUNT, -EINVAL,
+				  "'/" IMAGECACHE_PATH "' is not a regular file");
 	if (fd < 0)
 		return error_set(err, fd, "open '/" IMAGECACHE_PATH "'");
 	if (fstat(fd, &st) < 0)
 		return error_set(err, -errno, "stat '/" IMAGECACHE_PATH "'");
-	if (!S_ISREG(st.st_mode))
-		return error_setc(err, ERROR_MOUNT, -EINVAL,
-				  "'/" IMAGECACHE_PATH "' is not a regular file");
 	memfd = memfd_create("ld.so.cache", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (memfd < 0)
 		return error_set(err, -errno, "memfd_create");

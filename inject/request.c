@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <jansson.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -105,8 +106,19 @@ int request_set(char **field, const char *value, struct error *err)
 #define usage(err, ...) \
 	error_remedy(err, error_setc(err, ERROR_USAGE, -EINVAL, __VA_ARGS__), "see nvinject --help")
 
+/* What is not UTF-8 is no JSON string, and could not be said to the daemon. */
+static bool is_text(const char *value)
+{
+	json_t *string = json_string(value);
+
+	json_decref(string);
+	return string != NULL;
+}
+
 int request_check_id(const char *id, struct error *err)
 {
+	if (!is_text(id))
+		return error_setc(err, ERROR_USAGE, -EINVAL, "the id is not UTF-8");
 	if (!*id || strlen(id) > NAME_MAX || strchr(id, '/') || strcmp(id, ".") == 0 ||
 	    strcmp(id, "..") == 0)
 		return error_setc(err, ERROR_USAGE, -EINVAL,
@@ -194,6 +206,8 @@ static int check_places(const struct request *req, struct error *err)
 {
 	if (req->id && request_check_id(req->id, err) < 0)
 		return -EINVAL;
+	if (req->devices && !is_text(req->devices))
+		return usage(err, "the devices are not UTF-8");
 	if (req->rootfs && *req->rootfs != '/')
 		return usage(err, "root '%.80s' is not an absolute path", req->rootfs);
 	if (req->target && !plan_path_ok(req->target))

@@ -20,6 +20,7 @@
 #include "common/varlink.h"
 #include "inject/effect.h"
 #include "inject/plan.h"
+#include "inject/regular.h"
 
 #define HERE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV)
 
@@ -92,8 +93,7 @@ static int restore_file(const struct restore *restore, const json_t *record,
 			const struct place *place)
 {
 	const char *content = varlink_string(record, "content", "");
-	auto_close int fd = sys_openat2(place->dirfd, place->name,
-					O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0, HERE);
+	auto_close int fd = regular_open(place->dirfd, place->name, HERE);
 	auto_free char *now = NULL;
 
 	(void)restore;

@@ -142,16 +142,56 @@ static int open_process(struct targets *targets, struct request *req, bool hook,
 	return r;
 }
 
+/* statx(2) asks no filesystem: the container's root may be a FUSE that does not answer. */
+static int stat_root(int dirfd, const char *path, struct statx *ret, struct error *err)
+{
+	if (statx(dirfd, path, AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, ret) < 0)
+		return error_set(err, -errno, "stat a root directory");
+	return 0;
+}
+
+static int note_host_root(struct targets *targets, struct error *err)
+{
+	struct statx st;
+	int r = stat_root(AT_FDCWD, "/", &st, err);
+
+	targets->host_root.dev_major = st.stx_dev_major;
+	targets->host_root.dev_minor = st.stx_dev_minor;
+	targets->host_root.ino = st.stx_ino;
+	return r;
+}
+
+/*
+ * A service with a mount namespace of its own, or a process that has changed
+ * its root to a host directory that it was given, shows the host's own files
+ * where a container's should be.
+ */
+static int check_not_host_root(const struct targets *targets, struct error *err)
+{
+	struct statx st;
+	int r = stat_root(targets->root, "", &st, err);
+
+	if (r < 0)
+		return r;
+	if (st.stx_ino != targets->host_root.ino || st.stx_dev_major != targets->host_root.dev_major ||
+	    st.stx_dev_minor != targets->host_root.dev_minor)
+		return 0;
+	(void)error_setc(err, ERROR_MOUNT, -EINVAL, "its root directory is the host's own");
+	return error_remedy(err, -EINVAL, "name a process of a container");
+}
+
 static int open_rest(struct targets *targets, struct request *req, struct error *err)
 {
 	int r;
 
+	r = 0;
 	if (!req->rootfs) {
 		targets->root = openat(targets->proc_pid, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (targets->root < 0)
 			return error_set(err, -errno, "open its root directory");
+		r = check_not_host_root(targets, err);
 	}
-	r = put_id(targets, req, err);
+	r = r ? r : put_id(targets, req, err);
 	if (r == 0 && req->cgroup)
 		r = cgroup_target_open(targets->proc_pid, &targets->cgroup, err);
 	return r ? r : targets_alive(targets, err);
@@ -160,13 +200,13 @@ static int open_rest(struct targets *targets, struct request *req, struct error 
 int targets_open(struct targets *targets, struct request *req, bool hook, struct error *err)
 {
 	struct stat dev, run;
-	int r = 0;
+	int r = note_host_root(targets, err);
 
 	if (stat("/dev", &dev) == 0)
 		targets->host_dev = dev.st_dev;
 	if (stat("/run", &run) == 0)
 		targets->host_run = run.st_dev;
-	if (req->pid)
+	if (r == 0 && req->pid)
 		r = open_process(targets, req, hook, err);
 	if (r == 0 && req->pid)
 		r = open_rest(targets, req, err);
@@ -182,7 +222,7 @@ int targets_open_root(struct targets *targets, const char *rootfs, struct error 
 	targets->root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (targets->root < 0)
 		return error_set(err, -errno, "open root '%.100s'", rootfs);
-	return 0;
+	return check_not_host_root(targets, err);
 }
 
 void targets_done(struct targets *targets)

@@ -16,6 +16,10 @@ struct targets {
 	int mntns;    /* its mount namespace; -1: our own */
 	int root;     /* O_PATH, the container's root directory; filled by targets_open() for a
 		       * running container, else by targets_open_root() inside the namespace */
+	struct {
+		unsigned int dev_major, dev_minor;
+		unsigned long long ino;
+	} host_root; /* our own root directory: never a container's */
 	dev_t host_dev, host_run; /* st_dev of our own /dev and /run: a container that shows
 				   * them shows the host's, where nothing is ours to make */
 	struct cgroup_target *cgroup; /* NULL: cgroups are left alone */
