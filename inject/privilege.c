@@ -23,6 +23,7 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/sys.h"
+#include "inject/regular.h"
 
 #define BIT(cap) (UINT64_C(1) << (cap))
 
@@ -76,6 +77,9 @@ int privilege_init(struct error *err)
 	r = tidy_descriptors();
 	if (r < 0)
 		return error_set(err, r, "close inherited descriptors");
+	r = regular_init();
+	if (r < 0)
+		return error_set(err, r, "open '/proc'");
 	return privilege_enter(PRIVILEGE_START, err);
 }
 

@@ -5,6 +5,13 @@
 #include <stdint.h>
 
 /**
+ * regular_init() - keep a way to our own descriptors; once, before any container is entered
+ *
+ * Return: 0 or the errno of open(2).
+ */
+int regular_init(void);
+
+/**
  * regular_open() - open a file of the container for reading, if it is a regular one
  * @dirfd:   directory or root of the container
  * @name:    path below it; a link in the last component is not followed
@@ -12,11 +19,11 @@
  *
  * Opening a device node acts on the host's hardware (a watchdog starts, a tape
  * rewinds), and an image chooses what stands in it. So the file is looked at by
- * O_PATH, and then opened in a detached clone of the mount that is nodev: what
- * a running container puts in its place between the two is no device there.
+ * O_PATH, and that very inode is then opened through the host's /proc: what a
+ * running container puts in its place between the two is never touched.
  *
- * Return: a descriptor, -EMEDIUMTYPE (not a regular file), or the errno of
- * openat2(2), open_tree(2) or mount_setattr(2).
+ * Return: a descriptor, -EMEDIUMTYPE (not a regular file), -EBADF (not
+ * initialised), or the errno of openat2(2) and openat(2).
  */
 int regular_open(int dirfd, const char *name, uint64_t resolve);
 

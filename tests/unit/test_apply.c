@@ -28,6 +28,7 @@
 #include "inject/record.h"
 #include "inject/restore.h"
 
+#include "inject/regular.h"
 #include "tests/unit/unit.h"
 
 static const char where[] = "/tmp"; /* of the namespace: a tmpfs of its own */
@@ -62,6 +63,7 @@ static bool own_namespace(void)
 		put_id_map("/proc/self/gid_map", gid);
 	}
 	(void)umask(0);
+	ck_assert_int_eq(regular_init(), 0);
 	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
 	       mount("tmpfs", where, "tmpfs", 0, "mode=755") == 0 && chdir(where) == 0;
 }

@@ -19,13 +19,14 @@
 static char dir[] = "/tmp/nvfs-regular-XXXXXX";
 static int fd;
 
-/* Clones of mounts need a mount namespace of our own; where none can be had nothing is checked. */
+/* A tmpfs of our own needs a mount namespace of our own; where none can be had nothing is checked. */
 static bool open_dir(void)
 {
 	if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) {
 		fprintf(stderr, "test_regular: no mount namespace to be had, nothing checked\n");
 		return false;
 	}
+	ck_assert_int_eq(regular_init(), 0);
 	(void)mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	ck_assert_int_eq(mount("t", dir, "tmpfs", 0, NULL), 0);
