@@ -115,7 +115,7 @@ int claim_allowed(const struct claim *claim, const struct peer *peer,
 	if (claim->cgroup) {
 		(void)error_setc(err, ERROR_PERMISSION, -EPERM,
 				 "uid %u may not change cgroups", peer->uid);
-		return error_remedy(err, -EPERM, "root in the daemon's own namespaces may, or --no-cgroups");
+		return error_remedy(err, -EPERM, "root in the daemon's own namespaces may, or --no-cgroup");
 	}
 	if (claim->process.uid != peer->uid)
 		return error_setc(err, ERROR_PERMISSION, -EPERM,
