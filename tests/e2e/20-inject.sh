@@ -99,7 +99,7 @@ gone()
 {
 	[ "$(nvfs ls | wc -l)" = 1 ]
 }
-ok "trees go when their containers have ended and the grace is over" wait_for 15 gone
+ok "trees go when their containers have ended and the grace is over" wait_for 60 gone
 
 # The daemon behind the containers dies; nobody notices.
 make_rootfs glibc survivor
