@@ -116,6 +116,62 @@ kill -STOP "$(worker_pid)"
 ok "a daemon that stands still is replaced" in_container survivor ls /usr/local/nvidia/lib64
 ok "and injection goes on" nvinject --remove --id survivor
 kill_container survivor
+
+# A container with every GPU: what it may open, a second time, and back.
+make_rootfs glibc whole
+run_container whole "$ROOTFS"
+container_state whole >"$SCRATCH/before"
+is "no node before" "$(in_container whole opendev /dev/nvidia0 || true)" "/dev/nvidia0 ENOENT"
+mknod -m 666 "/proc/$PID/root/dev/probe" c 195 0
+is "and no permission" "$(in_container whole opendev /dev/probe || true)" "/dev/probe EPERM"
+rm "/proc/$PID/root/dev/probe"
+ok "all GPUs" nvinject --pid "$PID" --id whole --devices all
+is "may be opened: no driver answers" "$(in_container whole opendev /dev/nvidia0 || true)" "/dev/nvidia0 ENXIO"
+is "no library is listed twice" "$(in_container whole ldconfig -p | grep -F '=> /usr/local/nvidia' | sort | uniq -d)" ''
+container_state whole >"$SCRATCH/once"
+cp "/proc/$PID/mountinfo" "$SCRATCH/mounts.once"
+ok "a second time" nvinject --pid "$PID" --id whole --devices all
+container_state whole >"$SCRATCH/twice"
+ok "changes no file" diff "$SCRATCH/once" "$SCRATCH/twice"
+ok "and no mount" diff "$SCRATCH/mounts.once" "/proc/$PID/mountinfo"
+ok "--dry-run --json is JSON" jq -e '.result == "plan"' <<<"$(nvinject --pid "$PID" --id whole --devices all --dry-run --json)"
+ok "remove says so in JSON" jq -e '.result == "removed"' <<<"$(nvinject --remove --id whole --json)"
+container_state whole | grep -v 'etc/ld\.so\.cache' >"$SCRATCH/after"
+sed -i '/etc\/ld\.so\.cache/d' "$SCRATCH/before"
+ok "leaves everything as it was" diff "$SCRATCH/before" "$SCRATCH/after"
+mknod -m 666 "/proc/$PID/root/dev/probe" c 195 0
+is "the permission is gone" "$(in_container whole opendev /dev/probe || true)" "/dev/probe EPERM"
+kill_container whole
+
+# A container with -v /dev:/dev. The /dev of this test's own mount namespace stands for the machine's.
+if [ "$(readlink /proc/self/ns/mnt)" = "$(readlink /proc/1/ns/mnt)" ]; then
+	skip "-v /dev:/dev" "needs a mount namespace of its own"
+else
+	for nodes in with without; do
+		mkdir "$SCRATCH/dev-$nodes"
+		mount -t tmpfs -o mode=755 nvfs-test-dev "$SCRATCH/dev-$nodes"
+		cp -a /dev/{null,zero,full,random,urandom,tty,fuse} "$SCRATCH/dev-$nodes"
+		[ $nodes = without ] || cp -a "$DEV_ROOT"/. "$SCRATCH/dev-$nodes"
+		make_rootfs glibc "dev-$nodes"
+		mount --bind "$SCRATCH/dev-$nodes" /dev
+		run_container "dev-$nodes" "$ROOTFS" '.mounts |= map(select(.destination | startswith("/dev") | not))
+			+ [{ destination: "/dev", type: "bind", source: "/dev", options: ["rbind", "rw"] }]'
+		ls -l --time-style=full-iso /dev >"$SCRATCH/dev.before"
+		try nvinject --pid "$PID" --id "dev-$nodes" --devices all
+		ls -l --time-style=full-iso /dev >"$SCRATCH/dev.after"
+		umount -l /dev
+		if [ $nodes = with ]; then
+			is "-v /dev:/dev with nodes: they may be opened" \
+				"$(in_container dev-with opendev /dev/nvidia0 || true)" "/dev/nvidia0 ENXIO"
+		else
+			is "-v /dev:/dev without nodes: refused" "$STATUS" 3
+			like "-v /dev:/dev without nodes: the error says what to do" "$OUT" \
+				"device: no '/dev/nvidiactl' in the host's /dev.*nvidia-modprobe"
+		fi
+		ok "-v /dev:/dev $nodes nodes: the host's /dev is untouched" diff "$SCRATCH/dev.before" "$SCRATCH/dev.after"
+		kill_container "dev-$nodes"
+	done
+fi
 stop_daemon
 is "the daemon ends well" "$DAEMON_STATUS" 0
 
