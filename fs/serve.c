@@ -38,6 +38,7 @@
 #include "fs/store.h"
 
 #define TICK_S 2
+#define DESCRIPTORS 16384 /* what we make room for at once: 8 bytes each */
 
 /* An event source with the daemon beside it. */
 struct watch {
@@ -52,6 +53,18 @@ struct serving {
 	bool failed;
 };
 
+/*
+ * While there is one thread: in a table that threads share each growth waits for an RCU grace
+ * period, which is 25 ms of somebody's container start on a machine with 16 processors.
+ * Source: expand_fdtable(), fs/file.c.
+ */
+static void grow_descriptor_table(rlim_t limit)
+{
+	int fd = fcntl(0, F_DUPFD_CLOEXEC, (limit < DESCRIPTORS ? limit : DESCRIPTORS) - 1);
+
+	cleanup_close(&fd);
+}
+
 static int raise_nofile(struct error *err)
 {
 	struct rlimit limit;
@@ -62,6 +75,7 @@ static int raise_nofile(struct error *err)
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return error_set(err, -errno, "raise RLIMIT_NOFILE");
+	grow_descriptor_table(limit.rlim_cur);
 	return 0;
 }
 
