@@ -23,6 +23,8 @@ static const struct command {
 	{ "status", cmd_status, "what the daemon does" },
 	{ "ls", cmd_ls, "containers that have a driver tree" },
 	{ "show", cmd_show, "one container: its tree, and what was done to it" },
+	{ "generations", cmd_generations, "what the driver was, as far as containers still have it" },
+	{ "rescan", cmd_rescan, "look for changes of the driver now" },
 	{ "driver", cmd_driver, "the driver's files on this host, and what is missing" },
 	{ "shutdown", cmd_shutdown, "end the daemon" },
 	{ "help", cmd_help, "this text" },

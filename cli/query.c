@@ -254,6 +254,30 @@ static void print_show(const json_t *reply)
 	printf("\n%s", varlink_string(reply, "tree", ""));
 }
 
+static void print_generations(const json_t *reply)
+{
+	const json_t *list = json_object_get(reply, "generations"), *g;
+	const json_t *warnings = json_object_get(reply, "warnings"), *warning;
+	char age[32];
+	size_t i;
+
+	printf("%-10s %-14s %6s %5s %6s  %s\n", "GENERATION", "DRIVER", "FILES", "GPUS", "TREES", "AGE");
+	json_array_foreach(list, i, g)
+	{
+		print_age(number(g, "made"), age, sizeof(age));
+		printf("%-10lld %-14s %6lld %5lld %6lld  %s%s\n", number(g, "number"),
+		       varlink_string(g, "driver_version", "?"), number(g, "files"), number(g, "gpus"),
+		       number(g, "trees"), age, i ? "" : ", current");
+	}
+	json_array_foreach(warnings, i, warning)
+		printf("warning: %s\n", json_string_value(warning));
+}
+
+static void print_result(const json_t *reply)
+{
+	printf("%s\n", varlink_string(reply, "result", "?"));
+}
+
 static void print_nothing(const json_t *reply)
 {
 	(void)reply;
@@ -280,6 +304,22 @@ int cmd_show(int argc, char **argv)
 	static const struct query query = { .method = "io.nvfs.Show", .print = print_show,
 					    .takes_id = true,
 					    .usage = "show ID [--json] [--socket PATH]" };
+
+	return query_run(&query, argc, argv);
+}
+
+int cmd_generations(int argc, char **argv)
+{
+	static const struct query query = { .method = "io.nvfs.Generations", .print = print_generations,
+					    .usage = "generations [--json] [--socket PATH]" };
+
+	return query_run(&query, argc, argv);
+}
+
+int cmd_rescan(int argc, char **argv)
+{
+	static const struct query query = { .method = "io.nvfs.Rescan", .print = print_result,
+					    .usage = "rescan [--json] [--socket PATH]" };
 
 	return query_run(&query, argc, argv);
 }

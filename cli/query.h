@@ -11,6 +11,8 @@
 int cmd_status(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_show(int argc, char **argv);
+int cmd_generations(int argc, char **argv);
+int cmd_rescan(int argc, char **argv);
 int cmd_shutdown(int argc, char **argv);
 
 #endif

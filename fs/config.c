@@ -14,7 +14,7 @@
 #include "common/log.h"
 #include "common/parse.h"
 
-enum key_type { KEY_PATH, KEY_TEXT, KEY_NUMBER, KEY_ACCEPT_ENV };
+enum key_type { KEY_PATH, KEY_TEXT, KEY_NUMBER, KEY_BOOL, KEY_ACCEPT_ENV };
 
 static const struct key {
 	const char *name;
@@ -33,6 +33,8 @@ static const struct key {
 	{ "trees_per_user", KEY_NUMBER, offsetof(struct config, trees_per_user), "16", 0, 10000 },
 	{ "grace", KEY_NUMBER, offsetof(struct config, grace_s), "60", 0, 86400 },
 	{ "workers", KEY_NUMBER, offsetof(struct config, workers), "2", 1, 16 },
+	{ "settle", KEY_NUMBER, offsetof(struct config, settle_s), "2", 0, 3600 },
+	{ "pin", KEY_BOOL, offsetof(struct config, pin), "no", 0, 0 },
 };
 
 static int set_string(char **field, const char *value)
@@ -80,6 +82,15 @@ static int set_number(const struct key *key, unsigned int *field, const char *va
 	return 0;
 }
 
+static int set_bool(const struct key *key, bool *field, const char *value, struct error *err)
+{
+	if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "%s: '%s' is neither yes nor no", key->name,
+				  value);
+	*field = strcmp(value, "yes") == 0;
+	return 0;
+}
+
 static int key_set(struct config *config, const struct key *key, const char *value,
 		   struct error *err)
 {
@@ -92,6 +103,8 @@ static int key_set(struct config *config, const struct key *key, const char *val
 		return set_string(field, value);
 	case KEY_NUMBER:
 		return set_number(key, field, value, err);
+	case KEY_BOOL:
+		return set_bool(key, field, value, err);
 	case KEY_ACCEPT_ENV:
 		return set_accept_env(field, value, err);
 	}

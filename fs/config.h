@@ -25,6 +25,8 @@ struct config {
 	unsigned int trees_per_user; /* uids but root */
 	unsigned int grace_s;        /* between the end of a container and that of its tree */
 	unsigned int workers;
+	unsigned int settle_s; /* the driver's directories must be quiet so long */
+	bool pin;              /* a tree keeps the driver that it was made with */
 };
 
 /** config_init() - the defaults; 0 or -ENOMEM. Release with config_done() in any case */

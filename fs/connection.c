@@ -109,6 +109,7 @@ static void keep_features(struct connection *c)
 	c->shared->resend = c->features.resend;
 	c->shared->idmap = c->features.idmap;
 	c->shared->overlay = c->overlay;
+	c->shared->epoch = c->features.epoch;
 }
 
 static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
@@ -324,7 +325,8 @@ static void replay_init(struct connection *c)
 	c->replaying = false;
 	c->features = (struct features){ .passthrough = c->shared->passthrough,
 					 .resend = c->shared->resend,
-					 .idmap = c->shared->idmap };
+					 .idmap = c->shared->idmap,
+					 .epoch = c->shared->epoch };
 	c->overlay = c->shared->overlay;
 	c->context.passthrough = c->features.passthrough;
 	atomic_store(&c->is_ready, true);
@@ -353,16 +355,22 @@ static void collect_suspects(struct connection *c)
 	}
 }
 
-/* fuse.h: an unasked message with error = code; RESEND has no payload. */
+/* fuse.h: an unasked message with error = code, without payload. */
+static int notify(struct connection *c, int32_t code)
+{
+	struct kfuse_out_header message = { .len = sizeof(message), .error = code };
+
+	return write(c->fuse_fd, &message, sizeof(message)) < 0 ? -errno : 0;
+}
+
 static int ask_again(struct connection *c, struct error *err)
 {
-	struct kfuse_out_header message = { .len = sizeof(message), .error = KFUSE_NOTIFY_RESEND };
+	int r;
 
 	for (unsigned int i = 0; i < STORE_WORKERS_MAX; i++)
 		clear(&c->shared->requests[i]);
-	if (write(c->fuse_fd, &message, sizeof(message)) < 0)
-		return error_set(err, -errno, "ask the kernel for the requests of the daemon before");
-	return 0;
+	r = notify(c, KFUSE_NOTIFY_RESEND);
+	return r < 0 ? error_set(err, r, "ask the kernel for the requests of the daemon before") : 0;
 }
 
 /* Without RESEND: from the store, one after the other, before new ones are taken. */
@@ -408,6 +416,11 @@ void connection_forget_name(struct connection *c, uint64_t parent, const char *n
 void connection_forget_attr(struct connection *c, uint64_t nodeid)
 {
 	(void)fuse_lowlevel_notify_inval_inode(c->session, nodeid, 0, 0);
+}
+
+int connection_forget_all(struct connection *c)
+{
+	return c->features.epoch ? notify(c, KFUSE_NOTIFY_INC_EPOCH) : -EOPNOTSUPP;
 }
 
 void connection_count(const struct connection *c, struct connection_counts *ret)

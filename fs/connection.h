@@ -67,9 +67,10 @@ const struct features *connection_features(const struct connection *connection);
 /** connection_ended_fd() - becomes readable when the connection has ended */
 int connection_ended_fd(const struct connection *connection);
 
-/** connection_forget_name(), connection_forget_attr() - see filesystem.h */
+/** connection_forget_name(), _attr(), _all() - see filesystem.h */
 void connection_forget_name(struct connection *connection, uint64_t parent, const char *name);
 void connection_forget_attr(struct connection *connection, uint64_t nodeid);
+int connection_forget_all(struct connection *connection);
 
 void connection_count(const struct connection *connection, struct connection_counts *ret);
 

@@ -23,15 +23,12 @@
 #include "common/log.h"
 #include "common/parse.h"
 #include "common/sys.h"
-#include "fs/derive.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
-#include "fs/link.h"
+#include "fs/renewal.h"
 #include "fs/server.h"
 #include "fs/store.h"
 #include "fs/tree.h"
-#include "nvml/driver.h"
-#include "nvml/gpu.h"
 
 #define COMMIT_WAIT_S 10
 
@@ -133,16 +130,30 @@ static void forget_names(struct daemon *daemon, const char *name, int32_t pid)
 	filesystem_forget_attr(daemon->fs, by_pid.nodeid);
 }
 
-/* After a switch: every name below the root leads to a new node. */
+static void forget_names_in(struct daemon *daemon, uint64_t nodeid, const struct layout *layout,
+			    int slot)
+{
+	const struct layout_node *dir = slot < 0 ? NULL : &layout->nodes[slot];
+
+	for (uint32_t i = 0; dir && i < dir->count; i++)
+		filesystem_forget_name(daemon->fs, nodeid, layout_name(layout, dir->ref + i));
+}
+
+static void forget_listings(struct daemon *daemon, uint32_t tree)
+{
+	filesystem_forget_attr(daemon->fs, tree_root_nodeid(daemon->store, tree));
+	filesystem_forget_attr(daemon->fs, tree_proc_nodeid(daemon->store, tree));
+}
+
+/* After a switch: every name in the directories that stay leads to a new node. */
 static void forget_tree(struct daemon *daemon, uint32_t tree, uint32_t old_layout)
 {
 	const struct layout *layout = store_layout(daemon->store, old_layout);
 	uint64_t root = tree_root_nodeid(daemon->store, tree);
 
-	for (uint32_t i = 0; i < layout->nodes[0].count; i++)
-		filesystem_forget_name(daemon->fs, root,
-				       layout_name(layout, layout->nodes[0].ref + i));
-	filesystem_forget_attr(daemon->fs, root);
+	forget_names_in(daemon, root, layout, 0);
+	forget_names_in(daemon, tree_proc_nodeid(daemon->store, tree), layout, tree_proc_slot(layout));
+	forget_listings(daemon, tree);
 }
 
 static void clear_flag(struct daemon *daemon, uint32_t tree, uint32_t flag)
@@ -223,6 +234,35 @@ static int64_t tree_switch(struct daemon *daemon, uint32_t index, struct daemon_
 	forget_tree(daemon, index, old_layout);
 	clear_flag(daemon, index, STORE_TREE_STALE);
 	return index;
+}
+
+/* The snapshots before are kept: their layouts can be read. */
+static void forget_switched(struct daemon *daemon, uint32_t tree, uint32_t old_layout, bool by_epoch)
+{
+	if (by_epoch)
+		forget_listings(daemon, tree);
+	else
+		forget_tree(daemon, tree, old_layout);
+	clear_flag(daemon, tree, STORE_TREE_STALE);
+}
+
+void daemon_trees_switch(struct daemon *daemon, const struct daemon_next *next, size_t n,
+			 uint32_t generation)
+{
+	bool by_epoch;
+
+	store_write_lock(daemon->store);
+	for (size_t i = 0; i < n; i++) {
+		uint32_t flags = store_tree(daemon->store, next[i].tree)->flags;
+
+		store_tree_set_flags(daemon->store, next[i].tree, flags | STORE_TREE_STALE);
+		(void)store_tree_switch(daemon->store, next[i].tree, next[i].layout, generation);
+	}
+	/* Under the lock: nobody is told a name of after before all names of before are void. */
+	by_epoch = filesystem_forget_all(daemon->fs) == 0;
+	store_unlock(daemon->store);
+	for (size_t i = 0; i < n; i++)
+		forget_switched(daemon, next[i].tree, next[i].old_layout, by_epoch);
 }
 
 static bool same_init(const struct store_tree *tree, const struct process *process)
@@ -449,95 +489,6 @@ void daemon_client_gone(struct daemon *daemon, const struct client *client)
 	}
 }
 
-/* the driver */
-
-/*
- * Hand the files to the kernel, before any tree shows them. What it takes is
- * open in the kernel from now on, and needs no descriptor of ours.
- */
-static void back_files(struct daemon *daemon)
-{
-	const struct generation *g = daemon->generation;
-
-	if (!filesystem_features(daemon->fs)->passthrough)
-		return;
-	for (size_t i = 0; i < g->driver->n_files; i++) {
-		int id = filesystem_backing_open(daemon->fs, store_object_fd(daemon->store, g->objects[i]));
-
-		if (id <= 0) {
-			log_warning("'%s': %s, serving it by reads", g->driver->files[i].path,
-				    strerror(-id));
-			continue;
-		}
-		store_write_lock(daemon->store);
-		store_object_set_backing(daemon->store, g->objects[i], id);
-		(void)store_object_set_fd(daemon->store, g->objects[i], -1);
-		store_unlock(daemon->store);
-	}
-}
-
-/* What we still read by ourselves, a later daemon must be able to read too, unlinked or not. */
-static void give_files_to_keeper(struct daemon *daemon)
-{
-	const struct generation *g = daemon->generation;
-
-	for (size_t i = 0; i < g->driver->n_files && daemon->link >= 0; i++) {
-		int fd = store_object_fd(daemon->store, g->objects[i]);
-
-		if (fd >= 0 && link_send(daemon->link, LINK_FILE, g->objects[i], fd) < 0)
-			log_warning("give '%s' to the keeper: it will not outlive this daemon, ignoring",
-				    g->driver->files[i].path);
-	}
-}
-
-static int make_host_tree(struct daemon *daemon, struct error *err)
-{
-	struct derive_request request = { .caps = DRIVER_CAP_ALL, .target = "/run/nvfs/host" };
-	struct daemon_tree tree = { .name = IDENT_HOST, .pidfd = -1, .by_root = true };
-	struct derived derived;
-	bool is_new, switched;
-	int r = deriver_get(daemon->deriver, daemon->generation, &request, &derived, err);
-
-	if (r < 0)
-		return r;
-	tree.layout = derived.layout;
-	store_write_lock(daemon->store);
-	tree.spec = store_blob_put(daemon->store, "{}", 2);
-	store_unlock(daemon->store);
-	return daemon_tree_set(daemon, &tree, &is_new, &switched, err) < 0 ? -ENOMEM : 0;
-}
-
-void daemon_look_for_driver(struct daemon *daemon)
-{
-	struct driver_config where = { .driver_root = daemon->config.driver_root,
-				       .proc_root = daemon->config.proc_root };
-	struct error err = { 0 };
-	int r;
-
-	if (daemon->generation)
-		return;
-	r = generation_new(&where, daemon->store, daemon->generations + 1, &daemon->generation, &err);
-	if (r == 0) {
-		daemon->generations++;
-		back_files(daemon);
-		give_files_to_keeper(daemon);
-		r = generation_save(daemon->generation, daemon->store, &err);
-	}
-	if (r == 0) {
-		r = make_host_tree(daemon, &err);
-	}
-	if (r < 0) {
-		if (strcmp(daemon->no_driver, err.text) != 0)
-			log_warning("%s, waiting for a driver", err.text);
-		(void)snprintf(daemon->no_driver, sizeof(daemon->no_driver), "%s", err.text);
-		return;
-	}
-	daemon->no_driver[0] = '\0';
-	log_info("driver %s: %zu files below '%s', %zu GPU%s", daemon->generation->driver->version,
-		 daemon->generation->driver->n_files, daemon->config.driver_root,
-		 daemon->generation->gpus->n, daemon->generation->gpus->n == 1 ? "" : "s");
-}
-
 /* going on */
 
 /* The container's init, if it is still the same process. */
@@ -586,6 +537,7 @@ int daemon_resume(struct daemon *daemon, struct error *err)
 		if (r < 0)
 			return error_set(err, r, "watch the containers");
 	}
+	renewal_resume(daemon->renewal);
 	return 0;
 }
 
@@ -640,5 +592,5 @@ void daemon_tick(struct daemon *daemon)
 	server_expire(daemon->server);
 	check_containers(daemon);
 	check_uncommitted(daemon);
-	daemon_look_for_driver(daemon);
+	renewal_tick(daemon->renewal);
 }

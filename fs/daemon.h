@@ -23,6 +23,7 @@ struct deriver;
 struct error;
 struct filesystem;
 struct generation;
+struct renewal;
 struct server;
 struct store;
 struct store_tree;
@@ -56,15 +57,15 @@ struct daemon {
 	struct server *server;
 	struct cachebox *box;
 	struct deriver *deriver;
-	struct generation *generation; /* NULL: no driver yet */
+	struct generation *generation; /* the present one, older ones behind it; NULL: no driver yet */
 	uint32_t generations;          /* made so far */
+	struct renewal *renewal;
 	struct process self;
 	int link;   /* to the keeper; -1 when it is gone */
 	int dev_fd; /* O_PATH, config.dev_root */
 	struct container **containers;
 	uint32_t containers_room;
 	struct injection *injections;
-	char no_driver[160]; /* why there is no generation */
 	time_t started;      /* CLOCK_REALTIME */
 };
 
@@ -93,6 +94,22 @@ struct daemon_tree {
 int64_t daemon_tree_set(struct daemon *daemon, struct daemon_tree *tree, bool *ret_new,
 			bool *ret_switched, struct error *err);
 
+/* The next snapshot of a tree; the layout's reference is taken over. */
+struct daemon_next {
+	uint32_t tree, layout;
+	uint32_t old_layout; /* that it has now */
+};
+
+/**
+ * daemon_trees_switch() - give many trees their next snapshots, all in one moment
+ *
+ * No process sees one tree of before and one of after, nor half of each, where
+ * the kernel has epochs (Linux 6.16); before, some names may be found a moment
+ * later than others.
+ */
+void daemon_trees_switch(struct daemon *daemon, const struct daemon_next *next, size_t n,
+			 uint32_t generation);
+
 /** daemon_tree_remove() - a tree goes now; the kernel forgets its name */
 void daemon_tree_remove(struct daemon *daemon, uint32_t tree);
 
@@ -118,9 +135,6 @@ int64_t daemon_tree_find(struct daemon *daemon, const struct daemon_viewer *view
 /** daemon_trees_in_use() - trees of containers, without the reference tree */
 uint32_t daemon_trees_in_use(const struct daemon *daemon);
 
-/** daemon_look_for_driver() - make the first generation if there is a driver now */
-void daemon_look_for_driver(struct daemon *daemon);
-
 /**
  * daemon_resume() - take over the trees of a daemon that died
  *
@@ -132,7 +146,7 @@ void daemon_look_for_driver(struct daemon *daemon);
  */
 int daemon_resume(struct daemon *daemon, struct error *err);
 
-/** daemon_tick() - every two seconds: silent clients, dead containers, a driver that appears */
+/** daemon_tick() - every two seconds: silent clients, dead containers, a driver that changes */
 void daemon_tick(struct daemon *daemon);
 
 /* What io.nvfs.Inject began: kept until Commit, or undone. */

@@ -15,6 +15,7 @@ static const struct {
 	{ "passthrough", offsetof(struct features, passthrough), KFUSE_PASSTHROUGH },
 	{ "resend", offsetof(struct features, resend), KFUSE_HAS_RESEND },
 	{ "idmap", offsetof(struct features, idmap), KFUSE_ALLOW_IDMAP },
+	{ "epoch", offsetof(struct features, epoch), 0 }, /* by the protocol's minor number */
 };
 
 #define N_FEATURES (sizeof(table) / sizeof(table[0]))
@@ -60,7 +61,10 @@ void features_negotiate(const void *request, size_t request_size, void *reply, s
 	if (!(in.flags & KFUSE_INIT_EXT))
 		return;
 	offered = in.flags | (uint64_t)in.flags2 << 32;
+	ret->epoch = wanted.epoch && in.major == 7 && in.minor >= KFUSE_MINOR_EPOCH;
 	for (size_t i = 0; i < N_FEATURES; i++) {
+		if (!table[i].flag)
+			continue;
 		*member(ret, i) = *member(&wanted, i) && (offered & table[i].flag);
 		flags |= *member(ret, i) ? table[i].flag : 0;
 	}

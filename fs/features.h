@@ -10,11 +10,12 @@ struct features {
 	bool passthrough; /* reads and faults go to the host's own file */
 	bool resend;      /* requests of a dead daemon come again */
 	bool idmap;       /* idmapped mounts of the superblock */
+	bool epoch;       /* all cached names can be made to be asked for again in one step */
 };
 
 /**
  * features_allowed() - all features but those that a comma list names
- * @disabled: value of $NVFS_DISABLE, "passthrough,resend,idmap"; NULL for none;
+ * @disabled: value of $NVFS_DISABLE, "passthrough,resend,idmap,epoch"; NULL for none;
  *            words that are no feature here belong to other parts and are skipped
  *
  * Turning features off is for tests and for odd kernels.

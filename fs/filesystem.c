@@ -221,6 +221,11 @@ void filesystem_forget_attr(struct filesystem *fs, uint64_t nodeid)
 	connection_forget_attr(fs->connection, nodeid);
 }
 
+int filesystem_forget_all(struct filesystem *fs)
+{
+	return connection_forget_all(fs->connection);
+}
+
 void filesystem_count(const struct filesystem *fs, struct connection_counts *ret)
 {
 	connection_count(fs->connection, ret);

@@ -107,6 +107,17 @@ void filesystem_forget_name(struct filesystem *fs, uint64_t parent, const char *
 /** filesystem_forget_attr() - the kernel is to ask again for an inode's attributes; as above */
 void filesystem_forget_attr(struct filesystem *fs, uint64_t nodeid);
 
+/**
+ * filesystem_forget_all() - the kernel is to ask again for every name, from this moment on
+ *
+ * The caller may hold the store's lock: the kernel only raises a number, which
+ * it compares at the next use of a name. Attributes and listings of directories
+ * that stay are not part of it.
+ *
+ * Return: 0, -EOPNOTSUPP (before Linux 6.16: name by name then) or the errno of write(2).
+ */
+int filesystem_forget_all(struct filesystem *fs);
+
 /** filesystem_count() - take the numbers */
 void filesystem_count(const struct filesystem *fs, struct connection_counts *ret);
 

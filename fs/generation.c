@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Making a generation: discovery, then objects for its files. The descriptors
- * move from the driver's list to the store, which serves them.
+ * move from the driver's list to the store, which serves them. And comparing
+ * two: whether a change on the disk may be given to containers.
  */
 #include "fs/generation.h"
 
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
@@ -55,12 +57,35 @@ static char *gpu_text(const char *proc_root, const struct gpu *gpu, const char *
 	return proc_text(proc_root, path);
 }
 
+/* The lines of /proc/devices that are the driver's: majors move when a module is loaded anew. */
+static char *read_majors(const char *proc_root)
+{
+	auto_free char *path = NULL, *text = NULL, *lines = NULL;
+	size_t len = 0;
+	FILE *out;
+
+	if (asprintf(&path, "%s/devices", proc_root ? proc_root : "/proc") < 0)
+		path = NULL;
+	if (!path || file_read_at(AT_FDCWD, path, PROC_TEXT_MAX, &text, NULL, NULL) < 0)
+		return NULL;
+	out = open_memstream(&lines, &len);
+	if (!out)
+		return NULL;
+	for (char *save = NULL, *line = strtok_r(text, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		if (strstr(line, " nvidia"))
+			fprintf(out, "%s\n", line);
+	}
+	return fclose(out) == 0 && len ? take_ptr(&lines) : NULL;
+}
+
 static int generation_read_proc(struct generation *g, const char *proc_root, struct error *err)
 {
 	auto_free char *params = proc_text(proc_root, "params");
 
 	g->proc_version = proc_text(proc_root, "version");
 	g->proc_registry = proc_text(proc_root, "registry");
+	g->majors = g->proc_version ? read_majors(proc_root) : NULL;
 	g->proc_params = params ? generation_params(params) : NULL;
 	g->gpu_texts = calloc(g->gpus->n + 1, sizeof(*g->gpu_texts));
 	if (!g->gpu_texts || (params && !g->proc_params))
@@ -72,7 +97,114 @@ static int generation_read_proc(struct generation *g, const char *proc_root, str
 	return 0;
 }
 
-static int object_add(struct generation *g, struct store *store, size_t i)
+void generation_module_read(const char *proc_root, struct generation_module *ret)
+{
+	ret->version = proc_text(proc_root, "version");
+	ret->majors = ret->version ? read_majors(proc_root) : NULL;
+}
+
+void generation_module_done(struct generation_module *module)
+{
+	free(module->version);
+	free(module->majors);
+	*module = (struct generation_module){ 0 };
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+bool generation_module_is(const struct generation *g, const struct generation_module *module)
+{
+	return same_text(g->proc_version, module->version) && same_text(g->majors, module->majors);
+}
+
+struct generation *generation_find(struct generation *first, uint32_t number)
+{
+	while (first && first->number != number)
+		first = first->older;
+	return first;
+}
+
+/* comparing */
+
+static const struct driver_file *find_file(const struct driver *driver, const struct driver_file *file,
+					   size_t *ret_at)
+{
+	for (size_t i = 0; i < driver->n_files; i++) {
+		if (driver->files[i].kind == file->kind && strcmp(driver->files[i].name, file->name) == 0) {
+			*ret_at = i;
+			return &driver->files[i];
+		}
+	}
+	return NULL;
+}
+
+static bool is_same_file(const struct store_object *object, const struct stat *st)
+{
+	return object->dev == st->st_dev && object->ino == st->st_ino &&
+	       object->size == (uint64_t)st->st_size && object->mtime_sec == st->st_mtim.tv_sec &&
+	       object->mtime_nsec == (uint32_t)st->st_mtim.tv_nsec;
+}
+
+static bool same_gpus(const struct generation *a, const struct generation *b)
+{
+	if (a->gpus->n != b->gpus->n)
+		return false;
+	for (size_t i = 0; i < a->gpus->n; i++) {
+		const struct gpu *x = &a->gpus->gpus[i], *y = &b->gpus->gpus[i];
+
+		if (strcmp(x->uuid, y->uuid) != 0 || strcmp(x->bus_id, y->bus_id) != 0 ||
+		    x->minor != y->minor || x->usable != y->usable ||
+		    !same_text(a->gpu_texts[i].information, b->gpu_texts[i].information) ||
+		    !same_text(a->gpu_texts[i].registry, b->gpu_texts[i].registry))
+			return false;
+	}
+	return true;
+}
+
+static bool same_texts(const struct generation *a, const struct generation *b)
+{
+	return same_text(a->proc_version, b->proc_version) && same_text(a->majors, b->majors) &&
+	       same_text(a->proc_params, b->proc_params) &&
+	       same_text(a->proc_registry, b->proc_registry);
+}
+
+enum generation_change generation_compare(const struct store *store, const struct generation *before,
+					  const struct generation *now)
+{
+	bool same = before->driver->n_files == now->driver->n_files && same_gpus(before, now) &&
+		    same_texts(before, now);
+	size_t at;
+
+	if (strcmp(before->driver->version, now->driver->version) != 0)
+		return GENERATION_OTHER;
+	for (size_t i = 0; i < before->driver->n_files; i++) {
+		const struct driver_file *file = find_file(now->driver, &before->driver->files[i], &at);
+
+		if (!file)
+			return GENERATION_LESS;
+		same = same && is_same_file(store_object(store, before->objects[i]), &file->st);
+	}
+	return same ? GENERATION_SAME : GENERATION_MORE;
+}
+
+/* making */
+
+static uint32_t object_of(const struct generation *before, const struct store *store,
+			  const struct driver_file *file)
+{
+	size_t at;
+
+	if (!before || !find_file(before->driver, file, &at) ||
+	    !is_same_file(store_object(store, before->objects[at]), &file->st))
+		return STORE_NONE;
+	return before->objects[at];
+}
+
+static int object_add(struct generation *g, const struct generation *before, struct store *store,
+		      size_t i)
 {
 	struct driver_file *file = &g->driver->files[i];
 	struct store_object object = {
@@ -82,17 +214,24 @@ static int object_add(struct generation *g, struct store *store, size_t i)
 		.mtime_sec = file->st.st_mtim.tv_sec,
 		.mtime_nsec = (uint32_t)file->st.st_mtim.tv_nsec,
 		.mode = file->st.st_mode,
-		.path = store_blob_put(store, file->path, strlen(file->path)),
 		.generation = g->number,
 	};
 
+	g->objects[i] = object_of(before, store, file);
+	if (g->objects[i] != STORE_NONE) {
+		cleanup_close(&file->fd);
+		file->fd = -1;
+		return 0;
+	}
+	object.path = store_blob_put(store, file->path, strlen(file->path));
 	g->objects[i] = store_object_add(store, &object);
 	if (g->objects[i] == STORE_NONE)
 		return -ENOMEM;
 	return store_object_set_fd(store, g->objects[i], take_fd(&file->fd));
 }
 
-static int generation_add_objects(struct generation *g, struct store *store, struct error *err)
+int generation_record(struct generation *g, const struct generation *before, struct store *store,
+		      struct error *err)
 {
 	int r = 0;
 
@@ -101,13 +240,13 @@ static int generation_add_objects(struct generation *g, struct store *store, str
 		return error_set(err, -ENOMEM, "record the driver's files");
 	store_write_lock(store);
 	for (size_t i = 0; i < g->driver->n_files && r == 0; i++)
-		r = object_add(g, store, i);
+		r = object_add(g, before, store, i);
 	store_unlock(store);
 	return r < 0 ? error_set(err, r, "record the driver's files") : 0;
 }
 
-int generation_new(const struct driver_config *config, struct store *store, uint32_t number,
-		   struct generation **ret, struct error *err)
+int generation_discover(const struct driver_config *config, uint32_t number,
+			struct generation **ret, struct error *err)
 {
 	struct generation *g = calloc(1, sizeof(*g));
 	int r;
@@ -115,13 +254,12 @@ int generation_new(const struct driver_config *config, struct store *store, uint
 	if (!g)
 		return error_set(err, -ENOMEM, "make a generation");
 	g->number = number;
+	g->made_s = time(NULL);
 	r = driver_discover(config, &g->driver, err);
 	if (r == 0)
 		r = gpu_list_new(config->proc_root, &g->gpus, err);
 	if (r == 0)
 		r = generation_read_proc(g, config->proc_root, err);
-	if (r == 0)
-		r = generation_add_objects(g, store, err);
 	if (r < 0) {
 		generation_free(g);
 		return r;
@@ -142,6 +280,7 @@ void generation_free(struct generation *g)
 	free(g->proc_version);
 	free(g->proc_params);
 	free(g->proc_registry);
+	free(g->majors);
 	free(g->objects);
 	gpu_list_free(g->gpus);
 	driver_free(g->driver);

@@ -2,6 +2,7 @@
 #ifndef NVFS_FS_GENERATION_H
 #define NVFS_FS_GENERATION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,47 +27,95 @@ struct generation_gpu {
 };
 
 struct generation {
+	struct generation *older;         /* one that trees still have; NULL at the end */
 	uint32_t number;
+	int64_t made_s;                   /* CLOCK_REALTIME */
+	int64_t unused_ms;                /* since then no tree has it, CLOCK_MONOTONIC; 0: used */
 	struct driver *driver;
 	struct gpu_list *gpus;
 	uint32_t *objects;                /* store index of each of driver->files */
 	char *proc_version;               /* NULL where the module is not loaded */
 	char *proc_params;                /* with ModifyDeviceFiles: 0; NULL likewise */
 	char *proc_registry;              /* NULL likewise */
+	char *majors;                     /* the driver's lines of /proc/devices; NULL likewise */
 	struct generation_gpu *gpu_texts; /* one for each of gpus->gpus */
 };
 
 /**
- * generation_new() - look at the driver and keep what is found
+ * generation_discover() - look at the driver and keep what is found
  * @config: borrowed for the call
- * @store:  gets an object and a descriptor for each file; the caller does not
- *          hold its lock
  * @number: counted by the caller, from 1
  * @ret:    untouched on failure; release with generation_free()
  * @err:    ERROR_DRIVER where there is no driver
  *
+ * Its files are open, and not yet in the store: generation_record() does that.
+ *
  * Return: 0, -ENOENT (no driver), or what driver_discover() says.
  */
-int generation_new(const struct driver_config *config, struct store *store, uint32_t number,
-		   struct generation **ret, struct error *err);
+int generation_discover(const struct driver_config *config, uint32_t number,
+			struct generation **ret, struct error *err);
 
 /**
- * generation_save() - write a generation into the store, for a later process
+ * generation_record() - give each file an object in the store
+ * @store:  gets the descriptors of new objects; the caller does not hold its lock
+ * @before: a file that is the same one as in this generation keeps its object,
+ *          and with it nodeid, page cache and backing id; NULL for none
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int generation_record(struct generation *generation, const struct generation *before,
+		      struct store *store, struct error *err);
+
+enum generation_change {
+	GENERATION_SAME,  /* nothing has changed */
+	GENERATION_MORE,  /* the same version, nothing lost: new trees may have it */
+	GENERATION_LESS,  /* the same version, but files are missing: packages are being changed */
+	GENERATION_OTHER, /* another version: the one before must not be given out any more */
+};
+
+/**
+ * generation_compare() - what a new look at the driver means
+ * @before: recorded in @store; the caller holds the store's lock or is its only writer
+ * @now:    from generation_discover()
+ */
+enum generation_change generation_compare(const struct store *store, const struct generation *before,
+					  const struct generation *now);
+
+/* What tells that the module was loaded anew. Strings are owned; NULL without a module. */
+struct generation_module {
+	char *version; /* text of /proc/driver/nvidia/version */
+	char *majors;
+};
+
+/** generation_module_read() - the module as it is now; release with generation_module_done() */
+void generation_module_read(const char *proc_root, struct generation_module *ret);
+void generation_module_done(struct generation_module *module);
+
+/** generation_module_is() - is it still the one that the generation was made with? */
+bool generation_module_is(const struct generation *generation,
+			  const struct generation_module *module);
+
+/** generation_find() - by number, in a list of generations; NULL: not there any more */
+struct generation *generation_find(struct generation *first, uint32_t number);
+
+/**
+ * generation_save() - write generations into the store, for a later process
+ * @first: the present one, and behind it those that trees still have
  *
  * The caller does not hold the store's lock. Return: 0 or -ENOMEM.
  */
-int generation_save(const struct generation *generation, struct store *store, struct error *err);
+int generation_save(const struct generation *first, struct store *store, struct error *err);
 
 /**
- * generation_load() - the generation that another process saved
- * @ret: release with generation_free(); its driver's files have no descriptors,
- *       no findings and no directories
+ * generation_load() - the generations that another process saved
+ * @ret: the present one; release each with generation_free(). The files of their
+ *       drivers have no descriptors, and there are no findings and directories
  *
  * Return: 0, -ENOENT (none was saved), -EBADMSG or -ENOMEM.
  */
 int generation_load(const struct store *store, struct generation **ret, struct error *err);
 
-/** generation_free() - NULL is fine; the store keeps the objects and descriptors */
+/** generation_free() - this one alone; NULL is fine. The store keeps objects and descriptors */
 void generation_free(struct generation *generation);
 
 /**

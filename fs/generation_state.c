@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A generation as a JSON text in the store. A process that goes on with the
+ * Generations as a JSON text in the store. A process that goes on with the
  * state must not look at the host's files again: they may be another version's
  * by now, while the objects in the store stand for what was found then.
  */
@@ -45,19 +45,24 @@ static json_t *generation_json(const struct generation *g)
 		(void)json_array_append_new(files, file_json(&g->driver->files[i], g->objects[i]));
 	for (size_t i = 0; i < g->gpus->n; i++)
 		(void)json_array_append_new(gpus, gpu_json(&g->gpus->gpus[i], &g->gpu_texts[i]));
-	return json_pack("{s:i, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:o, s:o}", "number", (int)g->number,
-			 "root", g->driver->root, "version", g->driver->version, "version_from_module",
+	return json_pack("{s:i, s:I, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:s*, s:o, s:o}", "number",
+			 (int)g->number, "made", (json_int_t)g->made_s, "root", g->driver->root, "version", g->driver->version, "version_from_module",
 			 g->driver->version_from_module, "proc_version", g->proc_version, "proc_params",
-			 g->proc_params, "proc_registry", g->proc_registry, "files", files, "gpus", gpus);
+			 g->proc_params, "proc_registry", g->proc_registry, "majors", g->majors, "files",
+			 files, "gpus", gpus);
 }
 
-int generation_save(const struct generation *generation, struct store *store, struct error *err)
+int generation_save(const struct generation *first, struct store *store, struct error *err)
 {
-	json_t *json = generation_json(generation);
-	auto_free char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+	json_t *list = json_array();
+	auto_free char *text = NULL;
 	uint32_t blob = STORE_NONE;
+	int r = 0;
 
-	json_decref(json);
+	for (const struct generation *g = first; g && r == 0; g = g->older)
+		r = json_array_append_new(list, generation_json(g));
+	text = r == 0 ? json_dumps(list, JSON_COMPACT) : NULL;
+	json_decref(list);
 	store_write_lock(store);
 	if (text)
 		blob = store_blob_put(store, text, strlen(text));
@@ -160,6 +165,7 @@ static int load(const json_t *json, const struct store *store, struct generation
 	int r;
 
 	g->number = (uint32_t)number(json, "number");
+	g->made_s = number(json, "made");
 	g->driver = calloc(1, sizeof(*g->driver));
 	g->gpus = calloc(1, sizeof(*g->gpus));
 	if (!g->driver || !g->gpus)
@@ -169,29 +175,50 @@ static int load(const json_t *json, const struct store *store, struct generation
 	if (take_string(json, "root", &g->driver->root) < 0 ||
 	    take_string(json, "proc_version", &g->proc_version) < 0 ||
 	    take_string(json, "proc_params", &g->proc_params) < 0 ||
-	    take_string(json, "proc_registry", &g->proc_registry) < 0)
+	    take_string(json, "proc_registry", &g->proc_registry) < 0 ||
+	    take_string(json, "majors", &g->majors) < 0)
 		return -ENOMEM;
 	r = load_files(json, store, g);
 	return r < 0 ? r : load_gpus(json, g);
 }
 
+static int load_one(const json_t *json, const struct store *store, struct generation **ret)
+{
+	struct generation *g = calloc(1, sizeof(*g));
+	int r = !g ? -ENOMEM : json_is_object(json) ? load(json, store, g) : -EBADMSG;
+
+	if (r < 0)
+		generation_free(g);
+	else
+		*ret = g;
+	return r;
+}
+
 int generation_load(const struct store *store, struct generation **ret, struct error *err)
 {
 	const char *text = store_blob(store, store_generation(store), NULL);
-	struct generation *g;
-	json_t *json;
-	int r;
+	struct generation *first = NULL, **end = &first, *next;
+	json_t *list, *json;
+	size_t i;
+	int r = 0;
 
 	if (!text)
 		return error_set(err, -ENOENT, "a saved generation");
-	json = json_loads(text, 0, NULL);
-	g = calloc(1, sizeof(*g));
-	r = !g ? -ENOMEM : json_is_object(json) ? load(json, store, g) : -EBADMSG;
-	json_decref(json);
-	if (r < 0) {
-		generation_free(g);
-		return error_set(err, r, "load the saved generation");
+	list = json_loads(text, 0, NULL);
+	json_array_foreach(list, i, json) {
+		r = load_one(json, store, end);
+		if (r < 0)
+			break;
+		end = &(*end)->older;
 	}
-	*ret = g;
-	return 0;
+	json_decref(list);
+	if (r == 0 && first) {
+		*ret = first;
+		return 0;
+	}
+	for (; first; first = next) {
+		next = first->older;
+		generation_free(first);
+	}
+	return error_set(err, r < 0 ? r : -EBADMSG, "load the saved generation");
 }

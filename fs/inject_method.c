@@ -24,6 +24,7 @@
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/planner.h"
+#include "fs/renewal.h"
 #include "fs/server.h"
 #include "fs/store.h"
 #include "nvml/devnode.h"
@@ -303,12 +304,6 @@ static int check_core_libraries(const struct call *call, struct error *err)
 	return 0;
 }
 
-static int no_driver(const struct daemon *daemon, struct error *err)
-{
-	(void)error_setc(err, ERROR_DRIVER, -ENOENT, "no driver yet: %s", daemon->no_driver);
-	return error_remedy(err, -ENOENT, "load the kernel module; nvfs driver says what is missing");
-}
-
 static int give_tree(struct call *call, const char *trace, struct method_reply *reply,
 		     struct error *err)
 {
@@ -346,11 +341,8 @@ static int inject(struct call *call, const char *trace, struct method_reply *rep
 			  count_trees_of(daemon, peer->uid), err);
 	if (r < 0)
 		return r;
-	if (!daemon->generation)
-		daemon_look_for_driver(daemon);
-	if (!daemon->generation)
-		return no_driver(daemon, err);
-	r = choose_devices(call, err);
+	r = renewal_check(daemon->renewal, err);
+	r = r ? r : choose_devices(call, err);
 	if (r == 0 && !call->selection.wanted)
 		return reply_nothing(reply, "the devices asked for are 'void'", err);
 	if (r == 0)

@@ -171,6 +171,17 @@ static int keep_file(struct keeper *k, const struct link_message *message)
 	return 0;
 }
 
+static void drop_file(struct keeper *k, uint32_t object)
+{
+	for (size_t i = 0; i < k->n_files; i++) {
+		if (k->files[i].object != object)
+			continue;
+		cleanup_close(&k->files[i].fd);
+		k->files[i] = k->files[--k->n_files];
+		return;
+	}
+}
+
 static void on_message(struct keeper *k, const struct link_message *message)
 {
 	k->heard_ms = now_ms();
@@ -184,6 +195,9 @@ static void on_message(struct keeper *k, const struct link_message *message)
 		k->status = (int)message->object;
 		notify_systemd("STOPPING=1");
 		return;
+	case LINK_DROP:
+		drop_file(k, message->object);
+		break;
 	case LINK_FILE:
 		if (message->fd >= 0 && keep_file(k, message) == 0)
 			return;

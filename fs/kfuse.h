@@ -4,7 +4,7 @@
 
 /*
  * What linux/fuse.h of Debian 12 (7.38) lacks of the kernel's FUSE ABI. Source:
- * include/uapi/linux/fuse.h of Linux 6.12 (7.41); layouts never change, only
+ * include/uapi/linux/fuse.h of Linux 6.18 (7.45); layouts never change, only
  * grow. All numbers are in the host's byte order.
  */
 
@@ -13,6 +13,8 @@
 
 #define KFUSE_INIT 26         /* opcode */
 #define KFUSE_NOTIFY_RESEND 7 /* 6.9 */
+#define KFUSE_NOTIFY_INC_EPOCH 8 /* 6.16: all names that the kernel knows are asked for again */
+#define KFUSE_MINOR_EPOCH 44 /* of the protocol 7 that has it; there is no flag in INIT */
 
 /* flags and flags2 of INIT are one 64-bit word; bits from 32 on count only with INIT_EXT. */
 #define KFUSE_INIT_EXT (1ULL << 30)

@@ -18,6 +18,7 @@ enum link_type {
 	LINK_DONE = 'X', /* unmounted: nothing is to be kept any more */
 	LINK_HANDOVER = 'H', /* start the program on disk in my place */
 	LINK_FAILED = 'E', /* could not begin: do not try again */
+	LINK_DROP = 'D', /* a file that you hold is not served any more: object */
 	/* keeper to daemon */
 	LINK_PING = 'p',
 	LINK_GO = 'G', /* all descriptors have been sent: serve */

@@ -26,6 +26,7 @@
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/inject_method.h"
+#include "fs/renewal.h"
 #include "fs/server.h"
 #include "fs/store.h"
 #include "nvml/driver.h"
@@ -99,6 +100,7 @@ static json_t *tree_json(const struct daemon *daemon, uint32_t index)
 		index < daemon->containers_room ? daemon->containers[index] : NULL;
 	json_t *json = blob_json(daemon, tree->spec);
 	const char *name = store_blob(daemon->store, tree->name, NULL);
+	const struct generation *generation;
 
 	if (!json)
 		json = json_object();
@@ -112,9 +114,10 @@ static json_t *tree_json(const struct daemon *daemon, uint32_t index)
 	(void)json_object_set_new(json, "state",
 				  json_string(!container ? "reference" :
 					      container->ends ? "ending" : "in use"));
-	if (daemon->generation)
+	generation = generation_find(daemon->generation, snapshot->generation);
+	if (generation)
 		(void)json_object_set_new(json, "driver_version",
-					  json_string(daemon->generation->driver->version));
+					  json_string(generation->driver->version));
 	return json;
 }
 
@@ -159,7 +162,7 @@ static int method_status(struct daemon *daemon, struct client *client, json_t *p
 		(void)json_object_set_new(json, "driver_version", json_string(g->driver->version));
 		(void)json_object_set_new(json, "gpus", json_integer((json_int_t)g->gpus->n));
 	} else {
-		(void)json_object_set_new(json, "no_driver", json_string(daemon->no_driver));
+		(void)json_object_set_new(json, "no_driver", json_string(renewal_note(daemon->renewal)));
 	}
 	return reply_with(reply, json, err);
 }
@@ -217,7 +220,50 @@ static int method_show(struct daemon *daemon, struct client *client, json_t *par
 	return 0;
 }
 
+static json_t *generation_json(const struct daemon *daemon, const struct generation *g)
+{
+	return json_pack("{s:i, s:s, s:b, s:I, s:s, s:i, s:i, s:i, s:b}", "number", (int)g->number,
+			 "driver_version", g->driver->version, "version_from_module",
+			 g->driver->version_from_module, "made", (json_int_t)g->made_s, "driver_root",
+			 g->driver->root, "files", (int)g->driver->n_files, "gpus", (int)g->gpus->n,
+			 "trees", (int)renewal_trees_of(daemon, g), "current", g == daemon->generation);
+}
+
+static int method_generations(struct daemon *daemon, struct client *client, json_t *params,
+			      struct varlink_message *message, const char *trace,
+			      struct method_reply *reply, struct error *err)
+{
+	const struct finding_list *findings = renewal_findings(daemon->renewal);
+	json_t *list = json_array(), *warnings = json_array();
+
+	(void)client;
+	(void)params;
+	(void)message;
+	(void)trace;
+	for (const struct generation *g = daemon->generation; g; g = g->older)
+		(void)json_array_append_new(list, generation_json(daemon, g));
+	if (*renewal_note(daemon->renewal))
+		(void)json_array_append_new(warnings, json_string(renewal_note(daemon->renewal)));
+	for (size_t i = 0; i < findings->n; i++)
+		(void)json_array_append_new(warnings, json_string(findings->items[i].text));
+	return reply_with(reply, json_pack("{s:o, s:o}", "generations", list, "warnings", warnings), err);
+}
+
 /* doing */
+
+static int method_rescan(struct daemon *daemon, struct client *client, json_t *params,
+			 struct varlink_message *message, const char *trace,
+			 struct method_reply *reply, struct error *err)
+{
+	const char *result;
+	int r = renewal_rescan(daemon->renewal, &result, err);
+
+	(void)client;
+	(void)params;
+	(void)message;
+	(void)trace;
+	return r < 0 ? r : reply_with(reply, json_pack("{s:s}", "result", result), err);
+}
 
 static struct injection *injection_of(struct daemon *daemon, struct client *client, json_t *params,
 				      struct error *err)
@@ -225,8 +271,8 @@ static struct injection *injection_of(struct daemon *daemon, struct client *clie
 	struct injection *injection =
 		daemon_injection_find(daemon, client, varlink_string(params, "token", ""));
 
-	if (!injection)
-		(void)error_setc(err, ERROR_USAGE, -ENOENT, "no injection of this connection has that token");
+	if (!injection) /* taken back since, when the driver changed */
+		(void)error_setc(err, ERROR_AGAIN, -ENOENT, "no injection of this connection has that token");
 	return injection;
 }
 
@@ -425,6 +471,10 @@ static const char interface_text[] =
 	"# Trees of containers; who isn't root sees its own\n"
 	"method List() -> (trees: []object)\n"
 	"method Status() -> (version: string, daemon_pid: int, mountpoint: string, trees: int)\n"
+	"# What the driver was, as far as trees show it: the present one first\n"
+	"method Generations() -> (generations: []object, warnings: []string)\n"
+	"# Look at the driver now\n"
+	"method Rescan() -> (result: string)\n"
 	"# A tree by id, unique beginning of an id, or pid; Show adds the tree as text\n"
 	"method Get(id: ?string, pid: ?int) -> (id: string, pid: int, done: []object)\n"
 	"method Show(id: ?string, pid: ?int) -> (id: string, pid: int, done: []object, tree: string)\n"
@@ -480,6 +530,8 @@ static const struct method methods[] = {
 	{ "io.nvfs.List", ANYBODY, method_list },
 	{ "io.nvfs.Show", ANYBODY, method_show },
 	{ "io.nvfs.Status", ANYBODY, method_status },
+	{ "io.nvfs.Generations", ANYBODY, method_generations },
+	{ "io.nvfs.Rescan", ROOT, method_rescan },
 	{ "io.nvfs.Shutdown", ROOT, method_shutdown },
 	{ "org.varlink.service.GetInfo", ANYBODY, method_info },
 	{ "org.varlink.service.GetInterfaceDescription", ANYBODY, method_description },

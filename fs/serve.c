@@ -34,6 +34,7 @@
 #include "fs/keeper.h"
 #include "fs/link.h"
 #include "fs/methods.h"
+#include "fs/renewal.h"
 #include "fs/server.h"
 #include "fs/store.h"
 
@@ -266,6 +267,8 @@ static int bring_up(struct serving *s, struct error *err)
 	r = server_new(s->fds->listen, daemon->loop, &handler, &daemon->server, err);
 	if (r == 0)
 		r = watch_all(s, err);
+	if (r == 0)
+		r = renewal_new(daemon, &daemon->renewal, err);
 	return r == 0 && s->fds->go_on ? daemon_resume(daemon, err) : r;
 }
 
@@ -287,7 +290,13 @@ static void take_down(struct serving *s)
 	free(daemon->containers);
 	if (daemon->store)
 		deriver_free(daemon->deriver);
-	generation_free(daemon->generation);
+	renewal_free(daemon->renewal);
+	while (daemon->generation) {
+		struct generation *next = daemon->generation->older;
+
+		generation_free(daemon->generation);
+		daemon->generation = next;
+	}
 	store_free(daemon->store);
 	loop_free(daemon->loop);
 	cleanup_close(&s->signals.source.fd);
@@ -317,7 +326,7 @@ int serve(const struct config *config, const struct keeper_fds *fds, struct erro
 	if (r < 0 && fds->go_on)
 		return r; /* the mount is in use: leave all to the next one */
 	if (r == 0) {
-		daemon_look_for_driver(&s.daemon);
+		renewal_tick(s.daemon.renewal);
 		say_ready(&s);
 		r = loop_run(s.daemon.loop, err);
 	}

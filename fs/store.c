@@ -173,7 +173,24 @@ uint32_t store_object_add(struct store *store, const struct store_object *object
 
 const struct store_object *store_object(const struct store *store, uint32_t index)
 {
-	return table_at(store, &store->state->objects, index);
+	const struct store_object *object = table_at(store, &store->state->objects, index);
+
+	return object && object->mode ? object : NULL;
+}
+
+void store_object_release(struct store *store, uint32_t index)
+{
+	struct store_object *object = table_at(store, &store->state->objects, index);
+	uint32_t path = object->path;
+
+	publish(&object->mode, 0);
+	object->path = STORE_NONE;
+	object->backing_id = 0;
+	store_blob_unref(store, path);
+	if (index < store->n_fds) {
+		cleanup_close(&store->fds[index]);
+		store->fds[index] = -1;
+	}
 }
 
 void store_object_set_backing(struct store *store, uint32_t index, int32_t backing_id)

@@ -36,7 +36,7 @@ struct store_object {
 	uint64_t dev, ino, size;
 	int64_t mtime_sec;
 	uint32_t mtime_nsec;
-	uint32_t mode; /* S_IFREG and permission bits */
+	uint32_t mode; /* S_IFREG and permission bits; 0 = released */
 	uint32_t path; /* blob: path below the driver root */
 	uint32_t generation;
 	int32_t backing_id; /* of the FUSE connection; 0: reads come to us */
@@ -101,7 +101,7 @@ struct store_request {
 /* What a process must know to go on with the FUSE connection of another one. */
 struct store_session {
 	uint32_t init_size; /* 0 = INIT has not been answered */
-	uint32_t passthrough, resend, idmap, overlay;
+	uint32_t passthrough, resend, idmap, overlay, epoch;
 	char init[256]; /* the kernel's INIT request */
 	struct store_request requests[STORE_WORKERS_MAX];
 };
@@ -147,7 +147,7 @@ void store_unlock(struct store *store);
 
 /** store_object_add() [w] - record a host file; STORE_NONE when out of memory */
 uint32_t store_object_add(struct store *store, const struct store_object *object);
-/** store_object() - NULL for an index that was never given */
+/** store_object() - NULL for an index that was never given, and for a released one */
 const struct store_object *store_object(const struct store *store, uint32_t index);
 
 /**
@@ -161,6 +161,14 @@ const struct store_object *store_object(const struct store *store, uint32_t inde
 int store_object_set_fd(struct store *store, uint32_t index, int fd);
 /** store_object_fd() - the store's descriptor of an object, -1 where it has none */
 int store_object_fd(const struct store *store, uint32_t index);
+
+/**
+ * store_object_release() [w] - a host file is not served any more
+ *
+ * Its descriptor is closed. The index stays taken, and its nodeid is stale: it
+ * can never come to mean another file, or the same in another way.
+ */
+void store_object_release(struct store *store, uint32_t index);
 
 /** store_object_set_backing() [w] - before any tree shows the object, and never again */
 void store_object_set_backing(struct store *store, uint32_t index, int32_t backing_id);
@@ -218,6 +226,9 @@ uint32_t store_tree_switch(struct store *store, uint32_t tree, uint32_t layout,
 
 /** store_tree_switch_back() [w] - drop the newest snapshot, the one before it counts again */
 void store_tree_switch_back(struct store *store, uint32_t tree);
+
+/** store_tree_forget_old() [w] - drop a tree's snapshots of a generation, but not the newest one */
+void store_tree_forget_old(struct store *store, uint32_t tree, uint32_t generation);
 
 /** store_tree_set_done() [w] - replace done or spec; references are taken over */
 void store_tree_set_done(struct store *store, uint32_t tree, uint32_t done);

@@ -291,7 +291,7 @@ static int recover(struct store *store, struct error *err)
 	forget_refs(store, &state->layouts);
 	r = ref_trees(store);
 	for (uint32_t i = 0; i < state->objects.count; i++)
-		(void)ref_blob(store, store_object(store, i)->path);
+		(void)(store_object(store, i) && ref_blob(store, store_object(store, i)->path));
 	if (state->generation != STORE_NONE && !ref_blob(store, state->generation))
 		state->generation = STORE_NONE;
 	if (r == 0)

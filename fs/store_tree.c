@@ -254,6 +254,21 @@ void store_tree_switch_back(struct store *store, uint32_t tree)
 	snapshot_remove(store, newest);
 }
 
+void store_tree_forget_old(struct store *store, uint32_t tree, uint32_t generation)
+{
+	uint32_t at = store_tree(store, tree)->snapshot, next;
+
+	for (; at != STORE_NONE; at = store_snapshot(store, at)->next) {
+		struct store_snapshot *snapshot = table_at(store, &store->state->snapshots, at);
+
+		while ((next = snapshot->next) != STORE_NONE &&
+		       store_snapshot(store, next)->generation == generation) {
+			publish(&snapshot->next, store_snapshot(store, next)->next);
+			snapshot_remove(store, next);
+		}
+	}
+}
+
 void store_tree_set_done(struct store *store, uint32_t tree, uint32_t done)
 {
 	struct store_tree *t = table_at(store, &store->state->trees, tree);

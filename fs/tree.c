@@ -15,10 +15,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/cleanup.h"
 #include "common/parse.h"
 #include "fs/store.h"
 
-enum kind { BY_PID = 1, PID_LINK = 2, ROOT = 3, NODE = 4, HOST = 5, LINK = 6 };
+enum kind { BY_PID = 1, PID_LINK = 2, ROOT = 3, NODE = 4, HOST = 5, LINK = 6, PROC = 7 };
 
 #define SLOT_BITS 14
 #define INDEX_BITS 16
@@ -62,10 +63,28 @@ uint64_t tree_root_nodeid(const struct store *store, uint32_t tree)
 	return store_tree(store, tree) ? tree_nodeid(store, ROOT, tree) : 0;
 }
 
-static uint64_t slot_nodeid(const struct found *dir, uint32_t slot)
+uint64_t tree_proc_nodeid(const struct store *store, uint32_t tree)
+{
+	return store_tree(store, tree) ? tree_nodeid(store, PROC, tree) : 0;
+}
+
+/* Slot of the directory that containers have mounted on /proc/driver/nvidia. */
+int tree_proc_slot(const struct layout *layout)
+{
+	static const char *const names[] = { "proc", "driver", "nvidia" };
+	int slot = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names) && slot >= 0; i++)
+		slot = layout_lookup(layout, (uint32_t)slot, names[i]);
+	return slot;
+}
+
+static uint64_t slot_nodeid(const struct store *store, const struct found *dir, uint32_t slot)
 {
 	const struct layout_node *node = &dir->layout->nodes[slot];
 
+	if (node->kind == LAYOUT_DIR && tree_proc_slot(dir->layout) == (int)slot)
+		return tree_nodeid(store, PROC, dir->index);
 	if (node->kind == LAYOUT_HOST)
 		return make_nodeid(HOST, node->ref);
 	if (node->kind == LAYOUT_LINK)
@@ -95,6 +114,18 @@ static int find_tree(const struct store *store, uint64_t rest, struct found *ret
 	return find_snapshot(store, ret->tree->snapshot, 0, ret);
 }
 
+static int find_proc(const struct store *store, uint64_t rest, struct found *ret)
+{
+	int r = find_tree(store, rest, ret);
+
+	if (r == 0)
+		r = tree_proc_slot(ret->layout);
+	if (r < 0)
+		return -ESTALE;
+	ret->slot = (uint32_t)r;
+	return 0;
+}
+
 static int find_node(const struct store *store, uint64_t rest, struct found *ret)
 {
 	uint32_t slot = rest & BITS(SLOT_BITS);
@@ -120,6 +151,8 @@ static int find(const struct store *store, uint64_t nodeid, struct found *ret)
 	case PID_LINK:
 	case ROOT:
 		return find_tree(store, rest, ret);
+	case PROC:
+		return find_proc(store, rest, ret);
 	case NODE:
 		return find_node(store, rest, ret);
 	case HOST:
@@ -228,6 +261,7 @@ int tree_getattr(const struct store *store, uint64_t nodeid, struct stat *ret)
 		stat_root(store, at.index, ret);
 		break;
 	case NODE:
+	case PROC:
 		stat_slot(store, &at, at.slot, ret);
 		break;
 	case HOST:
@@ -293,7 +327,7 @@ int tree_lookup(const struct store *store, uint64_t parent, const char *name,
 	r = layout_lookup(dir.layout, dir.slot, name);
 	if (r < 0)
 		return r;
-	ret->nodeid = slot_nodeid(&dir, (uint32_t)r);
+	ret->nodeid = slot_nodeid(store, &dir, (uint32_t)r);
 	stat_slot(store, &dir, (uint32_t)r, &ret->st);
 	return 0;
 }
@@ -361,7 +395,7 @@ int tree_readdir(const struct store *store, uint64_t nodeid, uint64_t cookie,
 	node = &dir.layout->nodes[dir.slot];
 	if (cookie - 2 >= node->count)
 		return 0;
-	ret->inode.nodeid = slot_nodeid(&dir, node->ref + (uint32_t)(cookie - 2));
+	ret->inode.nodeid = slot_nodeid(store, &dir, node->ref + (uint32_t)(cookie - 2));
 	stat_slot(store, &dir, node->ref + (uint32_t)(cookie - 2), &ret->inode.st);
 	return dirent_set(ret, layout_name(dir.layout, node->ref + (uint32_t)(cookie - 2)), cookie + 1);
 }

@@ -7,12 +7,16 @@
  * plain functions: it has never heard of FUSE. The caller holds the store's
  * read lock; results that point into the store are valid that long.
  *
+ * What a container has mounted, a tree's root and its proc/driver/nvidia, keeps
+ * its nodeid while what is in it changes: both lead to the newest snapshot.
+ *
  * A nodeid is kind << 56 and below it, by kind:
  *
  *   1                             the top directory, /run/nvfs
  *   BY_PID                        /run/nvfs/by-pid
  *   PID_LINK  serial, tree        a link in it
  *   ROOT      serial, tree        /run/nvfs/<id>: stays while the tree lives
+ *   PROC      serial, tree        its proc/driver/nvidia, likewise
  *   NODE      serial, snapshot, slot   directories and texts of one snapshot
  *   HOST      object              a host's file, the same in all trees
  *   LINK      link                a symbolic link, the same in all trees
@@ -22,6 +26,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+struct layout;
 struct store;
 
 #define TREE_TOP 1ULL /* FUSE_ROOT_ID of linux/fuse.h */
@@ -47,6 +52,12 @@ struct tree_file {
 
 /** tree_root_nodeid() - nodeid of a tree's root directory, 0 for a free index */
 uint64_t tree_root_nodeid(const struct store *store, uint32_t tree);
+
+/** tree_proc_nodeid() - of its proc/driver/nvidia, which a container has mounted as well */
+uint64_t tree_proc_nodeid(const struct store *store, uint32_t tree);
+
+/** tree_proc_slot() - that directory's slot, -ENOENT where a layout has none */
+int tree_proc_slot(const struct layout *layout);
 
 /** tree_getattr() - attributes; -ESTALE for a nodeid that is no more */
 int tree_getattr(const struct store *store, uint64_t nodeid, struct stat *ret);

@@ -81,5 +81,22 @@ START_TEST(an_old_kernel_gets_libfuses_reply_as_it_is)
 }
 END_TEST
 
-UNIT_MAIN("features", the_layouts_are_the_kernels, what_is_offered_and_allowed_is_asked_for,
+START_TEST(the_epoch_goes_by_the_protocols_minor_number)
+{
+	features_allowed(NULL, &allowed);
+	offer(KFUSE_INIT_EXT);
+	request.in.major = 7;
+	request.in.minor = 43;
+	features_negotiate(&request, sizeof(request), &reply, sizeof(reply), &allowed, false, &result);
+	ck_assert(!result.epoch);
+	request.in.minor = 44;
+	features_negotiate(&request, sizeof(request), &reply, sizeof(reply), &allowed, false, &result);
+	ck_assert(result.epoch);
+	features_allowed("epoch", &allowed);
+	features_negotiate(&request, sizeof(request), &reply, sizeof(reply), &allowed, false, &result);
+	ck_assert(!result.epoch);
+}
+END_TEST
+
+UNIT_MAIN("features", the_epoch_goes_by_the_protocols_minor_number, the_layouts_are_the_kernels, what_is_offered_and_allowed_is_asked_for,
 	  what_is_turned_off_is_not_asked_for, an_old_kernel_gets_libfuses_reply_as_it_is)

@@ -26,6 +26,8 @@ static uint32_t sample_layout(const char *cache)
 	add(builder, "lib64/libcuda.so.535", LAYOUT_HOST, object);
 	add(builder, "lib64/libcuda.so.1", LAYOUT_LINK, link_to_object);
 	add(builder, "etc/ld.so.cache", LAYOUT_TEXT, store_blob_put(store, cache, strlen(cache)));
+	add(builder, "proc/driver/nvidia/version", LAYOUT_TEXT,
+	    store_blob_put(store, cache, strlen(cache)));
 	layout = layout_finish(builder);
 	layout_builder_free(builder);
 	index = store_layout_put(store, layout);
@@ -181,7 +183,7 @@ START_TEST(readdir_gives_every_name_once)
 	ck_assert(found);
 	ck_assert_int_eq(walk("a", &inode), 0);
 	found = false;
-	ck_assert_uint_eq(count_entries(inode.nodeid, "lib64", &found), 4); /* . .. etc lib64 */
+	ck_assert_uint_eq(count_entries(inode.nodeid, "lib64", &found), 5); /* . .. etc lib64 proc */
 	ck_assert(found);
 	store_free(store);
 }
@@ -246,6 +248,28 @@ START_TEST(the_root_keeps_its_nodeid_when_the_snapshot_changes)
 }
 END_TEST
 
+START_TEST(so_does_proc_driver_nvidia_which_is_mounted_too)
+{
+	struct tree_inode before, after, version;
+	struct tree_file file;
+
+	open_sample();
+	ck_assert_int_eq(walk("a/proc/driver/nvidia", &before), 0);
+	ck_assert_uint_eq(before.nodeid, tree_proc_nodeid(store, tree_a));
+	ck_assert_uint_ne(store_tree_switch(store, tree_a, sample_layout("new"), 2), STORE_NONE);
+	ck_assert_int_eq(walk("a/proc/driver/nvidia", &after), 0);
+	ck_assert_uint_eq(before.nodeid, after.nodeid);
+	ck_assert_int_eq(tree_lookup(store, before.nodeid, "version", &version), 0);
+	ck_assert_int_eq(tree_open(store, version.nodeid, &file), 0);
+	ck_assert_str_eq(file.text, "new");
+	ck_assert_int_eq(walk("b/proc/driver/nvidia", &after), 0);
+	ck_assert_uint_ne(before.nodeid, after.nodeid);
+	store_tree_remove(store, tree_a);
+	ck_assert_int_eq(tree_lookup(store, before.nodeid, "version", &version), -ESTALE);
+	store_free(store);
+}
+END_TEST
+
 START_TEST(wrong_kinds_are_refused)
 {
 	struct tree_inode inode;
@@ -271,4 +295,5 @@ UNIT_MAIN("tree", a_host_file_is_one_inode_in_all_trees, directories_and_texts_a
 	  modes_show_no_write_and_no_setuid_bit, an_st_ino_fits_into_32_bits, by_pid_leads_to_the_tree,
 	  readdir_gives_every_name_once, a_cookie_survives_the_removal_of_a_tree,
 	  nodeids_of_a_removed_tree_are_stale_and_never_another_file,
-	  the_root_keeps_its_nodeid_when_the_snapshot_changes, wrong_kinds_are_refused)
+	  the_root_keeps_its_nodeid_when_the_snapshot_changes,
+	  so_does_proc_driver_nvidia_which_is_mounted_too, wrong_kinds_are_refused)

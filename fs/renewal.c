@@ -1,0 +1,621 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From one generation to the next. The order of a change: look (nothing is
+ * changed), record the files and hand them to the kernel, save what there is,
+ * derive every tree's next layout, switch them all in one moment. Killed
+ * anywhere in between, the next daemon finds generations and trees whole, and
+ * renewal_resume() does what is left.
+ */
+#include "fs/renewal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/log.h"
+#include "common/varlink.h"
+#include "fs/daemon.h"
+#include "fs/derive.h"
+#include "fs/filesystem.h"
+#include "fs/generation.h"
+#include "fs/link.h"
+#include "fs/store.h"
+#include "fs/tree.h"
+#include "nvml/driver.h"
+#include "nvml/driver_root.h"
+#include "nvml/gpu.h"
+#include "nvml/select.h"
+
+#define HOST_TARGET "/run/nvfs/host"
+#define RETRY_MS 10000 /* between two looks for a driver that fits the module */
+#define WATCHED                                                                         \
+	(IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE_SELF | \
+	 IN_MOVE_SELF | IN_ONLYDIR)
+
+struct renewal {
+	struct loop_source source; /* inotify; first: cast back in on_change() */
+	struct daemon *daemon;
+	bool changed;      /* in the driver's directories, since the last look */
+	int64_t change_ms; /* the last one, CLOCK_MONOTONIC; 0: none yet */
+	int64_t look_ms;   /* the last look */
+	struct finding_list findings;
+	char note[160];
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* A long change must not look like silence: the keeper would end it. */
+static void say_alive(const struct daemon *daemon)
+{
+	if (daemon->link >= 0)
+		(void)link_send(daemon->link, LINK_PONG, 0, -1);
+}
+
+/* What is wrong is said once. */
+static void note(struct renewal *renewal, const char *text)
+{
+	if (*text && strcmp(renewal->note, text) != 0)
+		log_warning("%s", text);
+	(void)snprintf(renewal->note, sizeof(renewal->note), "%s", text);
+}
+
+/* directories */
+
+static void on_change(struct loop_source *source, uint32_t events)
+{
+	struct renewal *renewal = (struct renewal *)source;
+	_Alignas(struct inotify_event) char buf[4096];
+
+	(void)events;
+	while (read(source->fd, buf, sizeof(buf)) > 0)
+		;
+	renewal->changed = true;
+	renewal->change_ms = now_ms();
+}
+
+static bool is_quiet(const struct renewal *renewal)
+{
+	return !renewal->change_ms ||
+	       now_ms() - renewal->change_ms >= (int64_t)renewal->daemon->config.settle_s * 1000;
+}
+
+static void watch_dir(const struct renewal *renewal, const char *root, const char *path, size_t len)
+{
+	auto_free char *dir = NULL;
+
+	if (asprintf(&dir, "%s%.*s", strcmp(root, "/") == 0 ? "" : root, (int)len, path) < 0)
+		dir = NULL;
+	if (dir && inotify_add_watch(renewal->source.fd, *dir ? dir : "/", WATCHED) < 0 && errno != ENOENT)
+		log_warning("watch '%s': %s, changes in it are found by nvfs rescan alone, ignoring", dir,
+			    strerror(errno));
+}
+
+/* Where its files lie, and where ldconfig writes when others come. */
+static void watch_driver(const struct renewal *renewal)
+{
+	const struct driver *driver = renewal->daemon->generation->driver;
+	const char *last = "";
+	size_t last_len = 0;
+
+	watch_dir(renewal, driver->root, "/etc", 4);
+	for (size_t i = 0; i < driver->n_files; i++) {
+		const char *path = driver->files[i].path;
+		size_t len = (size_t)(strrchr(path, '/') - path);
+
+		if (len == last_len && memcmp(path, last, len) == 0)
+			continue;
+		watch_dir(renewal, driver->root, path, len);
+		last = path;
+		last_len = len;
+	}
+}
+
+/* A file that is another one under the same inode: what containers have mapped has changed too. */
+static void check_rewritten(struct renewal *renewal)
+{
+	const struct generation *g = renewal->daemon->generation;
+	struct driver_root root;
+
+	if (driver_root_open(g->driver->root, &root, NULL) < 0)
+		return;
+	finding_list_done(&renewal->findings);
+	for (size_t i = 0; i < g->driver->n_files; i++) {
+		const struct store_object *object = store_object(renewal->daemon->store, g->objects[i]);
+		auto_free char *path = NULL;
+		struct stat st;
+
+		if (driver_root_resolve(&root, g->driver->files[i].path, &path, &st) < 0 ||
+		    st.st_dev != object->dev || st.st_ino != object->ino ||
+		    ((uint64_t)st.st_size == object->size && st.st_mtim.tv_sec == object->mtime_sec &&
+		     (uint32_t)st.st_mtim.tv_nsec == object->mtime_nsec))
+			continue;
+		(void)finding_add(&renewal->findings, true,
+				  "'%s' was rewritten in place: containers that use it may crash; "
+				  "restart them, and install drivers by rename",
+				  g->driver->files[i].path);
+	}
+	for (size_t i = 0; i < renewal->findings.n; i++)
+		log_error("%s", renewal->findings.items[i].text);
+	driver_root_done(&root);
+}
+
+/* files */
+
+/*
+ * Hand new files to the kernel, before any tree shows them. What it takes is
+ * open in the kernel from now on, and needs no descriptor of ours. What we
+ * still read by ourselves, a later daemon must be able to read too, unlinked or
+ * not: the keeper gets it.
+ */
+static void back_file(struct daemon *daemon, uint32_t object, const char *path)
+{
+	int fd = store_object_fd(daemon->store, object), id;
+
+	if (fd < 0)
+		return; /* of a generation before */
+	id = filesystem_features(daemon->fs)->passthrough ? filesystem_backing_open(daemon->fs, fd) : 0;
+	if (id > 0) {
+		store_write_lock(daemon->store);
+		store_object_set_backing(daemon->store, object, id);
+		(void)store_object_set_fd(daemon->store, object, -1);
+		store_unlock(daemon->store);
+		return;
+	}
+	if (id < 0)
+		log_warning("'%s': %s, serving it by reads", path, strerror(-id));
+	if (daemon->link >= 0 && link_send(daemon->link, LINK_FILE, object, fd) < 0)
+		log_warning("give '%s' to the keeper: it will not outlive this daemon, ignoring", path);
+}
+
+static int record(struct daemon *daemon, struct generation *g, struct error *err)
+{
+	int r = generation_record(g, daemon->generation, daemon->store, err);
+
+	for (size_t i = 0; r == 0 && i < g->driver->n_files; i++) {
+		if (store_object(daemon->store, g->objects[i])->generation == g->number)
+			back_file(daemon, g->objects[i], g->driver->files[i].path);
+	}
+	return r;
+}
+
+/* trees */
+
+/* GPUs that a tree was given, as far as they are still there: never others. */
+static int select_given(const json_t *spec, const struct gpu_list *gpus, struct gpu_selection *ret)
+{
+	const json_t *given = json_object_get(spec, "gpus"), *uuid;
+	size_t i;
+
+	*ret = (struct gpu_selection){ .wanted = true };
+	ret->at = calloc(json_array_size(given) + 1, sizeof(*ret->at));
+	if (!ret->at)
+		return -ENOMEM;
+	json_array_foreach(given, i, uuid) {
+		for (size_t g = 0; g < gpus->n; g++) {
+			if (strcmp(gpus->gpus[g].uuid, json_string_value(uuid)) == 0)
+				ret->at[ret->n++] = g;
+		}
+	}
+	return 0;
+}
+
+static uint32_t layout_of(const struct store *store, const struct store_tree *tree)
+{
+	return store_snapshot(store, tree->snapshot)->layout;
+}
+
+/* The merged cache that the tree has now: the image's entries and the old driver's, which go. */
+static const char *cache_of(const struct store *store, const struct store_tree *tree, size_t *ret_size)
+{
+	const struct layout *layout = store_layout(store, layout_of(store, tree));
+	int slot = layout_lookup(layout, 0, "etc");
+
+	slot = slot < 0 ? slot : layout_lookup(layout, (uint32_t)slot, "ld.so.cache");
+	return slot < 0 ? NULL : store_blob(store, layout->nodes[slot].ref, ret_size);
+}
+
+/* The same request, of the present generation. */
+static int derive_next(struct daemon *daemon, uint32_t index, uint32_t *ret, struct error *err)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+	json_t *spec = json_loads(store_blob(daemon->store, tree->spec, NULL), 0, NULL);
+	struct derive_request request = { .caps = DRIVER_CAP_ALL, .target = HOST_TARGET };
+	struct gpu_selection selection = { 0 };
+	struct derived derived;
+	int r = 0;
+
+	if (tree->mnt_ns) {
+		request.selection = &selection;
+		request.target = varlink_string(spec, "target", HOST_TARGET);
+		request.image = cache_of(daemon->store, tree, &request.image_size);
+		r = driver_caps_parse(varlink_string(spec, "driver_capabilities", ""), &request.caps, err);
+		r = r ? r : select_given(spec, daemon->generation->gpus, &selection);
+	}
+	r = r ? r : deriver_get(daemon->deriver, daemon->generation, &request, &derived, err);
+	if (r == 0)
+		*ret = derived.layout;
+	gpu_selection_done(&selection);
+	json_decref(spec);
+	return r;
+}
+
+static bool wants_next(const struct daemon *daemon, uint32_t index, bool all)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+
+	if (!tree || store_snapshot(daemon->store, tree->snapshot)->generation == daemon->generation->number)
+		return false;
+	return !tree->mnt_ns || (all && !daemon->config.pin);
+}
+
+/* Trees of older generations; without @all only the reference tree. */
+static void switch_trees(struct daemon *daemon, bool all)
+{
+	auto_free struct daemon_next *next =
+		calloc(store_trees_end(daemon->store) + 1, sizeof(*next));
+	struct error err = { 0 };
+	size_t n = 0;
+
+	/* What was planned with the driver before, and is not committed, must be planned again. */
+	while (all && daemon->injections)
+		daemon_injection_end(daemon, daemon->injections, false);
+	for (uint32_t i = 0; next && i < store_trees_end(daemon->store); i++) {
+		if (!wants_next(daemon, i, all))
+			continue;
+		next[n].tree = i;
+		next[n].old_layout = layout_of(daemon->store, store_tree(daemon->store, i));
+		if (derive_next(daemon, i, &next[n].layout, &err) == 0)
+			n++;
+		else
+			log_error("tree '%s' keeps the driver before: %s",
+				  store_blob(daemon->store, store_tree(daemon->store, i)->name, NULL), err.text);
+		say_alive(daemon);
+	}
+	if (n)
+		daemon_trees_switch(daemon, next, n, daemon->generation->number);
+}
+
+static int make_host_tree(struct daemon *daemon, struct error *err)
+{
+	struct derive_request request = { .caps = DRIVER_CAP_ALL, .target = HOST_TARGET };
+	struct daemon_tree tree = { .name = IDENT_HOST, .pidfd = -1, .by_root = true };
+	struct derived derived;
+	bool is_new, switched;
+	int r = deriver_get(daemon->deriver, daemon->generation, &request, &derived, err);
+
+	if (r < 0)
+		return r;
+	tree.layout = derived.layout;
+	store_write_lock(daemon->store);
+	tree.spec = store_blob_put(daemon->store, "{}", 2);
+	store_unlock(daemon->store);
+	return daemon_tree_set(daemon, &tree, &is_new, &switched, err) < 0 ? -ENOMEM : 0;
+}
+
+unsigned int renewal_trees_of(const struct daemon *daemon, const struct generation *g)
+{
+	unsigned int n = 0;
+
+	for (uint32_t i = 0; i < store_trees_end(daemon->store); i++) {
+		const struct store_tree *tree = store_tree(daemon->store, i);
+
+		n += tree && store_snapshot(daemon->store, tree->snapshot)->generation == g->number;
+	}
+	return n;
+}
+
+/* the end of a generation */
+
+static bool is_shared(const struct generation *first, const struct generation *but, uint32_t object)
+{
+	for (const struct generation *g = first; g; g = g->older) {
+		for (size_t i = 0; g != but && i < g->driver->n_files; i++) {
+			if (g->objects[i] == object)
+				return true;
+		}
+	}
+	return false;
+}
+
+static void release_object(struct daemon *daemon, uint32_t index)
+{
+	const struct store_object *object = store_object(daemon->store, index);
+	int32_t backing_id = object->backing_id;
+
+	store_write_lock(daemon->store);
+	store_object_release(daemon->store, index);
+	store_unlock(daemon->store);
+	if (backing_id > 0)
+		filesystem_backing_close(daemon->fs, backing_id);
+	else if (daemon->link >= 0)
+		(void)link_send(daemon->link, LINK_DROP, index, -1);
+}
+
+/* Its files are closed, so that their filesystem can be unmounted. What is mapped or open stays. */
+static void release(struct daemon *daemon, struct generation *g)
+{
+	store_write_lock(daemon->store);
+	for (uint32_t i = 0; i < store_trees_end(daemon->store); i++) {
+		if (store_tree(daemon->store, i))
+			store_tree_forget_old(daemon->store, i, g->number);
+	}
+	store_unlock(daemon->store);
+	for (size_t i = 0; i < g->driver->n_files; i++) {
+		if (!is_shared(daemon->generation, g, g->objects[i]))
+			release_object(daemon, g->objects[i]);
+	}
+	log_info("driver %s (generation %u) is not used any more", g->driver->version, g->number);
+	generation_free(g);
+}
+
+/* Not at once: an open that was under way at the switch still asks for its files. */
+static bool is_over(const struct daemon *daemon, struct generation *g)
+{
+	if (renewal_trees_of(daemon, g)) {
+		g->unused_ms = 0;
+		return false;
+	}
+	if (!g->unused_ms) {
+		g->unused_ms = now_ms();
+		return false;
+	}
+	return now_ms() - g->unused_ms >= (int64_t)daemon->config.grace_s * 1000;
+}
+
+static void release_unused(struct daemon *daemon)
+{
+	struct generation **at = daemon->generation ? &daemon->generation->older : NULL, *g;
+	bool any = false;
+
+	while (at && (g = *at)) {
+		if (!is_over(daemon, g)) {
+			at = &g->older;
+			continue;
+		}
+		*at = g->older;
+		release(daemon, g);
+		any = true;
+	}
+	if (any)
+		(void)generation_save(daemon->generation, daemon->store, NULL);
+}
+
+/* looking */
+
+static int accept(struct renewal *renewal, struct generation *g, enum generation_change change,
+		  struct error *err)
+{
+	struct daemon *daemon = renewal->daemon;
+	bool is_first = !daemon->generation;
+	int r = record(daemon, g, err);
+
+	if (r < 0) {
+		generation_free(g);
+		return r;
+	}
+	daemon->generations++;
+	g->older = daemon->generation;
+	daemon->generation = g;
+	r = generation_save(g, daemon->store, err);
+	if (r == 0 && is_first)
+		r = make_host_tree(daemon, err);
+	deriver_forget(daemon->deriver);
+	if (!is_first)
+		switch_trees(daemon, change == GENERATION_OTHER);
+	log_info("driver %s (generation %u): %zu files below '%s', %zu GPU%s", g->driver->version, g->number,
+		 g->driver->n_files, daemon->config.driver_root, g->gpus->n, g->gpus->n == 1 ? "" : "s");
+	return r;
+}
+
+/* Without a module the files say what the driver is, and whether they are whole nobody knows. */
+static enum generation_change change_of(const struct daemon *daemon, const struct generation *g)
+{
+	enum generation_change change;
+
+	if (!daemon->generation)
+		return GENERATION_OTHER;
+	change = generation_compare(daemon->store, daemon->generation, g);
+	if (change == GENERATION_OTHER && !g->driver->version_from_module)
+		return daemon->generation->driver->version_from_module ? GENERATION_LESS : GENERATION_MORE;
+	return change;
+}
+
+static int look(struct renewal *renewal, enum generation_change *ret, struct error *err)
+{
+	struct daemon *daemon = renewal->daemon;
+	struct driver_config where = { .driver_root = daemon->config.driver_root,
+				       .proc_root = daemon->config.proc_root };
+	struct generation *g = NULL;
+	int r;
+
+	renewal->changed = false;
+	renewal->look_ms = now_ms();
+	say_alive(daemon);
+	r = generation_discover(&where, daemon->generations + 1, &g, err);
+	say_alive(daemon);
+	if (r < 0)
+		return r;
+	*ret = change_of(daemon, g);
+	if (*ret == GENERATION_MORE || *ret == GENERATION_OTHER)
+		r = accept(renewal, g, *ret, err);
+	else
+		generation_free(g);
+	if (daemon->generation)
+		watch_driver(renewal); /* again: directories may be others under the same names */
+	return r;
+}
+
+/* The packages have changed, the module has not: what containers have stays as it is. */
+static void look_at_packages(struct renewal *renewal)
+{
+	const struct driver *driver = renewal->daemon->generation->driver;
+	enum generation_change change = GENERATION_LESS;
+	struct error err = { 0 };
+	char text[160];
+
+	check_rewritten(renewal);
+	if (look(renewal, &change, &err) == 0 && change != GENERATION_LESS) {
+		note(renewal, "");
+		return;
+	}
+	(void)snprintf(text, sizeof(text),
+		       "driver files on the disk no longer fit the loaded module %s, using those that were there",
+		       driver->version);
+	note(renewal, text);
+}
+
+/* "no driver", "none that fits" as a note; 0 when the present generation fits. */
+static int look_for_module(struct renewal *renewal, struct error *err)
+{
+	const struct daemon *daemon = renewal->daemon;
+	enum generation_change change = GENERATION_SAME;
+	struct generation_module module = { 0 };
+	struct error why = { 0 };
+	char text[160] = "";
+	int r = look(renewal, &change, &why);
+
+	generation_module_read(daemon->config.proc_root, &module);
+	if (r < 0)
+		(void)snprintf(text, sizeof(text), "%s", why.text);
+	else if (module.version && !generation_module_is(daemon->generation, &module))
+		(void)snprintf(text, sizeof(text), "the loaded module is another one, and files of driver %s are missing",
+			       daemon->generation->driver->version);
+	generation_module_done(&module);
+	note(renewal, text);
+	if (r == 0 && *text)
+		r = -ELIBBAD;
+	if (r < 0) {
+		(void)error_setc(err, ERROR_DRIVER, r, "%s%s", daemon->generation ? "" : "no driver yet: ", text);
+		return error_remedy(err, r, "load the kernel module; nvfs driver says what is missing");
+	}
+	return 0;
+}
+
+static bool module_has_changed(const struct daemon *daemon)
+{
+	struct generation_module module = { 0 };
+	bool changed;
+
+	generation_module_read(daemon->config.proc_root, &module);
+	/* Unloaded: it will come back, the same one or another. */
+	changed = module.version && !generation_module_is(daemon->generation, &module);
+	generation_module_done(&module);
+	return changed;
+}
+
+int renewal_check(struct renewal *renewal, struct error *err)
+{
+	const struct daemon *daemon = renewal->daemon;
+
+	if (daemon->generation && !module_has_changed(daemon))
+		return 0;
+	if (daemon->generation && !is_quiet(renewal)) {
+		(void)error_setc(err, ERROR_AGAIN, -EAGAIN, "the driver is being changed");
+		return error_remedy(err, -EAGAIN, "try again when its packages are installed");
+	}
+	return look_for_module(renewal, err);
+}
+
+void renewal_tick(struct renewal *renewal)
+{
+	const struct daemon *daemon = renewal->daemon;
+
+	if (!daemon->generation) {
+		(void)look_for_module(renewal, NULL);
+		return;
+	}
+	release_unused(renewal->daemon);
+	if (!is_quiet(renewal))
+		return;
+	if (module_has_changed(daemon)) {
+		if (renewal->changed || now_ms() - renewal->look_ms >= RETRY_MS || !*renewal->note)
+			(void)look_for_module(renewal, NULL);
+	} else if (renewal->changed) {
+		look_at_packages(renewal);
+	}
+}
+
+int renewal_rescan(struct renewal *renewal, const char **ret, struct error *err)
+{
+	static const char *const words[] = {
+		[GENERATION_SAME] = "unchanged",
+		[GENERATION_MORE] = "new files, for new containers",
+		[GENERATION_LESS] = "files are missing, the ones that were there are kept",
+		[GENERATION_OTHER] = "another driver, for all containers",
+	};
+	enum generation_change change = GENERATION_SAME;
+	int r;
+
+	if (renewal->daemon->generation)
+		check_rewritten(renewal);
+	r = look(renewal, &change, err);
+	if (r == 0 && change != GENERATION_LESS)
+		note(renewal, "");
+	*ret = words[change];
+	return r;
+}
+
+void renewal_resume(struct renewal *renewal)
+{
+	struct daemon *daemon = renewal->daemon;
+	const struct generation *g = daemon->generation;
+
+	if (!g)
+		return;
+	watch_driver(renewal);
+	/* A change to another version is for all, and the daemon before may have died in it. */
+	switch_trees(daemon, g->older && strcmp(g->older->driver->version, g->driver->version) != 0);
+}
+
+const char *renewal_note(const struct renewal *renewal)
+{
+	return renewal->note;
+}
+
+const struct finding_list *renewal_findings(const struct renewal *renewal)
+{
+	return &renewal->findings;
+}
+
+int renewal_new(struct daemon *daemon, struct renewal **ret, struct error *err)
+{
+	struct renewal *renewal = calloc(1, sizeof(*renewal));
+	int r;
+
+	if (!renewal)
+		return error_set(err, -ENOMEM, "watch the driver");
+	renewal->daemon = daemon;
+	renewal->source.on_ready = on_change;
+	renewal->source.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	r = renewal->source.fd < 0 ? -errno : loop_add(daemon->loop, &renewal->source, EPOLLIN);
+	if (r < 0) {
+		renewal_free(renewal);
+		return error_set(err, r, "watch the driver's directories");
+	}
+	*ret = renewal;
+	return 0;
+}
+
+void renewal_free(struct renewal *renewal)
+{
+	if (!renewal)
+		return;
+	cleanup_close(&renewal->source.fd);
+	finding_list_done(&renewal->findings);
+	free(renewal);
+}
