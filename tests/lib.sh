@@ -497,9 +497,8 @@ mounts_in()
 host_state()
 {
 	awk '{ $1 = $2 = ""; print "mount" $0 }' /proc/1/mountinfo | sort
-	find /sys/fs/cgroup -type d 2>/dev/null | grep -vE '\.(service|scope|slice|mount|socket)$' |
-		grep -v '/nvfs-test-' | sort | sed 's/^/cgroup /' # another run beside us has its own
-	find /sys/fs/cgroup -type d -name "$RUN_ID*" 2>/dev/null | sed 's/^/cgroup /'
+	# By name: the machine's own come and go, and another run beside us has its own.
+	find /sys/fs/cgroup -type d -name "*$RUN_ID*" 2>/dev/null | sort | sed 's/^/cgroup /'
 	find /dev -path /dev/pts -prune -o -path /dev/shm -prune -o -type c -printf 'dev %p %m %U:%G\n' \
 		-o -type b -printf 'dev %p %m %U:%G\n' -o -printf 'dev %p %y %m %U:%G %l\n' | sort
 	ls -ld --time-style=full-iso /etc/ld.so.cache /etc/ld.so.conf /etc/ld.so.conf.d/* \

@@ -234,7 +234,7 @@ END_TEST
 
 START_TEST(links_and_objects_keep_their_index_for_ever)
 {
-	struct store_object object = { .size = 42 };
+	struct store_object object = { .size = 42, .mode = 0644, .path = STORE_NONE };
 	uint32_t link;
 
 	open_store();
@@ -248,6 +248,9 @@ START_TEST(links_and_objects_keep_their_index_for_ever)
 	}
 	ck_assert_uint_eq(store_object(store, 500)->ino, 500);
 	ck_assert_ptr_null(store_object(store, 1000));
+	store_object_release(store, 500);
+	ck_assert_ptr_null(store_object(store, 500));
+	ck_assert_uint_eq(store_object_add(store, &object), 1000);
 	store_free(store);
 }
 END_TEST
