@@ -37,7 +37,7 @@ static int cmd_help(int argc, char **argv)
 	(void)argv;
 	printf("Usage: nvfs COMMAND [OPTION...]\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		printf("  %-10s %s\n", commands[i].name, commands[i].help);
+		printf("  %-11s %s\n", commands[i].name, commands[i].help);
 	printf("\nEvery command has --help; nvfs(1) has the rest.\n");
 	return 0;
 }
