@@ -221,6 +221,9 @@ static int make_plan(struct call *call, struct error *err)
 	struct planner_input input = {
 		.root_fd = call->claim.dry_run ? -1 : filesystem_root(daemon->fs),
 		.dev_fd = daemon->dev_fd,
+		.mountpoint = daemon->config.mountpoint,
+		.dev_root = daemon->config.dev_root,
+		.locked = call->claim.process.user_ns != daemon->self.user_ns,
 		.name = call->claim.name,
 		.target = call->claim.target,
 		.nodes = call->nodes,

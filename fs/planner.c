@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -18,12 +19,127 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/sys.h"
+#include "fs/donor.h"
 #include "nvml/devnode.h"
 
 #define CACHE_PATH "/etc/ld.so.cache"
 #define CONF_PATH "/etc/ld.so.conf.d/00-nvfs.conf"
 #define PROC_PATH "/proc/driver/nvidia"
 #define FALLBACK_TARGET "/dev/nvfs" /* where the image has no place for a directory */
+
+/* One mount of the plan. */
+struct source {
+	int dirfd;
+	char *path;      /* in our mount namespace; owned */
+	const char *rel; /* its part below dirfd */
+	uint64_t flags;
+	int fd; /* a detached, private clone; -1 for a dry run */
+};
+
+struct sources {
+	struct source items[VARLINK_FDS_MAX];
+	size_t n;
+};
+
+static void sources_free(struct sources **sources)
+{
+	for (size_t i = 0; *sources && i < (*sources)->n; i++) {
+		free((*sources)->items[i].path);
+		cleanup_close(&(*sources)->items[i].fd);
+	}
+	free(*sources);
+}
+
+static int source_add(struct sources *sources, int dirfd, const char *dir, const char *rel,
+		      uint64_t flags, struct error *err)
+{
+	struct source *source = &sources->items[sources->n];
+
+	if (sources->n == VARLINK_FDS_MAX - 1) /* one is for the cache */
+		return error_setc(err, ERROR_DEVICE, -E2BIG, "more than %d mounts", VARLINK_FDS_MAX - 1);
+	*source = (struct source){ .dirfd = dirfd, .flags = flags, .fd = -1 };
+	if (asprintf(&source->path, "%s/%s", dir, rel) < 0)
+		return error_set(err, -ENOMEM, "list the mounts");
+	source->rel = source->path + strlen(dir) + 1;
+	sources->n++;
+	return 0;
+}
+
+static int list_sources(const struct planner_input *in, struct sources *sources, struct error *err)
+{
+	char proc[512];
+	int r = source_add(sources, in->root_fd, in->mountpoint, in->name, MOUNT_ATTR_NODEV, err);
+
+	(void)snprintf(proc, sizeof(proc), "%s%s", in->name, PROC_PATH);
+	if (r == 0 && in->has_proc)
+		r = source_add(sources, in->root_fd, in->mountpoint, proc, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+			       err);
+	for (size_t i = 0; i < in->n_nodes && r == 0; i++)
+		r = source_add(sources, in->dev_fd, in->dev_root, in->nodes[i].path, MOUNT_ATTR_NOEXEC, err);
+	return r;
+}
+
+static int clone_source(struct source *source, struct error *err)
+{
+	source->fd = sys_open_tree(source->dirfd, source->rel, OPEN_TREE_CLONE | AT_SYMLINK_NOFOLLOW);
+	return source->fd < 0 ? error_set(err, source->fd, "clone '%s'", source->path) : 0;
+}
+
+static int clone_locked(const struct planner_input *in, struct sources *sources, struct error *err)
+{
+	struct donor_clone clones[VARLINK_FDS_MAX];
+	int r;
+
+	for (size_t i = 0; i < sources->n; i++)
+		clones[i].path = sources->items[i].path;
+	r = donor_take(in->dev_root, clones, sources->n, err);
+	for (size_t i = 0; i < sources->n; i++)
+		sources->items[i].fd = clones[i].fd;
+	return r;
+}
+
+static int set_flags(const struct source *source, struct error *err)
+{
+	const struct sys_mount_attr attr = {
+		.attr_set = source->flags | MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID,
+		.propagation = MS_PRIVATE,
+	};
+	int r = sys_mount_setattr(source->fd, "", AT_EMPTY_PATH, &attr);
+
+	return r < 0 ? error_set(err, r, "set the mount flags of '%s'", source->path) : 0;
+}
+
+/* None for a dry run. */
+static int take_clones(const struct planner_input *in, struct sources *sources, struct error *err)
+{
+	int r = 0;
+
+	if (in->root_fd < 0)
+		return 0;
+	if (in->locked)
+		r = clone_locked(in, sources, err);
+	for (size_t i = 0; i < sources->n && r == 0; i++) {
+		if (!in->locked)
+			r = clone_source(&sources->items[i], err);
+		r = r ? r : set_flags(&sources->items[i], err);
+	}
+	return r < 0 ? error_classify(err, r, ERROR_MOUNT) : 0;
+}
+
+/* The clone is checked and not the path: it is what the container gets. */
+static int check_device(const struct source *source, const struct devnode *node, struct error *err)
+{
+	struct stat st;
+
+	if (source->fd < 0)
+		return 0;
+	if (fstat(source->fd, &st) < 0)
+		return error_set(err, -errno, "stat device node '%s'", source->path);
+	if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(node->major, node->minor))
+		return error_setc(err, ERROR_DEVICE, -ENODEV, "'%s' is not the device %u:%u", source->path,
+				  node->major, node->minor);
+	return 0;
+}
 
 static int step_add(struct planned *plan, json_t *step, struct error *err)
 {
@@ -36,12 +152,6 @@ static int step_add(struct planned *plan, json_t *step, struct error *err)
 static int step_add_fd(struct planned *plan, json_t *step, int fd, struct error *err)
 {
 	if (fd >= 0) {
-		if (plan->n_fds >= VARLINK_FDS_MAX) {
-			(void)close(fd);
-			json_decref(step);
-			return error_setc(err, ERROR_DEVICE, -E2BIG, "more than %d mounts",
-					  VARLINK_FDS_MAX);
-		}
 		if (step)
 			(void)json_object_set_new(step, "fd", json_integer((json_int_t)plan->n_fds));
 		plan->fds[plan->n_fds++] = fd;
@@ -49,84 +159,37 @@ static int step_add_fd(struct planned *plan, json_t *step, int fd, struct error 
 	return step_add(plan, step, err);
 }
 
-/* A detached, private clone with these flags; -1 in @ret for a dry run, which gets none. */
-static int clone_mount(const struct planner_input *in, int dirfd, const char *path, uint64_t flags,
-		       int *ret, struct error *err)
-{
-	const struct sys_mount_attr attr = { .attr_set = flags | MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID,
-					     .propagation = MS_PRIVATE };
-	auto_close int fd = -1;
-	int r;
-
-	*ret = -1;
-	if (in->root_fd < 0)
-		return 0;
-	fd = sys_open_tree(dirfd, path, OPEN_TREE_CLONE | AT_SYMLINK_NOFOLLOW);
-	if (fd < 0)
-		return error_set(err, fd, "clone '%s'", path);
-	r = sys_mount_setattr(fd, "", AT_EMPTY_PATH, &attr);
-	if (r < 0)
-		return error_set(err, r, "set the mount flags of '%s'", path);
-	*ret = take_fd(&fd);
-	return 0;
-}
-
-static int add_tree(struct planned *plan, const struct planner_input *in, struct error *err)
-{
-	int fd, r = clone_mount(in, in->root_fd, in->name, MOUNT_ATTR_NODEV, &fd, err);
-
-	if (r < 0)
-		return error_classify(err, r, ERROR_MOUNT);
-	return step_add_fd(plan, json_pack("{s:s, s:s, s:s}", "step", "tree", "target", in->target,
-					   "alternative", FALLBACK_TARGET), fd, err);
-}
-
-static int add_proc(struct planned *plan, const struct planner_input *in, struct error *err)
-{
-	char path[512];
-	int fd, r;
-
-	if (!in->has_proc)
-		return 0;
-	(void)snprintf(path, sizeof(path), "%s%s", in->name, PROC_PATH);
-	r = clone_mount(in, in->root_fd, path, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, &fd, err);
-	if (r < 0)
-		return error_classify(err, r, ERROR_MOUNT);
-	return step_add_fd(plan, json_pack("{s:s, s:s}", "step", "proc", "target", PROC_PATH), fd, err);
-}
-
-/* The clone is checked and not the path: it is what the container gets. */
-static int clone_device(const struct planner_input *in, const struct devnode *node, int *ret,
-			struct error *err)
-{
-	auto_close int fd = -1;
-	struct stat st;
-	int r = clone_mount(in, in->dev_fd, node->path, MOUNT_ATTR_NOEXEC, &fd, err);
-
-	*ret = -1;
-	if (r < 0 || fd < 0)
-		return r;
-	if (fstat(fd, &st) < 0)
-		return error_set(err, -errno, "stat device node '%s'", node->path);
-	if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(node->major, node->minor))
-		return error_setc(err, ERROR_DEVICE, -ENODEV, "'%s' is not the device %u:%u", node->path,
-				  node->major, node->minor);
-	*ret = take_fd(&fd);
-	return 0;
-}
-
-static int add_device(struct planned *plan, const struct planner_input *in,
-		      const struct devnode *node, struct error *err)
+static int add_device(struct planned *plan, struct source *source, const struct devnode *node,
+		      struct error *err)
 {
 	char target[80];
-	int fd, r = clone_device(in, node, &fd, err);
+	int r = check_device(source, node, err);
 
 	if (r < 0)
 		return error_classify(err, r, ERROR_DEVICE);
 	(void)snprintf(target, sizeof(target), "/dev/%s", node->path);
 	return step_add_fd(plan, json_pack("{s:s, s:s, s:i, s:i, s:s}", "step", "device", "target", target,
 					   "major", (int)node->major, "minor", (int)node->minor, "access",
-					   "rw"), fd, err);
+					   "rw"), take_fd(&source->fd), err);
+}
+
+/* Steps in the order of the sources. */
+static int add_mounts(struct planned *plan, const struct planner_input *in, struct sources *sources,
+		      struct error *err)
+{
+	struct source *source = sources->items;
+	int r = step_add_fd(plan, json_pack("{s:s, s:s, s:s}", "step", "tree", "target", in->target,
+					    "alternative", FALLBACK_TARGET), take_fd(&source->fd), err);
+
+	source++;
+	if (r == 0 && in->has_proc) {
+		r = step_add_fd(plan, json_pack("{s:s, s:s}", "step", "proc", "target", PROC_PATH),
+				take_fd(&source->fd), err);
+		source++;
+	}
+	for (size_t i = 0; i < in->n_nodes && r == 0; i++)
+		r = add_device(plan, source++, &in->nodes[i], err);
+	return r;
 }
 
 static int add_cache(struct planned *plan, const struct planner_input *in, struct error *err)
@@ -160,17 +223,16 @@ static int add_link(struct planned *plan, const struct planner_input *in, const 
 
 int planner_build(const struct planner_input *in, struct planned *ret, struct error *err)
 {
+	__attribute__((cleanup(sources_free))) struct sources *sources = calloc(1, sizeof(*sources));
 	int r;
 
 	memset(ret, 0, sizeof(*ret));
 	ret->steps = json_array();
-	if (!ret->steps)
+	if (!ret->steps || !sources)
 		return error_set(err, -ENOMEM, "write the plan");
-	r = add_tree(ret, in, err);
-	if (r == 0)
-		r = add_proc(ret, in, err);
-	for (size_t i = 0; i < in->n_nodes && r == 0; i++)
-		r = add_device(ret, in, &in->nodes[i], err);
+	r = list_sources(in, sources, err);
+	r = r ? r : take_clones(in, sources, err);
+	r = r ? r : add_mounts(ret, in, sources, err);
 	if (r == 0)
 		r = add_cache(ret, in, err);
 	for (size_t i = 0; i < in->n_programs && r == 0; i++)

@@ -25,6 +25,8 @@ struct planned {
 struct planner_input {
 	int root_fd; /* O_PATH: root of our superblock; -1: a dry run, no descriptors */
 	int dev_fd;  /* O_PATH: where the device nodes are */
+	const char *mountpoint, *dev_root; /* the same two, as paths in our mount namespace */
+	bool locked; /* for another user namespace: mounts come from the lock donor */
 	const char *name; /* of the tree */
 	const char *target;
 	const struct devnode *nodes;

@@ -15,7 +15,8 @@ START_TEST(a_plan_says_every_step_in_order)
 		{ .path = "nvidia0", .major = 195, .minor = 0, .access = 6 },
 	};
 	static const char *const programs[] = { "nvidia-smi" };
-	struct planner_input in = { .root_fd = -1, .dev_fd = -1, .name = "c1", .target = "/usr/local/nvidia",
+	struct planner_input in = { .root_fd = -1, .dev_fd = -1, .mountpoint = "/run/nvfs", .dev_root = "/dev",
+				    .name = "c1", .target = "/usr/local/nvidia",
 				    .nodes = nodes, .n_nodes = 2, .cache_fd = -1, .programs = programs,
 				    .n_programs = 1, .has_proc = true };
 	struct planned plan;
@@ -41,7 +42,8 @@ END_TEST
 
 START_TEST(without_a_module_there_is_no_proc_step)
 {
-	struct planner_input in = { .root_fd = -1, .dev_fd = -1, .name = "c1", .target = "/dev/nvfs",
+	struct planner_input in = { .root_fd = -1, .dev_fd = -1, .mountpoint = "/run/nvfs", .dev_root = "/dev",
+				    .name = "c1", .target = "/dev/nvfs",
 				    .cache_fd = -1 };
 	struct planned plan;
 

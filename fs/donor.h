@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_FS_DONOR_H
+#define NVFS_FS_DONOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct error;
+
+/*
+ * The lock donor: mounts for a container in another user namespace, whose
+ * read-only, nosuid and nodev flags its root cannot clear.
+ *
+ * The kernel locks the flags of a mount when a mount namespace is copied into
+ * another user namespace, and clones of it inherit the locks
+ * (mount_namespaces(7), "Restrictions on mount namespaces"). So a child makes
+ * two namespaces, one after the other: in the first, which is still our user
+ * namespace, it lays a read-only view over the directory of device nodes; in
+ * the second, of a new user namespace, it clones.
+ */
+
+struct donor_clone {
+	const char *path; /* absolute, in the daemon's mount namespace */
+	int fd;           /* result: a detached mount, propagation private; -1 before */
+};
+
+/**
+ * donor_take() - clone mounts with locked flags
+ * @dev_root: directory of the device nodes; what is cloned from it is read-only, nosuid and noexec
+ * @clones:   each gets a descriptor, which is then the caller's
+ * @err:      names the path that failed
+ *
+ * Paths outside @dev_root get the flags that the host's mount has there; the
+ * FUSE mount itself is read-only, nosuid and nodev. The caller holds no lock:
+ * the paths may be served by this very process. Callable with threads.
+ *
+ * Sources: clone(2), open_tree(2), mount_setattr(2), user_namespaces(7).
+ *
+ * Return: 0, or a negative errno: then there are no descriptors. -ENOSPC or
+ * -EPERM where the host forbids user namespaces.
+ */
+int donor_take(const char *dev_root, struct donor_clone *clones, size_t n, struct error *err);
+
+#endif
