@@ -260,7 +260,7 @@ int varlink_connect(const char *path, unsigned int timeout_ms, struct error *err
 		return error_set(err, -errno, "set the time limit of the socket");
 	if (connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
 		r = error_set(err, -errno, "connect to '%s'", path);
-		(void)error_remedy(err, r, "start the daemon: systemctl start nvfs, or nvfs serve");
+		(void)error_remedy(err, r, "start the daemon with 'nvfs serve' or 'systemctl start nvfs'");
 		return error_classify(err, r, ERROR_DAEMON);
 	}
 	return take_fd(&sock);

@@ -20,7 +20,7 @@
 
 static const char usage_text[] =
 	"usage: nvinject --pid PID --devices LIST [OPTION]...\n"
-	"       nvinject --standalone --rootfs DIR --devices LIST [OPTION]...\n"
+	"       nvinject --standalone --id ID --rootfs DIR --devices LIST [OPTION]...\n"
 	"       nvinject --remove --pid PID | --id ID\n"
 	"       nvinject hook [--socket PATH]      (OCI state on standard input)\n"
 	"\n"
