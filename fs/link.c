@@ -57,7 +57,7 @@ int link_receive(int sock, struct link_message *ret)
 	c = CMSG_FIRSTHDR(&msg);
 	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
 		memcpy(&ret->fd, CMSG_DATA(c), sizeof(ret->fd));
-	if (n != sizeof(wire)) {
+	if (n != sizeof(wire) || msg.msg_flags & MSG_TRUNC) {
 		if (ret->fd >= 0)
 			(void)close(ret->fd);
 		return -EBADMSG;
