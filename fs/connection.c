@@ -167,9 +167,13 @@ static struct kfuse_in_header *header_of(struct store_request *place)
 	return (struct kfuse_in_header *)(void *)place->bytes;
 }
 
-/* While the length is set the request is in flight. */
+/*
+ * While the length is set the request is in flight. The count goes first: the next request may be
+ * read into this place by a thread that is being killed, and must not inherit it.
+ */
 static void clear(struct store_request *place)
 {
+	place->deaths = 0;
 	__atomic_store_n(&header_of(place)->len, 0, __ATOMIC_RELEASE);
 }
 
