@@ -231,6 +231,11 @@ static int workers_start(struct connection *c, unsigned int n, struct error *err
 
 		worker->connection = c;
 		worker->place = &c->shared->requests[c->n_workers];
+		/*
+		 * Its page is mapped before it is read into: a thread that is being killed gets no
+		 * page any more, and the kernel would answer the request with EIO.
+		 */
+		clear(worker->place);
 		r = -pthread_create(&worker->thread, NULL, worker_main, worker);
 		c->n_workers += r == 0;
 	}

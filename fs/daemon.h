@@ -63,6 +63,7 @@ struct daemon {
 	struct process self;
 	int link;   /* to the keeper; -1 when it is gone */
 	int dev_fd; /* O_PATH, config.dev_root */
+	int watch_fd; /* inotify, of the daemon before; -1: none, or renewal.c has it */
 	struct container **containers;
 	uint32_t containers_room;
 	struct injection *injections;

@@ -27,6 +27,13 @@ enum link_type {
 	LINK_FILE = 'F', /* a host's file: object and descriptor */
 };
 
+/*
+ * In place of an object: the daemon's inotify descriptor. The keeper has it so that a dying daemon is
+ * not its last holder: that one's end would take 15 ms longer (fsnotify_wait_marks_destroyed() of the
+ * kernel waits for a grace period), and containers wait with it. No change is lost either.
+ */
+#define LINK_WATCH UINT32_MAX
+
 struct link_message {
 	uint32_t type; /* enum link_type */
 	uint32_t object;

@@ -592,6 +592,19 @@ const struct finding_list *renewal_findings(const struct renewal *renewal)
 	return &renewal->findings;
 }
 
+/* The one of the daemon before, with its watches; or a new one, which the keeper is given too. */
+static int open_watch(struct daemon *daemon)
+{
+	int fd = take_fd(&daemon->watch_fd);
+
+	if (fd >= 0)
+		return fd;
+	fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (fd >= 0 && daemon->link >= 0)
+		(void)link_send(daemon->link, LINK_FILE, LINK_WATCH, fd);
+	return fd < 0 ? -errno : fd;
+}
+
 int renewal_new(struct daemon *daemon, struct renewal **ret, struct error *err)
 {
 	struct renewal *renewal = calloc(1, sizeof(*renewal));
@@ -601,8 +614,9 @@ int renewal_new(struct daemon *daemon, struct renewal **ret, struct error *err)
 		return error_set(err, -ENOMEM, "watch the driver");
 	renewal->daemon = daemon;
 	renewal->source.on_ready = on_change;
-	renewal->source.fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	r = renewal->source.fd < 0 ? -errno : loop_add(daemon->loop, &renewal->source, EPOLLIN);
+	r = renewal->source.fd = open_watch(daemon);
+	if (r >= 0)
+		r = loop_add(daemon->loop, &renewal->source, EPOLLIN);
 	if (r < 0) {
 		renewal_free(renewal);
 		return error_set(err, r, "watch the driver's directories");

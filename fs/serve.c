@@ -176,18 +176,27 @@ static int watch_all(struct serving *s, struct error *err)
 
 /* up and down */
 
-/* Host files that the daemon before read by itself; then the keeper's word to begin. */
-static int receive_files(const struct keeper_fds *fds, struct store *store, struct error *err)
+/* What the daemon before gave the keeper: host files that it read by itself, and what it watched with. */
+static void receive_file(struct daemon *daemon, const struct link_message *message)
+{
+	if (message->fd < 0)
+		return;
+	if (message->type == LINK_FILE && message->object == LINK_WATCH && daemon->watch_fd < 0)
+		daemon->watch_fd = message->fd;
+	else if (message->type == LINK_FILE && store_object(daemon->store, message->object))
+		(void)store_object_set_fd(daemon->store, message->object, message->fd);
+	else
+		(void)close(message->fd);
+}
+
+/* Until the keeper's word to begin. */
+static int receive_files(struct daemon *daemon, struct error *err)
 {
 	struct link_message message;
 	int r;
 
-	while ((r = link_receive(fds->link, &message)) > 0 && message.type != LINK_GO) {
-		if (message.type == LINK_FILE && message.fd >= 0 && store_object(store, message.object))
-			(void)store_object_set_fd(store, message.object, message.fd);
-		else if (message.fd >= 0)
-			(void)close(message.fd);
-	}
+	while ((r = link_receive(daemon->link, &message)) > 0 && message.type != LINK_GO)
+		receive_file(daemon, &message);
 	return r > 0 ? 0 : error_set(err, r < 0 ? r : -EPIPE, "hear from the keeper");
 }
 
@@ -196,7 +205,7 @@ static int open_store(struct serving *s, struct error *err)
 	int r = s->fds->go_on ? store_open(s->fds->state, &s->daemon.store, err) :
 				store_new(s->fds->state, &s->daemon.store, err);
 
-	return r < 0 ? r : receive_files(s->fds, s->daemon.store, err);
+	return r < 0 ? r : receive_files(&s->daemon, err);
 }
 
 static int open_roots(struct daemon *daemon, struct error *err)
@@ -302,6 +311,7 @@ static void take_down(struct serving *s)
 	cleanup_close(&s->signals.source.fd);
 	cleanup_close(&s->timer.source.fd);
 	cleanup_close(&daemon->dev_fd);
+	cleanup_close(&daemon->watch_fd);
 }
 
 static void say_ready(const struct serving *s)
@@ -318,7 +328,7 @@ static void say_ready(const struct serving *s)
 
 int serve(const struct config *config, const struct keeper_fds *fds, struct error *err)
 {
-	struct serving s = { .daemon = { .config = *config, .dev_fd = -1, .link = fds->link,
+	struct serving s = { .daemon = { .config = *config, .dev_fd = -1, .watch_fd = -1, .link = fds->link,
 					 .started = time(NULL) },
 			     .fds = fds, .signals.source.fd = -1, .timer.source.fd = -1 };
 	int r = bring_up(&s, err);
