@@ -1,0 +1,190 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The daemon is killed and stopped, over and over, while containers work on their trees: no operation
+# fails, and none waits for long. With passthrough and RESEND; with reads by the daemon; and with the
+# journal in place of RESEND.
+#
+# TAKEOVER_KILLS (20) and TAKEOVER_STOPS (2, and 1 in the settings after the first): how often. The
+# full form has 200 and 5; it has one setting more. TAKEOVER_DRIVER=550 takes NVIDIA's own libraries
+# instead of the sample.
+set -eu
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+
+command -v runc >/dev/null || skip_all "no runc"
+KILLS=${TAKEOVER_KILLS:-20}
+TREE=/usr/local/nvidia
+LIMIT=$((120 + KILLS * 3))
+LOADS=()
+SETTING=0
+
+# The keeper's only child is the daemon.
+child_of_keeper()
+{
+	WORKER=
+	read -r WORKER <"/proc/$DAEMON_PID/task/$DAEMON_PID/children" || true
+	WORKER=${WORKER%% *}
+}
+
+is_replaced()
+{
+	child_of_keeper
+	[ -n "$WORKER" ] && [ "$WORKER" != "$1" ]
+}
+
+start_container()
+{
+	make_rootfs glibc "$1"
+	run_container "$1" "$ROOTFS"
+	nvinject --pid "$PID" --id "$(container_id "$1")" --devices all >/dev/null
+}
+
+# start_load MODE NAME: in a container of its own, until its /stop is there. Not in_container, whose time limit
+# is a short one.
+start_load()
+{
+	start_container "$2"
+	timeout -k 5 "$LIMIT" runc --root "$SCRATCH/runc" exec "$(container_id "$2")" \
+		treeload "$1" $TREE /stop </dev/null >"$SCRATCH/load-$2" 2>&1 &
+	LOADS+=("$2" $!)
+}
+
+stop_loads()
+{
+	local i
+
+	for ((i = 0; i < ${#LOADS[@]}; i += 2)); do
+		touch "$SCRATCH/rootfs-${LOADS[i]}/stop"
+	done
+	for ((i = 0; i < ${#LOADS[@]}; i += 2)); do
+		STATUS=0
+		wait "${LOADS[i + 1]}" || STATUS=$?
+		is "${LOADS[i]}: no operation failed" \
+			"$STATUS $(grep -v '^wait' "$SCRATCH/load-${LOADS[i]}" | sed 's/^ops [0-9]* //' | tail -n 5)" \
+			"0 failed 0"
+	done
+	LOADS=()
+}
+
+# Not so often that the keeper takes it for a daemon that dies of itself (20 in a row within a second
+# each), and at any moment of a daemon's life.
+pause_before_kill()
+{
+	if [ $(($1 % 10)) = 9 ]; then
+		sleep 1.1
+	else
+		sleep "0.$((RANDOM % 300 + 100))"
+	fi
+}
+
+kill_often()
+{
+	local i old
+
+	: >"$SCRATCH/kills"
+	for ((i = 0; i < KILLS; i++)); do
+		pause_before_kill "$i"
+		child_of_keeper
+		old=$WORKER
+		echo "kill ${EPOCHREALTIME/./}" >>"$SCRATCH/kills"
+		kill -KILL "$old"
+		wait_for 5 is_replaced "$old" || return 1
+	done
+}
+
+# How long each operation waited that a kill, or the 5 ms after it, fell into; ms, sorted.
+waits()
+{
+	cat "$SCRATCH/kills" "$SCRATCH"/load-* | awk '
+		$1 == "kill" { kills[n++] = $2 }
+		$1 == "wait" { start[m] = $3; long[m++] = $4 }
+		END {
+			for (i = 0; i < m; i++)
+				for (k = 0; k < n; k++)
+					if (start[i] < kills[k] + 5000 && start[i] + long[i] > kills[k]) {
+						printf "%.1f\n", long[i] / 1000
+						break
+					}
+		}' | sort -n
+}
+
+# percentile P <NUMBERS-SORTED
+percentile()
+{
+	awk -v p="$1" '{ v[NR] = $1 } END { i = int((p * NR + 99) / 100); print v[i < 1 ? 1 : i] }'
+}
+
+under()
+{
+	awk -v a="$1" -v b="$2" 'BEGIN { exit !(a < b) }'
+}
+
+count_ops()
+{
+	cat "$SCRATCH"/load-* | awk '$1 == "ops" { n += $2 } END { print n + 0 }'
+}
+
+killed_under_load()
+{
+	local name p99
+
+	for name in one two three four; do
+		start_load loop "$name-$SETTING"
+	done
+	start_load map "mapper-$SETTING"
+	ok "$KILLS times kill -9, and each time there is a new daemon" kill_often
+	stop_loads
+	waits >"$SCRATCH/waits"
+	p99=$(percentile 99 <"$SCRATCH/waits")
+	diag "$(count_ops) operations, $KILLS deaths; $(wc -l <"$SCRATCH/waits") waited at a death:" \
+		"median $(percentile 50 <"$SCRATCH/waits") ms, 99th percentile $p99 ms, longest $(tail -n 1 "$SCRATCH/waits") ms"
+	ok "the 99th percentile of the waits is under 100 ms" under "$p99" 100
+	kill_containers
+	rm -f "$SCRATCH"/load-*
+}
+
+# An open in the meantime: how long it waits is how long the filesystem was gone.
+stopped()
+{
+	local i start waited worst=0
+
+	for ((i = 0; i < $1; i++)); do
+		child_of_keeper
+		sleep "0.$((RANDOM % 500 + 100))"
+		start=${EPOCHREALTIME/./}
+		kill -STOP "$WORKER"
+		ok "a read waits while the daemon is stopped, and succeeds" \
+			cat "$MOUNTPOINT/host/.nvfs/manifest.json"
+		waited=$(((${EPOCHREALTIME/./} - start) / 1000))
+		[ "$waited" -le "$worst" ] || worst=$waited
+		ok "a stopped daemon is replaced" is_replaced "$WORKER"
+	done
+	ok "within 2.5 s ($worst ms)" [ "$worst" -le 2500 ]
+}
+
+# setting NAME STOPS
+setting()
+{
+	SETTING=$((SETTING + 1))
+	diag "NVFS_DISABLE=$1"
+	NVFS_DISABLE=$1 start_daemon --config "$CONFIG"
+	killed_under_load
+	stopped "$2"
+	unlike "the daemon has nothing to complain of" "$(cat "$SCRATCH/daemon.log")" 'error|EIO|<3>'
+	stop_daemon
+}
+
+choose_driver()
+{
+	[ -n "${TAKEOVER_DRIVER:-}" ] && use_real_driver "$TAKEOVER_DRIVER" || use_sample_driver
+}
+
+host_snapshot
+choose_driver
+setting "" "${TAKEOVER_STOPS:-2}"
+setting passthrough "${TAKEOVER_STOPS:-1}"
+setting passthrough,resend "${TAKEOVER_STOPS:-1}"
+[ "$KILLS" -lt 200 ] || setting resend "${TAKEOVER_STOPS:-1}"
+host_compare
+done_testing
