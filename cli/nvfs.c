@@ -6,6 +6,7 @@
 #include "cli/driver.h"
 #include "cli/query.h"
 #include "cli/serve.h"
+#include "cli/status.h"
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/parse.h"

@@ -65,30 +65,32 @@ static int parse_arguments(int argc, char **argv, const struct query *query,
 	return 0;
 }
 
-static int ask(const struct query *query, const struct arguments *args,
-	       struct varlink_message *reply, struct error *err)
+int query_ask(const char *socket_path, const char *method, json_t *params, struct varlink_message *reply,
+	      struct error *err)
 {
-	auto_close int sock = varlink_connect(args->socket, TIMEOUT_MS, err);
-	json_t *params;
-	int r;
+	auto_close int sock = varlink_connect(socket_path, TIMEOUT_MS, err);
+	int r = sock < 0 ? sock : varlink_call(sock, method, params, NULL, 0, reply, err);
 
-	if (sock < 0)
-		return sock;
-	params = json_object();
+	json_decref(params);
+	return r;
+}
+
+static json_t *parameters(const struct arguments *args)
+{
+	json_t *params = json_object();
+
 	if (args->id)
 		(void)json_object_set_new(params, "id", json_string(args->id));
 	if (args->force)
 		(void)json_object_set_new(params, "force", json_true());
-	r = varlink_call(sock, query->method, params, NULL, 0, reply, err);
-	json_decref(params);
-	return r;
+	return params;
 }
 
 /*
  * Ids come from anybody, and end on root's terminal: in what is shown to
  * people, nothing but printable ASCII. The tree's text is ours and has lines.
  */
-static void make_printable(json_t *value)
+void query_make_printable(json_t *value)
 {
 	auto_free char *text = json_is_string(value) ? strdup(json_string_value(value)) : NULL;
 	const char *key;
@@ -102,11 +104,28 @@ static void make_printable(json_t *value)
 	if (text)
 		(void)json_string_set(value, text);
 	json_array_foreach(value, i, item)
-		make_printable(item);
+		query_make_printable(item);
 	json_object_foreach(value, key, item) {
 		if (strcmp(key, "tree") != 0)
-			make_printable(item);
+			query_make_printable(item);
 	}
+}
+
+int query_end(struct varlink_message *reply, bool json, int r, const struct error *err)
+{
+	char line[ERROR_LINE_MAX];
+
+	if (r == 0 && json) {
+		(void)json_dumpf(reply->json, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else if (r < 0) {
+		error_line(err, varlink_string(reply->json, "trace", NULL), line);
+		fprintf(stderr, "nvfs: %s\n", line);
+	}
+	varlink_message_done(reply);
+	if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
+		return ERROR_OTHER;
+	return r == 0 ? 0 : error_exit_status(err);
 }
 
 static int query_run(const struct query *query, int argc, char **argv)
@@ -114,7 +133,6 @@ static int query_run(const struct query *query, int argc, char **argv)
 	struct arguments args = { .socket = CONFIG_SOCKET };
 	struct varlink_message reply = { 0 };
 	struct error err = { 0 };
-	char line[ERROR_LINE_MAX];
 	int r = parse_arguments(argc, argv, query, &args, &err);
 
 	if (r < 0)
@@ -124,31 +142,22 @@ static int query_run(const struct query *query, int argc, char **argv)
 		return 0;
 	}
 	if (r == 0)
-		r = ask(query, &args, &reply, &err);
-	if (r == 0 && args.json) {
-		(void)json_dumpf(reply.json, stdout, JSON_INDENT(2));
-		putchar('\n');
-	} else if (r == 0) {
-		make_printable(reply.json);
+		r = query_ask(args.socket, query->method, parameters(&args), &reply, &err);
+	if (r == 0 && !args.json) {
+		query_make_printable(reply.json);
 		query->print(reply.json);
-	} else {
-		error_line(&err, varlink_string(reply.json, "trace", NULL), line);
-		fprintf(stderr, "nvfs: %s\n", line);
 	}
-	varlink_message_done(&reply);
-	if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
-		return ERROR_OTHER;
-	return r == 0 ? 0 : error_exit_status(&err);
+	return query_end(&reply, args.json, r, &err);
 }
 
 /* printing */
 
-static long long number(const json_t *object, const char *key)
+long long query_number(const json_t *object, const char *key)
 {
 	return json_integer_value(json_object_get(object, key));
 }
 
-static void print_age(long long since, char *buf, size_t size)
+void query_age(long long since, char *buf, size_t size)
 {
 	long long s = (long long)time(NULL) - since;
 
@@ -162,32 +171,6 @@ static void print_age(long long since, char *buf, size_t size)
 		(void)snprintf(buf, size, "%lldh", s / 3600);
 	else
 		(void)snprintf(buf, size, "%lldd", s / 86400);
-}
-
-static void print_status(const json_t *reply)
-{
-	const json_t *requests = json_object_get(reply, "requests");
-	const char *key;
-	const json_t *value;
-	char age[32];
-
-	print_age(number(reply, "started"), age, sizeof(age));
-	printf("nvfs %s, pid %lld, up %s\n", varlink_string(reply, "version", "?"),
-	       number(reply, "daemon_pid"), age);
-	printf("mount        %s, %s\n", varlink_string(reply, "mountpoint", "?"),
-	       varlink_string(reply, "mode", "?"));
-	if (json_object_get(reply, "driver_version"))
-		printf("driver       %s below %s, generation %lld, %lld GPU%s\n",
-		       varlink_string(reply, "driver_version", "?"),
-		       varlink_string(reply, "driver_root", "?"), number(reply, "generation"),
-		       number(reply, "gpus"), number(reply, "gpus") == 1 ? "" : "s");
-	else
-		printf("driver       none yet: %s\n", varlink_string(reply, "no_driver", "?"));
-	printf("containers   %lld\n", number(reply, "trees"));
-	printf("requests    ");
-	json_object_foreach((json_t *)(uintptr_t)requests, key, value)
-		printf(" %s %lld", key, (long long)json_integer_value(value));
-	printf("\n");
 }
 
 /* Ids as runtimes make them are 64 digits: 12 are what people know. */
@@ -220,9 +203,9 @@ static void print_ls(const json_t *reply)
 	printf("%-24s %8s  %-12s %-14s %s\n", "ID", "PID", "GPUS", "DRIVER", "AGE");
 	json_array_foreach(trees, i, tree)
 	{
-		print_age(number(tree, "made"), age, sizeof(age));
+		query_age(query_number(tree, "made"), age, sizeof(age));
 		print_short(varlink_string(tree, "id", "?"), 24);
-		printf(" %8lld  ", number(tree, "pid"));
+		printf(" %8lld  ", query_number(tree, "pid"));
 		print_gpus(tree);
 		printf(" %-14s %s\n", varlink_string(tree, "driver_version", "?"), age);
 	}
@@ -235,12 +218,13 @@ static void print_show(const json_t *reply)
 	char age[32];
 	size_t i;
 
-	print_age(number(reply, "made"), age, sizeof(age));
+	query_age(query_number(reply, "made"), age, sizeof(age));
 	printf("id           %s\n", varlink_string(reply, "id", "?"));
-	printf("pid          %lld\n", number(reply, "pid"));
+	printf("pid          %lld\n", query_number(reply, "pid"));
 	printf("state        %s, made %s ago\n", varlink_string(reply, "state", "?"), age);
 	printf("driver       %s, generation %lld\n", varlink_string(reply, "driver_version", "?"),
-	       number(reply, "generation"));
+	       query_number(reply, "generation"));
+	printf("opens        %lld\n", query_number(reply, "opens"));
 	printf("devices      %s (%s)\n", varlink_string(reply, "devices", "-"),
 	       varlink_string(reply, "driver_capabilities", "-"));
 	json_array_foreach(gpus, i, item)
@@ -264,10 +248,10 @@ static void print_generations(const json_t *reply)
 	printf("%-10s %-14s %6s %5s %6s  %s\n", "GENERATION", "DRIVER", "FILES", "GPUS", "TREES", "AGE");
 	json_array_foreach(list, i, g)
 	{
-		print_age(number(g, "made"), age, sizeof(age));
-		printf("%-10lld %-14s %6lld %5lld %6lld  %s%s\n", number(g, "number"),
-		       varlink_string(g, "driver_version", "?"), number(g, "files"), number(g, "gpus"),
-		       number(g, "trees"), age, i ? "" : ", current");
+		query_age(query_number(g, "made"), age, sizeof(age));
+		printf("%-10lld %-14s %6lld %5lld %6lld  %s%s\n", query_number(g, "number"),
+		       varlink_string(g, "driver_version", "?"), query_number(g, "files"), query_number(g, "gpus"),
+		       query_number(g, "trees"), age, i ? "" : ", current");
 	}
 	json_array_foreach(warnings, i, warning)
 		printf("warning: %s\n", json_string_value(warning));
@@ -281,14 +265,6 @@ static void print_result(const json_t *reply)
 static void print_nothing(const json_t *reply)
 {
 	(void)reply;
-}
-
-int cmd_status(int argc, char **argv)
-{
-	static const struct query query = { .method = "io.nvfs.Status", .print = print_status,
-					    .usage = "status [--json] [--socket PATH]" };
-
-	return query_run(&query, argc, argv);
 }
 
 int cmd_ls(int argc, char **argv)

@@ -27,6 +27,7 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/log.h"
+#include "fs/counters.h"
 #include "fs/kfuse.h"
 #include "fs/ops.h"
 #include "fs/store.h"
@@ -112,6 +113,15 @@ static void keep_features(struct connection *c)
 	c->shared->epoch = c->features.epoch;
 }
 
+/* Messages that nobody asked for have no number, and in place of an error what they are. */
+static void count_error(const struct iovec *iov)
+{
+	const struct kfuse_out_header *reply = iov[0].iov_base;
+
+	if (iov[0].iov_len >= sizeof(*reply) && reply->unique && reply->error < 0)
+		counters_error(-reply->error);
+}
+
 static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
 	struct connection *c = userdata_connection(userdata);
@@ -125,6 +135,7 @@ static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
 				   &c->allowed, c->overlay, &c->features);
 		keep_features(c);
 	}
+	count_error(iov);
 	n = writev(fd, iov, count);
 	if (init) {
 		c->context.passthrough = c->features.passthrough;
@@ -149,6 +160,7 @@ static void reply_eio(struct connection *c, uint64_t unique)
 	struct kfuse_out_header reply = { .len = sizeof(reply), .error = -EIO, .unique = unique };
 
 	log_error("a request has killed %d daemons, answering EIO", DEATHS_MAX);
+	counters_error(EIO);
 	if (write(c->fuse_fd, &reply, sizeof(reply)) < 0)
 		log_warning("answer EIO: %s, ignoring", strerror(errno));
 }
@@ -181,7 +193,9 @@ static void serve(struct connection *c, struct store_request *place)
 {
 	const struct kfuse_in_header *header = header_of(place);
 	struct fuse_buf buf = { .mem = place->bytes, .size = header->len };
+	uint32_t opcode = header->opcode; /* what is in the place may change while it is served */
 
+	counters_begin();
 	if (header->opcode == KFUSE_INIT)
 		keep_init(c, place->bytes, header->len);
 	if (place->deaths >= DEATHS_MAX)
@@ -189,6 +203,7 @@ static void serve(struct connection *c, struct store_request *place)
 	else
 		fuse_session_process_buf(c->session, &buf);
 	clear(place);
+	counters_end(opcode);
 }
 
 /* ENOENT: the request was interrupted while it was read; ENODEV: unmounted. */
@@ -205,6 +220,7 @@ static void *worker_main(void *data)
 	ssize_t n = 1;
 
 	(void)pthread_setname_np(pthread_self(), "nvfs-worker");
+	counters_thread(store_counters(c->store), (unsigned int)(worker - c->workers));
 	while (n > 0 && !fuse_session_exited(c->session)) {
 		n = read(c->fuse_fd, place->bytes, sizeof(place->bytes));
 		if (n >= (ssize_t)sizeof(struct kfuse_in_header)) {
@@ -385,6 +401,7 @@ static int ask_again(struct connection *c, struct error *err)
 /* Without RESEND: from the store, one after the other, before new ones are taken. */
 static void serve_left_over(struct connection *c)
 {
+	counters_thread(store_counters(c->store), 0);
 	for (unsigned int i = 0; i < STORE_WORKERS_MAX; i++) {
 		if (is_in_flight(&c->shared->requests[i]))
 			serve(c, &c->shared->requests[i]);
@@ -398,6 +415,7 @@ int connection_resume(struct connection *c, unsigned int n_workers, struct error
 	if (!c->shared->init_size || c->shared->init_size > sizeof(c->shared->init))
 		return error_set(err, -EBADMSG, "the state has no connection");
 	replay_init(c);
+	counters_takeover(store_counters(c->store));
 	collect_suspects(c);
 	if (c->features.resend)
 		r = ask_again(c, err);
@@ -430,19 +448,4 @@ void connection_forget_attr(struct connection *c, uint64_t nodeid)
 int connection_forget_all(struct connection *c)
 {
 	return c->features.epoch ? notify(c, KFUSE_NOTIFY_INC_EPOCH) : -EOPNOTSUPP;
-}
-
-void connection_count(const struct connection *c, struct connection_counts *ret)
-{
-	const struct ops_context *from = &c->context;
-
-	*ret = (struct connection_counts){
-		.lookup = atomic_load(&from->lookup),
-		.getattr = atomic_load(&from->getattr),
-		.readlink = atomic_load(&from->readlink),
-		.open = atomic_load(&from->open),
-		.read = atomic_load(&from->read),
-		.readdir = atomic_load(&from->readdir),
-		.errors = atomic_load(&from->errors),
-	};
 }

@@ -19,11 +19,6 @@ struct store;
 
 struct connection;
 
-/* Requests served since the start, by what they asked for. */
-struct connection_counts {
-	uint64_t lookup, getattr, readlink, open, read, readdir, errors;
-};
-
 /**
  * connection_new() - a session over a FUSE descriptor; no thread yet
  * @fuse_fd: /dev/fuse, mounted or about to be; borrowed for the connection's life
@@ -71,7 +66,5 @@ int connection_ended_fd(const struct connection *connection);
 void connection_forget_name(struct connection *connection, uint64_t parent, const char *name);
 void connection_forget_attr(struct connection *connection, uint64_t nodeid);
 int connection_forget_all(struct connection *connection);
-
-void connection_count(const struct connection *connection, struct connection_counts *ret);
 
 #endif

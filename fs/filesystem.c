@@ -225,8 +225,3 @@ int filesystem_forget_all(struct filesystem *fs)
 {
 	return connection_forget_all(fs->connection);
 }
-
-void filesystem_count(const struct filesystem *fs, struct connection_counts *ret)
-{
-	connection_count(fs->connection, ret);
-}

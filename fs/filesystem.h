@@ -118,7 +118,4 @@ void filesystem_forget_attr(struct filesystem *fs, uint64_t nodeid);
  */
 int filesystem_forget_all(struct filesystem *fs);
 
-/** filesystem_count() - take the numbers */
-void filesystem_count(const struct filesystem *fs, struct connection_counts *ret);
-
 #endif

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "common/cleanup.h"
@@ -21,6 +22,7 @@
 #include "fs/cachebox.h"
 #include "fs/claim.h"
 #include "fs/compose.h"
+#include "fs/counters.h"
 #include "fs/daemon.h"
 #include "fs/derive.h"
 #include "fs/filesystem.h"
@@ -111,6 +113,7 @@ static json_t *tree_json(const struct daemon *daemon, uint32_t index)
 	(void)json_object_set_new(json, "uid", json_integer(tree->owner));
 	(void)json_object_set_new(json, "made", json_integer(tree->made_ns / 1000000000));
 	(void)json_object_set_new(json, "generation", json_integer(snapshot->generation));
+	(void)json_object_set_new(json, "opens", json_integer((json_int_t)tree->opens));
 	(void)json_object_set_new(json, "state",
 				  json_string(!container ? "reference" :
 					      container->ends ? "ending" : "in use"));
@@ -129,15 +132,30 @@ static int reply_with(struct method_reply *reply, json_t *params, struct error *
 
 /* looking */
 
-static json_t *counts_json(const struct daemon *daemon)
+static json_t *features_json(const struct features *features)
 {
-	struct connection_counts counts;
+	return json_pack("{s:b, s:b, s:b, s:b}", "passthrough", features->passthrough, "resend",
+			 features->resend, "idmap", features->idmap, "epoch", features->epoch);
+}
 
-	filesystem_count(daemon->fs, &counts);
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "lookup", (json_int_t)counts.lookup,
-			 "getattr", (json_int_t)counts.getattr, "readlink", (json_int_t)counts.readlink,
-			 "open", (json_int_t)counts.open, "read", (json_int_t)counts.read, "readdir",
-			 (json_int_t)counts.readdir, "errors", (json_int_t)counts.errors);
+static json_t *generation_numbers_json(const struct daemon *daemon)
+{
+	json_t *numbers = json_array();
+
+	for (const struct generation *g = daemon->generation; g; g = g->older)
+		(void)json_array_append_new(numbers, json_integer(g->number));
+	return numbers;
+}
+
+/* Who made the link; 0 where it is gone, or was started by hand. */
+static int keeper_pid(const struct daemon *daemon)
+{
+	struct ucred keeper = { 0 };
+	socklen_t size = sizeof(keeper);
+
+	if (daemon->link < 0 || getsockopt(daemon->link, SOL_SOCKET, SO_PEERCRED, &keeper, &size) < 0)
+		return 0;
+	return keeper.pid;
 }
 
 static int method_status(struct daemon *daemon, struct client *client, json_t *params,
@@ -145,19 +163,22 @@ static int method_status(struct daemon *daemon, struct client *client, json_t *p
 			 struct method_reply *reply, struct error *err)
 {
 	const struct generation *g = daemon->generation;
+	const struct features *features = filesystem_features(daemon->fs);
 	json_t *json = json_pack(
-		"{s:s, s:i, s:s, s:s, s:I, s:i, s:i, s:o, s:I}", "version", NVFS_VERSION, "daemon_pid",
-		(int)daemon->self.pid, "mountpoint", daemon->config.mountpoint, "driver_root",
-		daemon->config.driver_root, "started", (json_int_t)daemon->started, "trees",
-		(int)daemon_trees_in_use(daemon), "generation", g ? (int)g->number : 0, "requests",
-		counts_json(daemon), "state_bytes", (json_int_t)store_memory(daemon->store));
+		"{s:s, s:i, s:i, s:s, s:s, s:I, s:I, s:i, s:i, s:i, s:o, s:o, s:s, s:o, s:I}", "version",
+		NVFS_VERSION, "daemon_pid", (int)daemon->self.pid, "keeper_pid", keeper_pid(daemon),
+		"mountpoint", daemon->config.mountpoint, "driver_root", daemon->config.driver_root, "started",
+		(json_int_t)daemon->started, "uptime", (json_int_t)(time(NULL) - daemon->started), "containers",
+		(int)daemon_trees_in_use(daemon), "trees", (int)store_trees_count(daemon->store), "generation",
+		g ? (int)g->number : 0, "generations", generation_numbers_json(daemon), "features",
+		features_json(features), "mode", features->passthrough ? "passthrough" : "fallback", "counters",
+		counters_json(store_counters(daemon->store)), "state_bytes",
+		(json_int_t)store_memory(daemon->store));
 
 	(void)client;
 	(void)params;
 	(void)message;
 	(void)trace;
-	(void)json_object_set_new(json, "mode", json_string(filesystem_features(daemon->fs)->passthrough ?
-							    "passthrough" : "fallback"));
 	if (g) {
 		(void)json_object_set_new(json, "driver_version", json_string(g->driver->version));
 		(void)json_object_set_new(json, "gpus", json_integer((json_int_t)g->gpus->n));

@@ -20,19 +20,11 @@
 
 #include "common/cleanup.h"
 #include "fs/kfuse.h"
+#include "fs/opens.h"
 #include "fs/store.h"
 #include "fs/tree.h"
 
 #define TIMEOUT_S 86400.0 /* changes are pushed by invalidation */
-
-#define COUNT(ctx, what) atomic_fetch_add_explicit(&(ctx)->what, 1, memory_order_relaxed)
-
-static void reply_error(fuse_req_t req, struct ops_context *ctx, int r)
-{
-	if (r != -ENOENT)
-		COUNT(ctx, errors);
-	(void)fuse_reply_err(req, -r);
-}
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -61,12 +53,11 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct fuse_entry_param entry;
 	int r;
 
-	COUNT(ctx, lookup);
 	store_read_lock(ctx->store);
 	r = tree_lookup(ctx->store, parent, name, &inode);
 	store_unlock(ctx->store);
 	if (r < 0 && r != -ENOENT) {
-		reply_error(req, ctx, r);
+		(void)fuse_reply_err(req, -r);
 		return;
 	}
 	entry_set(&entry, &inode); /* nodeid 0: "not there", and that is kept too */
@@ -80,12 +71,11 @@ static void op_getattr(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info 
 	int r;
 
 	(void)fi;
-	COUNT(ctx, getattr);
 	store_read_lock(ctx->store);
 	r = tree_getattr(ctx->store, nodeid, &st);
 	store_unlock(ctx->store);
 	if (r < 0)
-		reply_error(req, ctx, r);
+		(void)fuse_reply_err(req, -r);
 	else
 		(void)fuse_reply_attr(req, &st, TIMEOUT_S);
 }
@@ -96,12 +86,11 @@ static void op_readlink(fuse_req_t req, fuse_ino_t nodeid)
 	char target[PATH_MAX];
 	int r;
 
-	COUNT(ctx, readlink);
 	store_read_lock(ctx->store);
 	r = tree_readlink(ctx->store, nodeid, target, sizeof(target));
 	store_unlock(ctx->store);
 	if (r < 0)
-		reply_error(req, ctx, r);
+		(void)fuse_reply_err(req, -r);
 	else
 		(void)fuse_reply_readlink(req, target);
 }
@@ -119,35 +108,35 @@ static void op_open(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi
 {
 	struct ops_context *ctx = fuse_req_userdata(req);
 	struct tree_file file = { .object = STORE_NONE };
+	pid_t pid = fuse_req_ctx(req)->pid;
 	int r;
 
-	COUNT(ctx, open);
 	store_read_lock(ctx->store);
 	r = tree_open(ctx->store, nodeid, &file);
 	store_unlock(ctx->store);
 	if (r < 0) {
-		reply_error(req, ctx, r);
+		(void)fuse_reply_err(req, -r);
 		return;
 	}
 	/* An inode's way is chosen once, with its object: a mix of both is EIO. */
 	if (ctx->passthrough && file.backing_id > 0) {
 		reply_passthrough(req, file.backing_id);
-		return;
+	} else {
+		fi->fh = 0;
+		fi->keep_cache = 1; /* contents never change under a nodeid */
+		fi->noflush = 1;
+		(void)fuse_reply_open(req, fi);
 	}
-	fi->fh = 0;
-	fi->keep_cache = 1; /* contents never change under a nodeid */
-	fi->noflush = 1;
-	(void)fuse_reply_open(req, fi);
+	opens_count(ctx->store, pid); /* nobody waits for it any more */
 }
 
-static void reply_host(fuse_req_t req, struct ops_context *ctx, int host_fd, size_t size,
-		       off_t offset)
+static void reply_host(fuse_req_t req, int host_fd, size_t size, off_t offset)
 {
 	struct fuse_bufvec data = FUSE_BUFVEC_INIT(size);
 	auto_close int fd = host_fd;
 
 	if (fd < 0) {
-		reply_error(req, ctx, -ESTALE);
+		(void)fuse_reply_err(req, ESTALE);
 		return;
 	}
 	data.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
@@ -168,7 +157,7 @@ static void reply_text(fuse_req_t req, struct ops_context *ctx, const struct tre
 		memcpy(copy, file->text + start, len);
 	store_unlock(ctx->store);
 	if (!copy)
-		reply_error(req, ctx, -ENOMEM);
+		(void)fuse_reply_err(req, ENOMEM);
 	else
 		(void)fuse_reply_buf(req, copy, len);
 }
@@ -181,7 +170,6 @@ static void op_read(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset
 	int fd, r;
 
 	(void)fi;
-	COUNT(ctx, read);
 	store_read_lock(ctx->store);
 	r = tree_open(ctx->store, nodeid, &file);
 	if (r == 0 && file.text) {
@@ -192,9 +180,9 @@ static void op_read(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset
 	fd = r < 0 ? -1 : fcntl(store_object_fd(ctx->store, file.object), F_DUPFD_CLOEXEC, 0);
 	store_unlock(ctx->store);
 	if (r < 0)
-		reply_error(req, ctx, r);
+		(void)fuse_reply_err(req, -r);
 	else
-		reply_host(req, ctx, fd, size, offset);
+		reply_host(req, fd, size, offset);
 }
 
 static size_t add_dirent(fuse_req_t req, char *buf, size_t room, const struct tree_dirent *dirent,
@@ -217,7 +205,6 @@ static void readdir_common(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t
 	size_t used = 0;
 	int r = buf ? 1 : -ENOMEM;
 
-	COUNT(ctx, readdir);
 	dirent.next = (uint64_t)offset;
 	store_read_lock(ctx->store);
 	while (r > 0) {
@@ -233,7 +220,7 @@ static void readdir_common(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t
 	}
 	store_unlock(ctx->store);
 	if (r < 0)
-		reply_error(req, ctx, r);
+		(void)fuse_reply_err(req, -r);
 	else
 		(void)fuse_reply_buf(req, buf, used);
 }

@@ -4,7 +4,6 @@
 
 #define FUSE_USE_VERSION 314
 #include <fuse_lowlevel.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 
 struct store;
@@ -13,7 +12,6 @@ struct store;
 struct ops_context {
 	struct store *store;
 	bool passthrough; /* set once, before the first open */
-	atomic_uint_fast64_t lookup, getattr, readlink, open, read, readdir, errors;
 };
 
 /** ops_table() - the operations of the filesystem; static */

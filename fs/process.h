@@ -35,6 +35,9 @@ int process_self(struct process *ret, struct error *err);
 /** process_pidfd_is_dead() - poll(2) a pidfd */
 bool process_pidfd_is_dead(int pidfd);
 
+/** process_mnt_ns() - inode of a process's or thread's mount namespace; 0 where it cannot be told */
+uint64_t process_mnt_ns(pid_t pid);
+
 /**
  * process_mnt_ns_used() - look for any process in a mount namespace
  * @mnt_ns: inode numbers; those in use get their flag set

@@ -88,6 +88,7 @@ int store_new(int fd, struct store **ret, struct error *err)
 	store->state->layouts.element = sizeof(struct store_layout);
 	store->state->snapshots.element = sizeof(struct store_snapshot);
 	store->state->trees.element = sizeof(struct store_tree);
+	counters_init(&store->state->counters);
 	publish(&store->state->magic, STATE_MAGIC);
 	*ret = store;
 	return 0;
@@ -99,6 +100,7 @@ void store_free(struct store *store)
 		return;
 	free(store->by_name.items);
 	free(store->by_pid.items);
+	free(store->by_mnt_ns.items);
 	free(store->blob_chains.heads);
 	free(store->blob_chains.next);
 	free(store->layout_chains.heads);
@@ -129,6 +131,11 @@ void store_unlock(struct store *store)
 struct store_session *store_session(struct store *store)
 {
 	return &store->state->session;
+}
+
+struct counters *store_counters(struct store *store)
+{
+	return &store->state->counters;
 }
 
 uint32_t store_generation(const struct store *store)

@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "fs/counters.h"
 #include "fs/layout.h"
 
 struct error;
@@ -75,6 +76,7 @@ struct store_tree {
 	uint64_t mnt_ns;     /* inode of the container's mount namespace, 0 = no container */
 	int64_t made_ns;     /* CLOCK_REALTIME */
 	uint32_t flags;      /* enum store_tree_flag */
+	uint64_t opens;      /* files that its container has opened */
 };
 
 enum store_tree_flag {
@@ -135,6 +137,9 @@ int store_open(int fd, struct store **ret, struct error *err);
 
 /** store_session() - the FUSE session's part of the file */
 struct store_session *store_session(struct store *store);
+
+/** store_counters() - numbers of the requests served, by this process and those before it */
+struct counters *store_counters(struct store *store);
 
 /** store_generation() - blob that describes the present generation, STORE_NONE without */
 uint32_t store_generation(const struct store *store);
@@ -253,6 +258,14 @@ uint32_t store_trees_count(const struct store *store);
 uint32_t store_tree_find(const struct store *store, const char *name);
 /** store_tree_find_pid() - the tree of this container init, STORE_NONE if there is none */
 uint32_t store_tree_find_pid(const struct store *store, int32_t pid);
+
+/**
+ * store_tree_count_open() - a process in this mount namespace has opened a file
+ *
+ * For any thread that holds the read lock. Counted for every tree of the
+ * namespace; for none where it has no tree.
+ */
+void store_tree_count_open(const struct store *store, uint64_t mnt_ns);
 
 /** store_memory() - bytes of the file in use for tables and their contents */
 size_t store_memory(const struct store *store);

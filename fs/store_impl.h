@@ -14,7 +14,7 @@
 #include "fs/store.h"
 
 #define STATE_MAGIC 0x6e766673u /* "nvfs" */
-#define STATE_VERSION 2 /* of the layout; goes up with every change */
+#define STATE_VERSION 3 /* of the layout; goes up with every change */
 #define INO_FIRST 16            /* below: the top directories */
 #define INO_END 0x70000000u     /* above: links and host files, see tree.c */
 
@@ -29,11 +29,15 @@ struct state {
 	uint32_t generation; /* blob: description of the present generation; STORE_NONE without */
 	struct table objects, links, blobs, layouts, snapshots, trees;
 	struct store_session session;
+	struct counters counters;
 };
+
+_Static_assert(COUNTERS_WORKERS == STORE_WORKERS_MAX, "each worker counts");
 
 struct order_key {
 	const char *name;
 	int32_t pid;
+	uint64_t mnt_ns;
 	uint32_t tree;
 };
 
@@ -72,7 +76,7 @@ struct store {
 	struct heap heap;
 	struct state *state;
 	pthread_rwlock_t lock;
-	struct order by_name, by_pid;
+	struct order by_name, by_pid, by_mnt_ns;
 	struct slots tree_slots, snapshot_slots;
 	struct chains blob_chains, layout_chains;
 	int *fds; /* by object */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Trees and their snapshots, and the two orders, by name and by pid, in which
- * trees are found. An element counts when its serial is set, which is the last
+ * Trees and their snapshots, and the orders, by name, by pid and by mount
+ * namespace, in which trees are found. An element counts when its serial is set, which is the last
  * store of its making and the first of its unmaking.
  */
 #include "fs/store.h"
@@ -86,28 +86,49 @@ static int compare_pid(const struct store *store, uint32_t tree, const struct or
 	return tree < key->tree ? -1 : tree > key->tree;
 }
 
+static int compare_mnt_ns(const struct store *store, uint32_t tree, const struct order_key *key)
+{
+	uint64_t mnt_ns = store_tree(store, tree)->mnt_ns;
+
+	if (mnt_ns != key->mnt_ns)
+		return mnt_ns < key->mnt_ns ? -1 : 1;
+	return tree < key->tree ? -1 : tree > key->tree;
+}
+
 static struct order_key key_of(const struct store *store, uint32_t tree)
 {
 	const struct store_tree *t = store_tree(store, tree);
 
-	return (struct order_key){ .name = store_blob(store, t->name, NULL), .pid = t->pid, .tree = tree };
+	return (struct order_key){ .name = store_blob(store, t->name, NULL), .pid = t->pid,
+				   .mnt_ns = t->mnt_ns, .tree = tree };
 }
 
 void store_orders_init(struct store *store)
 {
 	store->by_name.compare = compare_name;
 	store->by_pid.compare = compare_pid;
+	store->by_mnt_ns.compare = compare_mnt_ns;
+}
+
+static int orders_reserve(struct store *store)
+{
+	int r = order_reserve(&store->by_name);
+
+	r = r ? r : order_reserve(&store->by_pid);
+	return r ? r : order_reserve(&store->by_mnt_ns);
 }
 
 int store_orders_add(struct store *store, uint32_t tree)
 {
 	const struct order_key key = key_of(store, tree);
 
-	if (order_reserve(&store->by_name) < 0 || order_reserve(&store->by_pid) < 0)
+	if (orders_reserve(store) < 0)
 		return -ENOMEM;
 	order_add(store, &store->by_name, &key);
 	if (key.pid)
 		order_add(store, &store->by_pid, &key);
+	if (key.mnt_ns)
+		order_add(store, &store->by_mnt_ns, &key);
 	return 0;
 }
 
@@ -199,7 +220,7 @@ uint32_t store_tree_add(struct store *store, const struct store_tree *tree, uint
 	struct store_tree *new_tree;
 	uint32_t index = STORE_NONE, snapshot = STORE_NONE;
 
-	if (order_reserve(&store->by_name) == 0 && order_reserve(&store->by_pid) == 0)
+	if (orders_reserve(store) == 0)
 		index = slot_take(store, table, &store->tree_slots);
 	if (index != STORE_NONE)
 		snapshot = snapshot_add(store, index, layout, STORE_NONE, generation);
@@ -215,6 +236,7 @@ uint32_t store_tree_add(struct store *store, const struct store_tree *tree, uint
 	new_tree = table_at(store, table, index);
 	*new_tree = *tree;
 	new_tree->serial = 0;
+	new_tree->opens = 0;
 	new_tree->snapshot = snapshot;
 	new_tree->ino = take_inos(store, 1);
 	new_tree->made_ns = now_ns();
@@ -304,6 +326,8 @@ void store_tree_remove(struct store *store, uint32_t tree)
 	order_remove(store, &store->by_name, &key);
 	if (t->pid)
 		order_remove(store, &store->by_pid, &key);
+	if (t->mnt_ns)
+		order_remove(store, &store->by_mnt_ns, &key);
 	publish(&t->serial, 0);
 	for (snapshot = t->snapshot; snapshot != STORE_NONE; snapshot = next) {
 		next = store_snapshot(store, snapshot)->next;
@@ -357,4 +381,18 @@ uint32_t store_tree_find_pid(const struct store *store, int32_t pid)
 	if (at == store->by_pid.n || store_tree(store, store->by_pid.items[at])->pid != pid)
 		return STORE_NONE;
 	return store->by_pid.items[at];
+}
+
+void store_tree_count_open(const struct store *store, uint64_t mnt_ns)
+{
+	const struct order_key key = { .mnt_ns = mnt_ns }; /* index 0: the first one of this namespace */
+	size_t at = order_position(store, &store->by_mnt_ns, &key);
+
+	for (; at < store->by_mnt_ns.n; at++) {
+		struct store_tree *tree = table_at(store, &store->state->trees, store->by_mnt_ns.items[at]);
+
+		if (tree->mnt_ns != mnt_ns)
+			return;
+		(void)__atomic_fetch_add(&tree->opens, 1, __ATOMIC_RELAXED);
+	}
 }

@@ -255,6 +255,37 @@ START_TEST(links_and_objects_keep_their_index_for_ever)
 }
 END_TEST
 
+START_TEST(opens_are_counted_for_every_tree_of_a_namespace)
+{
+	uint32_t index[4];
+
+	open_store();
+	for (uint32_t i = 0; i < 4; i++) {
+		static const uint64_t mnt_ns[] = { 70, 60, 70, 0 };
+		char name[2] = { (char)('a' + i), '\0' };
+		struct store_tree tree = { .name = store_blob_put(store, name, 1),
+					   .spec = store_blob_put(store, "{}", 2),
+					   .done = STORE_NONE,
+					   .mnt_ns = mnt_ns[i],
+					   .opens = 99 };
+
+		index[i] = store_tree_add(store, &tree, put_layout("f", "1"), 1);
+	}
+	store_tree_count_open(store, 70);
+	store_tree_count_open(store, 70);
+	store_tree_count_open(store, 60);
+	store_tree_count_open(store, 65);
+	ck_assert_uint_eq(store_tree(store, index[0])->opens, 2);
+	ck_assert_uint_eq(store_tree(store, index[1])->opens, 1);
+	ck_assert_uint_eq(store_tree(store, index[2])->opens, 2);
+	ck_assert_uint_eq(store_tree(store, index[3])->opens, 0);
+	store_tree_remove(store, index[0]);
+	store_tree_count_open(store, 70);
+	ck_assert_uint_eq(store_tree(store, index[2])->opens, 3);
+	store_free(store);
+}
+END_TEST
+
 START_TEST(ten_thousand_trees_that_come_and_go_leave_no_memory_behind)
 {
 	char name[32];
@@ -289,4 +320,5 @@ UNIT_MAIN("store", equal_blobs_are_stored_once_and_go_with_the_last_reference,
 	  an_index_comes_back_with_a_new_serial,
 	  a_switched_tree_keeps_its_old_snapshot_and_can_go_back,
 	  links_and_objects_keep_their_index_for_ever,
+	  opens_are_counted_for_every_tree_of_a_namespace,
 	  ten_thousand_trees_that_come_and_go_leave_no_memory_behind)

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `nvfs status`: the daemon's own account of itself, for people and for programs. */
+#include "cli/status.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/query.h"
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/varlink.h"
+#include "fs/config.h"
+
+#define USAGE "status [--json] [--socket PATH]"
+
+struct arguments {
+	const char *socket;
+	bool json, help;
+};
+
+static int parse_arguments(int argc, char **argv, struct arguments *args, struct error *err)
+{
+	static const struct option options[] = {
+		{ "socket", required_argument, NULL, 's' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	int opt;
+
+	optind = 1;
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, "s:jh", options, NULL)) != -1) {
+		if (opt == 's')
+			args->socket = optarg;
+		else if (opt == 'j')
+			args->json = true;
+		else if (opt == 'h')
+			args->help = true;
+		else
+			return error_setc(err, ERROR_USAGE, -EINVAL, "option '%s'", argv[optind - 1]);
+	}
+	if (optind < argc)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "argument '%s'", argv[optind]);
+	return 0;
+}
+
+/* printing */
+
+static json_int_t bucket(const json_t *latency, size_t i)
+{
+	json_t *operations = json_object_get(latency, "operations"), *operation;
+	const char *name;
+	json_int_t n = 0;
+
+	json_object_foreach(operations, name, operation)
+		n += json_integer_value(json_array_get(json_object_get(operation, "buckets"), i));
+	return n;
+}
+
+long long status_quantile(const json_t *latency, unsigned int percent)
+{
+	const json_t *bounds = json_object_get(latency, "bounds_us");
+	size_t n_bounds = json_array_size(bounds);
+	json_int_t all = 0, below = 0;
+
+	for (size_t i = 0; i <= n_bounds; i++)
+		all += bucket(latency, i);
+	if (!all)
+		return 0;
+	for (size_t i = 0; i < n_bounds; i++) {
+		below += bucket(latency, i);
+		if (below * 100 >= all * (json_int_t)percent)
+			return json_integer_value(json_array_get(bounds, i));
+	}
+	return -1;
+}
+
+static void print_quantile(const json_t *latency, unsigned int percent)
+{
+	long long us = status_quantile(latency, percent);
+
+	if (us < 0)
+		printf(" %u%% above all bounds", percent);
+	else
+		printf(" %u%% below %lld us", percent, us);
+}
+
+static void print_numbers(const char *title, const json_t *numbers)
+{
+	const char *key;
+	json_t *value;
+	bool any = false;
+
+	printf("%-12s", title);
+	json_object_foreach((json_t *)(uintptr_t)numbers, key, value) {
+		if (!json_integer_value(value))
+			continue;
+		printf(" %s %lld", key, (long long)json_integer_value(value));
+		any = true;
+	}
+	printf("%s\n", any ? "" : " none");
+}
+
+static void print_counters(const json_t *counters)
+{
+	const json_t *latency = json_object_get(counters, "latency");
+	char age[32];
+
+	query_age(query_number(counters, "since"), age, sizeof(age));
+	printf("counted for  %s, by %lld daemon%s\n", age, query_number(counters, "takeovers") + 1,
+	       query_number(counters, "takeovers") ? "s" : "");
+	print_numbers("requests", json_object_get(counters, "requests"));
+	print_numbers("errors", json_object_get(counters, "errors"));
+	printf("latency     ");
+	print_quantile(latency, 50);
+	printf(",");
+	print_quantile(latency, 99);
+	printf("\n");
+}
+
+static void print_status(const json_t *reply)
+{
+	char age[32], keeper[32] = "no keeper";
+
+	query_age(query_number(reply, "started"), age, sizeof(age));
+	if (query_number(reply, "keeper_pid"))
+		(void)snprintf(keeper, sizeof(keeper), "keeper %lld", query_number(reply, "keeper_pid"));
+	printf("nvfs %s, pid %lld, %s, up %s\n", varlink_string(reply, "version", "?"),
+	       query_number(reply, "daemon_pid"), keeper, age);
+	printf("mount        %s, %s\n", varlink_string(reply, "mountpoint", "?"),
+	       varlink_string(reply, "mode", "?"));
+	if (json_object_get(reply, "driver_version"))
+		printf("driver       %s below %s, generation %lld, %lld GPU%s\n",
+		       varlink_string(reply, "driver_version", "?"),
+		       varlink_string(reply, "driver_root", "?"), query_number(reply, "generation"),
+		       query_number(reply, "gpus"), query_number(reply, "gpus") == 1 ? "" : "s");
+	else
+		printf("driver       none yet: %s\n", varlink_string(reply, "no_driver", "?"));
+	printf("containers   %lld\n", query_number(reply, "containers"));
+	print_counters(json_object_get(reply, "counters"));
+}
+
+int cmd_status(int argc, char **argv)
+{
+	struct arguments args = { .socket = CONFIG_SOCKET };
+	struct varlink_message reply = { 0 };
+	struct error err = { 0 };
+	int r = parse_arguments(argc, argv, &args, &err);
+
+	if (r < 0)
+		(void)error_remedy(&err, r, "usage: nvfs %s", USAGE);
+	if (r == 0 && args.help) {
+		printf("Usage: nvfs %s\n", USAGE);
+		return 0;
+	}
+	if (r == 0)
+		r = query_ask(args.socket, "io.nvfs.Status", json_object(), &reply, &err);
+	if (r == 0 && !args.json) {
+		query_make_printable(reply.json);
+		print_status(reply.json);
+	}
+	return query_end(&reply, args.json, r, &err);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_CLI_STATUS_H
+#define NVFS_CLI_STATUS_H
+
+#include <jansson.h>
+
+/** cmd_status() - `nvfs status`: what the daemon does, in several forms; gives the exit status */
+int cmd_status(int argc, char **argv);
+
+/**
+ * status_quantile() - a duration that a part of the requests did not exceed
+ * @latency: of the daemon's counters: bounds_us, and operations with their buckets
+ * @percent: 1 to 100
+ *
+ * Over all operations. Return: the upper bound in us of the bucket where that
+ * part is reached; 0 where there were no requests; -1 above all bounds.
+ */
+long long status_quantile(const json_t *latency, unsigned int percent);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_FS_COUNTERS_H
+#define NVFS_FS_COUNTERS_H
+
+/*
+ * Requests by operation and by how long their answer took, and errors. The
+ * numbers lie in the state, so that the daemon that replaces another one goes
+ * on counting.
+ *
+ * Each worker thread has a part of its own, which nobody else writes: counting
+ * is two looks at the clock and a handful of plain stores. Who reads gets each
+ * number whole, but not all of one moment.
+ */
+
+#include <jansson.h>
+#include <stdint.h>
+
+#define COUNTERS_WORKERS 16
+/* Bucket i counts what took less than 2^i us and did not fit i - 1; the last one all the rest. */
+#define COUNTERS_BUCKETS 25
+#define COUNTERS_ERRNOS 134 /* errno(3) of Linux ends at 133; others are counted as 0 */
+
+enum counters_op {
+	COUNTERS_OTHER,
+	COUNTERS_LOOKUP,
+	COUNTERS_FORGET,
+	COUNTERS_GETATTR,
+	COUNTERS_READLINK,
+	COUNTERS_OPEN,
+	COUNTERS_READ,
+	COUNTERS_STATFS,
+	COUNTERS_RELEASE,
+	COUNTERS_GETXATTR,
+	COUNTERS_OPENDIR,
+	COUNTERS_READDIR,
+	COUNTERS_ACCESS,
+	COUNTERS_INTERRUPT,
+	COUNTERS_OPS
+};
+
+struct counters_worker {
+	_Alignas(64) uint64_t begun_ns; /* the request in work, CLOCK_MONOTONIC; 0: none */
+	uint64_t requests[COUNTERS_OPS][COUNTERS_BUCKETS];
+	uint64_t total_ns[COUNTERS_OPS];
+	uint64_t errors[COUNTERS_ERRNOS];
+};
+
+struct counters {
+	int64_t since_s;    /* CLOCK_REALTIME */
+	uint64_t takeovers; /* daemons that went on for another one since */
+	struct counters_worker workers[COUNTERS_WORKERS];
+};
+
+/** counters_init() - begin; @counters is zeroed */
+void counters_init(struct counters *counters);
+
+/** counters_takeover() - another process goes on counting, before its workers start */
+void counters_takeover(struct counters *counters);
+
+/** counters_thread() - what this thread serves is counted as worker @number's, whose only thread it is */
+void counters_thread(struct counters *counters, unsigned int number);
+
+/** counters_begin() - a request has come; not for a thread without counters_thread() */
+void counters_begin(void);
+
+/**
+ * counters_end() - it has been answered
+ * @opcode: of linux/fuse.h
+ */
+void counters_end(uint32_t opcode);
+
+/** counters_error() - an answer was this errno (positive); nothing for a thread that serves nothing */
+void counters_error(int error);
+
+/** counters_op() - what an opcode of linux/fuse.h is counted as */
+enum counters_op counters_op(uint32_t opcode);
+
+/** counters_bucket() - where a duration is counted */
+unsigned int counters_bucket(uint64_t ns);
+
+/** counters_sum() - all workers' numbers; begun_ns is that of the oldest request in work, 0 for none */
+void counters_sum(const struct counters *counters, struct counters_worker *ret);
+
+/** counters_longest_ms() - age of the oldest request in work, 0 for none */
+uint64_t counters_longest_ms(const struct counters *counters);
+
+/**
+ * counters_json() - {"since", "takeovers", "requests", "errors", "latency"}
+ *
+ * requests has every operation, errors each errno that was answered (by name),
+ * latency the operations that were asked: {"bounds_us": [1, 2, 4, ...],
+ * "operations": {"open": {"sum_us": N, "buckets": [...]}}} with one bucket more
+ * than there are bounds.
+ *
+ * Return: a new object, or NULL (out of memory).
+ */
+json_t *counters_json(const struct counters *counters);
+
+#endif
