@@ -4,10 +4,13 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 
 #include "cli/query.h"
 #include "common/cleanup.h"
@@ -15,18 +18,25 @@
 #include "common/varlink.h"
 #include "fs/config.h"
 
-#define USAGE "status [--json] [--socket PATH]"
+#define USAGE "status [--check] [--json] [--socket PATH]"
+
+/* Together under a tenth of a second, with what it takes to start. */
+#define CONNECT_MS 20
+#define ANSWER_MS 50
 
 struct arguments {
 	const char *socket;
-	bool json, help;
+	bool json, check, help;
 };
+
+enum check_status { CHECK_OK = 0, CHECK_DEGRADED = 1, CHECK_DOWN = 2 };
 
 static int parse_arguments(int argc, char **argv, struct arguments *args, struct error *err)
 {
 	static const struct option options[] = {
 		{ "socket", required_argument, NULL, 's' },
 		{ "json", no_argument, NULL, 'j' },
+		{ "check", no_argument, NULL, 'c' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -34,11 +44,13 @@ static int parse_arguments(int argc, char **argv, struct arguments *args, struct
 
 	optind = 1;
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "s:jh", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "s:jch", options, NULL)) != -1) {
 		if (opt == 's')
 			args->socket = optarg;
 		else if (opt == 'j')
 			args->json = true;
+		else if (opt == 'c')
+			args->check = true;
 		else if (opt == 'h')
 			args->help = true;
 		else
@@ -145,6 +157,99 @@ static void print_status(const json_t *reply)
 	print_counters(json_object_get(reply, "counters"));
 }
 
+/* checking */
+
+/* The first process that listened: the keeper. It is alive as long as the socket takes connections. */
+static pid_t listener_pid(int sock)
+{
+	struct ucred peer = { 0 };
+	socklen_t size = sizeof(peer);
+
+	return getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ? 0 : peer.pid;
+}
+
+static json_t *down(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static json_t *down(const char *fmt, ...)
+{
+	char text[ERROR_LINE_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return json_pack("{s:s, s:[s]}", "state", "down", "reasons", text);
+}
+
+/* What is the matter with a daemon that took the connection. */
+static json_t *check_answer(int sock)
+{
+	struct timeval limit = { .tv_usec = (suseconds_t)ANSWER_MS * 1000 };
+	struct varlink_message reply = { 0 };
+	struct error err = { 0 };
+	json_t *answer = NULL;
+	int r = setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+
+	r = r < 0 ? -errno : varlink_call(sock, "io.nvfs.Check", NULL, NULL, 0, &reply, &err);
+	if (r == 0)
+		answer = json_incref(reply.json);
+	else if (r == -ENOSYS) /* it lives, and is older than this program */
+		answer = json_pack("{s:s, s:[s]}", "state", "degraded", "reasons",
+				   "the daemon is of an older version, and cannot say how it is");
+	else if (r == -ETIME)
+		answer = down("the daemon does not answer within %d ms (keeper: pid %d)", ANSWER_MS,
+			      listener_pid(sock));
+	else
+		answer = down("%s", err.text);
+	varlink_message_done(&reply);
+	return answer;
+}
+
+static json_t *check(const char *path)
+{
+	struct error err = { 0 };
+	auto_close int sock = varlink_connect(path, CONNECT_MS, &err);
+
+	return sock < 0 ? down("%s", err.text) : check_answer(sock);
+}
+
+static enum check_status check_status(const char *state)
+{
+	if (strcmp(state, "ok") == 0)
+		return CHECK_OK;
+	return strcmp(state, "degraded") == 0 ? CHECK_DEGRADED : CHECK_DOWN;
+}
+
+static void print_check(const json_t *answer)
+{
+	const json_t *reasons = json_object_get(answer, "reasons"), *reason;
+	size_t i;
+
+	printf("%s: ", varlink_string(answer, "state", "down"));
+	json_array_foreach(reasons, i, reason)
+		printf("%s%s", i ? "; " : "", json_string_value(reason));
+	if (!json_array_size(reasons))
+		printf("driver %s, %s, %lld container%s", varlink_string(answer, "driver_version", "?"),
+		       varlink_string(answer, "mode", "?"), query_number(answer, "containers"),
+		       query_number(answer, "containers") == 1 ? "" : "s");
+	printf("\n");
+}
+
+static int run_check(const struct arguments *args)
+{
+	struct varlink_message answer = { .json = check(args->socket) };
+	enum check_status status = check_status(varlink_string(answer.json, "state", "down"));
+	int r;
+
+	if (!args->json) {
+		query_make_printable(answer.json);
+		print_check(answer.json);
+	}
+	r = query_end(&answer, args->json, 0, NULL);
+	return r ? (int)CHECK_DOWN : (int)status;
+}
+
+/* the command */
+
 int cmd_status(int argc, char **argv)
 {
 	struct arguments args = { .socket = CONFIG_SOCKET };
@@ -158,6 +263,8 @@ int cmd_status(int argc, char **argv)
 		printf("Usage: nvfs %s\n", USAGE);
 		return 0;
 	}
+	if (r == 0 && args.check)
+		return run_check(&args);
 	if (r == 0)
 		r = query_ask(args.socket, "io.nvfs.Status", json_object(), &reply, &err);
 	if (r == 0 && !args.json) {

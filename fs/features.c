@@ -75,3 +75,14 @@ void features_negotiate(const void *request, size_t request_size, void *reply, s
 	/* With 2 no overlayfs can be stacked on ours, so only where it is needed. */
 	out->max_stack_depth = ret->passthrough ? (overlay ? 2 : 1) : 0;
 }
+
+bool features_passthrough_expected(const void *request, size_t request_size)
+{
+	struct kfuse_init_in in = { 0 };
+	size_t header = sizeof(struct kfuse_in_header);
+
+	if (request_size < header + offsetof(struct kfuse_init_in, max_readahead))
+		return false;
+	memcpy(&in, (const char *)request + header, offsetof(struct kfuse_init_in, max_readahead));
+	return in.major == 7 && in.minor >= KFUSE_MINOR_PASSTHROUGH;
+}

@@ -38,4 +38,12 @@ void features_allowed(const char *disabled, struct features *ret);
 void features_negotiate(const void *request, size_t request_size, void *reply, size_t reply_size,
 			const struct features *allowed, bool overlay, struct features *ret);
 
+/**
+ * features_passthrough_expected() - is the kernel of an age that has passthrough?
+ * @request: the kernel's INIT, header included
+ *
+ * If it doesn't offer it then, it was built without.
+ */
+bool features_passthrough_expected(const void *request, size_t request_size);
+
 #endif

@@ -161,10 +161,15 @@ static uint64_t mount_id(int dirfd, const char *path)
 	return st.stx_mnt_id;
 }
 
+bool filesystem_is_mounted(const struct filesystem *fs)
+{
+	return fs->mounted && mount_id(fs->root_fd, "") == mount_id(AT_FDCWD, fs->mountpoint);
+}
+
 int filesystem_unmount(struct filesystem *fs, int force, struct error *err)
 {
 	int r = 0;
-	bool ours = fs->mounted && mount_id(fs->root_fd, "") == mount_id(AT_FDCWD, fs->mountpoint);
+	bool ours = filesystem_is_mounted(fs);
 
 	cleanup_close(&fs->root_fd);
 	fs->root_fd = -1;

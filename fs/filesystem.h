@@ -92,6 +92,13 @@ int filesystem_unmount(struct filesystem *fs, int force, struct error *err);
 /** filesystem_root() - O_PATH descriptor of the mount's root; the filesystem's own */
 int filesystem_root(const struct filesystem *fs);
 
+/**
+ * filesystem_is_mounted() - is it the topmost mount of its mount point?
+ *
+ * No request goes to the filesystem.
+ */
+bool filesystem_is_mounted(const struct filesystem *fs);
+
 /** filesystem_ended_fd() - becomes readable (poll(2)) when the connection has ended */
 int filesystem_ended_fd(const struct filesystem *fs);
 

@@ -14,6 +14,7 @@
 #define KFUSE_INIT 26         /* opcode */
 #define KFUSE_NOTIFY_RESEND 7 /* 6.9 */
 #define KFUSE_NOTIFY_INC_EPOCH 8 /* 6.16: all names that the kernel knows are asked for again */
+#define KFUSE_MINOR_PASSTHROUGH 40 /* of the protocol 7 that knows it, built in or not: Linux 6.9 */
 #define KFUSE_MINOR_EPOCH 44 /* of the protocol 7 that has it; there is no flag in INIT */
 
 /* flags and flags2 of INIT are one 64-bit word; bits from 32 on count only with INIT_EXT. */

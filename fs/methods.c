@@ -27,6 +27,7 @@
 #include "fs/derive.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
+#include "fs/health.h"
 #include "fs/inject_method.h"
 #include "fs/renewal.h"
 #include "fs/server.h"
@@ -185,6 +186,30 @@ static int method_status(struct daemon *daemon, struct client *client, json_t *p
 	} else {
 		(void)json_object_set_new(json, "no_driver", json_string(renewal_note(daemon->renewal)));
 	}
+	return reply_with(reply, json, err);
+}
+
+static int method_check(struct daemon *daemon, struct client *client, json_t *params,
+			struct varlink_message *message, const char *trace,
+			struct method_reply *reply, struct error *err)
+{
+	const struct generation *g = daemon->generation;
+	struct health_facts facts;
+	json_t *reasons, *json;
+
+	(void)client;
+	(void)params;
+	(void)message;
+	(void)trace;
+	health_look(daemon, &facts);
+	reasons = health_reasons(&facts);
+	json = json_pack("{s:s, s:o, s:i, s:i, s:s, s:i}", "state", json_array_size(reasons) ? "degraded" : "ok",
+			 "reasons", reasons, "daemon_pid", (int)daemon->self.pid, "keeper_pid",
+			 keeper_pid(daemon), "mode",
+			 filesystem_features(daemon->fs)->passthrough ? "passthrough" : "fallback",
+			 "containers", (int)daemon_trees_in_use(daemon));
+	if (g)
+		(void)json_object_set_new(json, "driver_version", json_string(g->driver->version));
 	return reply_with(reply, json, err);
 }
 
@@ -492,6 +517,8 @@ static const char interface_text[] =
 	"# Trees of containers; who isn't root sees its own\n"
 	"method List() -> (trees: []object)\n"
 	"method Status() -> (version: string, daemon_pid: int, mountpoint: string, trees: int)\n"
+	"# Is all well? state is ok or degraded\n"
+	"method Check() -> (state: string, reasons: []string, daemon_pid: int, keeper_pid: int, mode: string)\n"
 	"# What the driver was, as far as trees show it: the present one first\n"
 	"method Generations() -> (generations: []object, warnings: []string)\n"
 	"# Look at the driver now\n"
@@ -553,6 +580,7 @@ static const struct method methods[] = {
 	{ "io.nvfs.List", ANYBODY, method_list },
 	{ "io.nvfs.Show", ANYBODY, method_show },
 	{ "io.nvfs.Status", ANYBODY, method_status },
+	{ "io.nvfs.Check", ANYBODY, method_check },
 	{ "io.nvfs.Generations", ANYBODY, method_generations },
 	{ "io.nvfs.Rescan", ROOT, method_rescan },
 	{ "io.nvfs.Shutdown", ROOT, method_shutdown },

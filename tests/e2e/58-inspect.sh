@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# What the daemon tells of itself: counters that survive a takeover, opens by container.
+# What the daemon tells of itself: counters that survive a takeover, opens by container, and whether
+# all is well, also where it cannot say so itself.
 set -eu
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -108,9 +109,133 @@ test_opens()
 	kill_container b
 }
 
+# ---- health --------------------------------------------------------------------------------------
+
+# check_is NAME STATUS REGEX: the exit status and the line of status --check, in under 100 ms
+check_is()
+{
+	local begin end
+
+	begin=$(date +%s%N)
+	try nvfs status --check
+	end=$(date +%s%N)
+	if [ "$STATUS" = "$2" ] && [[ $OUT =~ $3 ]] && [ "$(wc -l <<<"$OUT")" = 1 ]; then
+		pass "$1"
+	else
+		fail "$1" "wanted status $2 and a line that matches /$3/, got status $STATUS: $OUT"
+	fi
+	CHECK_MS=$(((end - begin) / 1000000))
+}
+
+all_requests()
+{
+	status '[.counters.requests[]] | add'
+}
+
+test_health()
+{
+	local requests
+
+	requests=$(all_requests)
+	check_is "all is well" 0 '^ok: driver 999\.10\.01, (passthrough|fallback), 0 containers$'
+	check_is "and a second time" 0 '^ok: '
+	is "nothing was asked of the mount" "$(all_requests)" "$requests"
+	is "as JSON" "$(nvfs status --check --json | jq -c '[.state, .reasons]')" '["ok",[]]'
+	fails "an argument is refused" 2 'argument' nvfs status --check now
+}
+
+test_rewritten()
+{
+	local file=$DRIVER_ROOT/usr/bin/nvidia-debugdump
+
+	start_daemon --config "$CONFIG"
+	echo >>"$file"
+	nvfs rescan >/dev/null
+	check_is "a file rewritten in place is a reason" 1 '^degraded: .*nvidia-debugdump.* was rewritten in place'
+	stop_daemon
+}
+
+test_unmounted()
+{
+	mount -t tmpfs none "$MOUNTPOINT"
+	check_is "a mount over it is a reason" 1 '^degraded: the filesystem is not mounted any more'
+	umount "$MOUNTPOINT"
+}
+
+# The fastest of three: others use this machine too.
+fastest_check()
+{
+	local best=1000
+
+	for _ in 1 2 3; do
+		check_is "$1" 2 "$2"
+		[ "$CHECK_MS" -ge "$best" ] || best=$CHECK_MS
+	done
+	ok "within 100 ms ($best ms)" test "$best" -lt 100
+}
+
+test_hung()
+{
+	local worker
+
+	worker=$(worker_pid)
+	kill -STOP "$DAEMON_PID" "$worker" # the keeper too, or it would replace the daemon
+	fastest_check "a daemon that is stopped is down" \
+		"^down: the daemon does not answer within [0-9]+ ms \(keeper: pid $DAEMON_PID\)\$"
+	kill -CONT "$DAEMON_PID" "$worker"
+	wait_for 10 nvfs status --check
+	check_is "when it goes on all is well" 0 '^ok: '
+}
+
+test_no_keeper()
+{
+	local worker
+
+	worker=$(worker_pid)
+	kill -KILL "$DAEMON_PID"
+	wait "$DAEMON_PID" 2>/dev/null || true
+	wait_for 5 keeper_is_missed
+	check_is "a keeper that is gone is a reason" 1 '^degraded: the keeper is gone'
+	is "status says so" "$(status .keeper_pid)" 0
+	kill -KILL "$worker"
+	DAEMON_PID=
+	fastest_check "a daemon that is dead is down" "^down: connect to '.*': Connection refused"
+	rm -f "$SOCKET"
+	check_is "so is one that was never there" 2 "^down: connect to '.*': No such file"
+	unmount_below "$MOUNTPOINT"
+}
+
+keeper_is_missed()
+{
+	[ "$(status .keeper_pid)" = 0 ]
+}
+
+test_no_driver()
+{
+	mkdir -p "$SCRATCH/empty"
+	start_daemon --config "$CONFIG" --driver-root "$SCRATCH/empty"
+	check_is "no driver is a reason" 1 '^degraded: no driver: '
+	stop_daemon
+}
+
+# What the operator has turned off is as wanted.
+test_fallback()
+{
+	NVFS_DISABLE=passthrough start_daemon --config "$CONFIG"
+	check_is "a fallback that was asked for is well" 0 '^ok: driver 999\.10\.01, fallback'
+	stop_daemon
+}
+
 use_sample_driver
 start_daemon --config "$CONFIG"
 test_status
 test_takeover
+test_health
 test_opens
+test_unmounted
+test_hung
+test_no_keeper
+test_no_driver
+test_fallback
+test_rewritten
 done_testing

@@ -98,5 +98,17 @@ START_TEST(the_epoch_goes_by_the_protocols_minor_number)
 }
 END_TEST
 
-UNIT_MAIN("features", the_epoch_goes_by_the_protocols_minor_number, the_layouts_are_the_kernels, what_is_offered_and_allowed_is_asked_for,
+START_TEST(passthrough_is_expected_by_the_kernels_age)
+{
+	request.in.major = 7;
+	request.in.minor = 39;
+	ck_assert(!features_passthrough_expected(&request, sizeof(request)));
+	request.in.minor = 40;
+	ck_assert(features_passthrough_expected(&request, sizeof(request)));
+	ck_assert(!features_passthrough_expected(&request, sizeof(request.header)));
+	ck_assert(!features_passthrough_expected(&request, 0));
+}
+END_TEST
+
+UNIT_MAIN("features", passthrough_is_expected_by_the_kernels_age, the_epoch_goes_by_the_protocols_minor_number, the_layouts_are_the_kernels, what_is_offered_and_allowed_is_asked_for,
 	  what_is_turned_off_is_not_asked_for, an_old_kernel_gets_libfuses_reply_as_it_is)
