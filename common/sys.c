@@ -19,6 +19,10 @@
 #define SYS_mount_setattr 442
 #endif
 
+#ifndef SYS_statmount
+#define SYS_statmount 457
+#endif
+
 #define PIDFD_GET_MNT_NAMESPACE _IO(0xFF, 3) /* linux/pidfd.h, 6.11 */
 #define OPENAT2_RETRIES 128
 
@@ -49,6 +53,17 @@ int sys_move_mount(int from_dirfd, const char *from_path, int to_dirfd, const ch
 		   unsigned int flags)
 {
 	return ret(syscall(SYS_move_mount, from_dirfd, from_path, to_dirfd, to_path, flags));
+}
+
+/* statmount(2); layout of struct mnt_id_req, MNT_ID_REQ_SIZE_VER0 = 24 */
+int sys_statmount(uint64_t mnt_id, uint64_t mask, struct sys_statmount *buf, size_t size)
+{
+	const struct {
+		uint32_t size, spare;
+		uint64_t mnt_id, param;
+	} req = { .size = sizeof(req), .mnt_id = mnt_id, .param = mask };
+
+	return ret(syscall(SYS_statmount, &req, buf, size, 0));
 }
 
 /* mount_setattr(2) */

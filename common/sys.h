@@ -10,6 +10,7 @@
  */
 
 #include <linux/openat2.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -40,6 +41,26 @@ struct sys_mount_attr {
 	uint64_t propagation;
 	uint64_t userns_fd;
 };
+
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x4000U
+#endif
+#ifndef STATMOUNT_SB_BASIC
+#define STATMOUNT_SB_BASIC 1
+#endif
+
+/* statmount(2): the beginning of struct statmount, as far as we read it */
+struct sys_statmount {
+	uint32_t size, spare;
+	uint64_t mask; /* what was filled in */
+	uint32_t sb_dev_major, sb_dev_minor;
+	uint64_t sb_magic;
+	uint32_t sb_flags, fs_type;
+	uint8_t rest[472]; /* up to 512 bytes */
+};
+
+/** sys_statmount() - statmount(2), Linux 6.8; -ENOSYS before */
+int sys_statmount(uint64_t mnt_id, uint64_t mask, struct sys_statmount *buf, size_t size);
 
 /** sys_openat2() - openat2(2), Linux 5.6; retries EAGAIN and EINTR at most 128 times */
 int sys_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);

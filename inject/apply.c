@@ -8,20 +8,20 @@
  * what is there and is something else is never written through or destroyed.
  */
 #include "inject/apply.h"
-#include "inject/regular.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/file.h"
 #include "common/sys.h"
+#include "inject/mounted.h"
+#include "inject/regular.h"
 
 #define HERE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
 
@@ -47,12 +47,18 @@ static void cleanup_place(struct place *place)
 }
 #define auto_place __attribute__((cleanup(cleanup_place)))
 
-/* A FUSE mount whose daemon is gone: only a new mount on top heals it. */
-static bool is_dead_mount(int fd)
+/*
+ * A driver tree of another superblock than ours: its daemon is gone, or is not the one that we
+ * talk to. Only a new mount on top heals it. Whether it is dead is not asked, since a mount that
+ * the container made to look like one would hold us for ever.
+ */
+static bool is_tree_of_another_daemon(int fd, const struct place_identity *theirs,
+				      const struct place_identity *ours)
 {
-	struct statfs fs;
+	struct mounted mounted;
 
-	return fstatfs(fd, &fs) < 0 && errno == ENOTCONN;
+	return (theirs->dev_major != ours->dev_major || theirs->dev_minor != ours->dev_minor) &&
+	       mounted_describe(fd, &mounted) == 0 && strcmp(mounted.type, "fuse.nvfs") == 0;
 }
 
 /*
@@ -87,7 +93,7 @@ static int open_mount_point(struct apply *apply, const struct step *step, const 
 		return r;
 	if (place_is_same(&theirs, &outcome->identity))
 		return -EALREADY;
-	return is_dead_mount(fd) ? 0 : -EXDEV;
+	return is_tree_of_another_daemon(fd, &theirs, &outcome->identity) ? 0 : -EXDEV;
 }
 
 static int try_tree(struct apply *apply, const struct step *step, struct outcome *outcome,
@@ -249,9 +255,9 @@ static bool has_content(const struct place *place, const void *data, size_t len)
 
 static bool anything_there(const struct place *place)
 {
-	struct stat st;
+	auto_close int fd = openat(place->dirfd, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
-	return fstatat(place->dirfd, place->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	return fd >= 0;
 }
 
 static int put_content(struct apply *apply, const struct step *step, const struct place *place,
@@ -390,8 +396,10 @@ int apply_run(void *arg, struct error *err)
 	int r = 0;
 
 	apply->tree_fd = apply->tree_found = -1;
-	for (size_t i = 0; r == 0 && i < apply->plan->n; i++)
+	for (size_t i = 0; r == 0 && i < apply->plan->n; i++) {
+		apply->at = apply->plan->steps[i].target;
 		r = run_step(apply, &apply->plan->steps[i], &apply->outcomes[i], err);
+	}
 	if (r < 0 && effects_undo(&apply->effects, 0, &undo) < 0)
 		(void)error_wrap(err, r, "(%s)", undo.text);
 	return r;

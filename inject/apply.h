@@ -28,6 +28,7 @@ struct outcome {
 struct apply {
 	struct place_roots roots;
 	const struct plan *plan; /* borrowed */
+	const char *at;          /* target of the step that is being done; the plan's */
 	struct outcome outcomes[PLAN_STEPS_MAX];
 	struct effects effects;
 	int tree_fd;             /* borrowed or owned by effects; the mounted tree */

@@ -13,11 +13,10 @@
 #include "inject/request.h"
 #include "inject/targets.h"
 
-#define TIMEOUT_MS 10000
-
-int client_connect(struct client *client, const char *path, struct error *err)
+int client_connect(struct client *client, const char *path, unsigned int timeout_ms,
+		   struct error *err)
 {
-	int r = varlink_connect(path, TIMEOUT_MS, err);
+	int r = varlink_connect(path, timeout_ms, err);
 
 	if (r < 0)
 		return r;

@@ -18,8 +18,13 @@ struct client {
 	char trace[24]; /* of the last answer that had one: names this run in the daemon's log */
 };
 
-/** client_connect() - 0, or a negative errno of class ERROR_DAEMON */
-int client_connect(struct client *client, const char *path, struct error *err);
+/**
+ * client_connect() - connect, and bound each later wait for the daemon
+ *
+ * Return: 0, or a negative errno of class ERROR_DAEMON.
+ */
+int client_connect(struct client *client, const char *path, unsigned int timeout_ms,
+		   struct error *err);
 void client_done(struct client *client);
 
 /**

@@ -21,7 +21,7 @@
 #include "inject/record.h"
 #include "inject/session.h"
 
-#define APPLY_TIMEOUT_S 5
+#define UNDO_TIMEOUT_MS 2000 /* beyond the time limit */
 
 /* An injection on its way. Large: on the heap. */
 struct injection {
@@ -101,8 +101,7 @@ static void undo_mounts(struct injection *in)
 
 	if (in->apply.effects.n == 0)
 		return;
-	if (enter_run(in->session->targets.mntns, APPLY_TIMEOUT_S, apply_undo, &in->apply, &err) <
-	    0)
+	if (enter_run(in->session->targets.mntns, UNDO_TIMEOUT_MS, apply_undo, &in->apply, &err) < 0)
 		log_warning("undo: %s, ignoring", err.text);
 }
 
@@ -124,7 +123,11 @@ static int apply_plan(struct injection *in, struct error *err)
 	in->apply.roots.host_run = targets->host_run;
 	in->apply.plan = &in->plan;
 	r = targets_alive(targets, err);
-	r = r ? r : enter_run(targets->mntns, APPLY_TIMEOUT_S, apply_run, &in->apply, err);
+	if (r < 0)
+		return r;
+	r = enter_run(targets->mntns, session_left_ms(in->session), apply_run, &in->apply, err);
+	if (r == -ETIMEDOUT && in->apply.at)
+		(void)error_wrap(err, r, "'%.80s'", in->apply.at);
 	return r < 0 ? error_classify(err, r, ERROR_MOUNT) : 0;
 }
 
@@ -263,7 +266,8 @@ int session_inject(struct session *session, struct error *err)
 		return error_set(err, -ENOMEM, "inject");
 	in->session = session;
 	r = session_pin(session, err);
-	r = r ? r : client_connect(&session->client, session->request.socket, err);
+	r = r ? r : client_connect(&session->client, session->request.socket, session_left_ms(session),
+				   err);
 	r = r ? r : attempt_all(in, err);
 	r = r ? r : finish(in, err);
 	injection_reset(in);

@@ -15,6 +15,8 @@
 
 #include "common/error.h"
 #include "common/log.h"
+#include "common/sys.h"
+#include "inject/enter.h"
 #include "inject/hook.h"
 #include "inject/privilege.h"
 #include "inject/session.h"
@@ -103,5 +105,7 @@ int main(int argc, char *argv[])
 		r = r ? r : error_set(&err, -EPERM, "give up privileges");
 	r = report(&session, r, &err);
 	session_done(&session);
+	if (enter_left_behind()) /* its output, too: the caller need not wait for it */
+		(void)sys_close_range(0, ~0U, 0);
 	return r;
 }

@@ -11,15 +11,17 @@
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/sys.h"
 #include "inject/effect.h"
+#include "inject/mounted.h"
 
 #define IN_ROOT (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+#define TOP (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) /* a mount is passed, if it is the last step */
 #define BELOW (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV)
 #define DIRECTORY (O_PATH | O_DIRECTORY)
 
@@ -45,21 +47,31 @@ void place_done(struct place *place)
 	place->dirfd = -1;
 }
 
+/* Does @fd lie on the host's filesystem @dev? */
+static int is_of(int fd, dev_t dev, bool *ret)
+{
+	struct place_identity id;
+	int r = place_identify(fd, &id);
+
+	if (r == 0)
+		*ret = makedev(id.dev_major, id.dev_minor) == dev;
+	return r;
+}
+
 static int open_dev(struct place_roots *roots, struct error *err)
 {
 	auto_close int fd = -1;
-	struct statfs fs;
-	struct stat st;
+	uint32_t magic;
+	int r;
 
 	if (roots->dev >= 0)
 		return roots->dev;
-	fd = sys_openat2(roots->root, "dev", DIRECTORY, 0, IN_ROOT);
-	if (fd < 0)
-		return error_set(err, fd, "open '/dev' of the container");
-	if (fstatfs(fd, &fs) < 0 || fstat(fd, &st) < 0)
-		return error_set(err, -errno, "stat '/dev' of the container");
-	roots->dev_is_host = st.st_dev == roots->host_dev;
-	if (fs.f_type != TMPFS_MAGIC && fs.f_type != RAMFS_MAGIC && !roots->dev_is_host)
+	r = fd = sys_openat2(roots->root, "dev", DIRECTORY, 0, TOP);
+	r = r < 0 ? r : is_of(fd, roots->host_dev, &roots->dev_is_host);
+	r = r < 0 ? r : mounted_magic(fd, &magic);
+	if (r < 0)
+		return error_set(err, r, "open '/dev' of the container");
+	if (magic != TMPFS_MAGIC && magic != RAMFS_MAGIC && !roots->dev_is_host)
 		return error_setc(err, ERROR_MOUNT, -EMEDIUMTYPE,
 				  "'/dev' of the container is not a tmpfs");
 	roots->dev = take_fd(&fd);
@@ -69,16 +81,16 @@ static int open_dev(struct place_roots *roots, struct error *err)
 static int open_proc(struct place_roots *roots, struct error *err)
 {
 	auto_close int fd = -1;
-	struct statfs fs;
+	uint32_t magic;
+	int r;
 
 	if (roots->proc >= 0)
 		return roots->proc;
-	fd = sys_openat2(roots->root, "proc", DIRECTORY, 0, IN_ROOT);
-	if (fd < 0)
-		return error_set(err, fd, "open '/proc' of the container");
-	if (fstatfs(fd, &fs) < 0)
-		return error_set(err, -errno, "stat '/proc' of the container");
-	if (fs.f_type != PROC_SUPER_MAGIC)
+	r = fd = sys_openat2(roots->root, "proc", DIRECTORY, 0, TOP);
+	r = r < 0 ? r : mounted_magic(fd, &magic);
+	if (r < 0)
+		return error_set(err, r, "open '/proc' of the container");
+	if (magic != PROC_SUPER_MAGIC)
 		return error_setc(err, ERROR_MOUNT, -EMEDIUMTYPE,
 				  "'/proc' of the container is not procfs");
 	roots->proc = take_fd(&fd);
@@ -90,18 +102,24 @@ static int open_run(struct place_roots *roots, struct error *err)
 {
 	auto_close int fd = -1;
 	struct place_identity id;
-	struct stat st;
+	uint32_t magic = TMPFS_MAGIC;
+	bool is_host = false;
 	int r;
 
 	if (roots->run >= 0)
 		return roots->run;
-	fd = sys_openat2(roots->root, "run", DIRECTORY, 0, IN_ROOT);
-	if (fd < 0)
-		return error_set(err, fd, "open '/run' of the container");
-	r = place_identify(fd, &id);
-	if (r < 0 || fstat(fd, &st) < 0)
-		return error_set(err, r < 0 ? r : -errno, "stat '/run' of the container");
-	roots->run_is_host = id.mount_root && st.st_dev == roots->host_run;
+	r = fd = sys_openat2(roots->root, "run", DIRECTORY, 0, TOP);
+	r = r < 0 ? r : place_identify(fd, &id);
+	if (r == 0 && id.mount_root)
+		r = is_of(fd, roots->host_run, &is_host);
+	if (r == 0 && id.mount_root && !is_host)
+		r = mounted_magic(fd, &magic);
+	if (r < 0)
+		return error_set(err, r, "open '/run' of the container");
+	if (magic != TMPFS_MAGIC)
+		return error_setc(err, ERROR_MOUNT, -EMEDIUMTYPE,
+				  "'/run' of the container is not a tmpfs");
+	roots->run_is_host = is_host;
 	roots->run = take_fd(&fd);
 	return roots->run;
 }

@@ -25,6 +25,11 @@ int regular_init(void)
 	return host_proc < 0 ? -errno : 0;
 }
 
+int regular_host_proc(void)
+{
+	return host_proc;
+}
+
 static bool is_regular(int fd)
 {
 	struct stat st;

@@ -11,6 +11,9 @@
  */
 int regular_init(void);
 
+/** regular_host_proc() - the host's /proc, O_PATH, also from inside a container; ours */
+int regular_host_proc(void);
+
 /**
  * regular_open() - open a file of the container for reading, if it is a regular one
  * @dirfd:   directory or root of the container

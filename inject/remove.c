@@ -21,7 +21,6 @@
 #include "inject/restore.h"
 #include "inject/session.h"
 
-#define RESTORE_TIMEOUT_S 5
 #define CACHE_MAX (32 * 1024 * 1024)
 
 /* The target of the tree, below which cache entries are ours; NULL: cache untouched. */
@@ -90,7 +89,9 @@ static int remove_inside(struct session *session, const json_t *done, struct err
 	restore.roots.host_run = session->targets.host_run;
 	if (map_stripped(session, &restore, &more) < 0)
 		log_warning("ld.so.cache of the container: %s, ignoring", more.text);
-	r = enter_run(session->targets.mntns, RESTORE_TIMEOUT_S, restore_run, &restore, err);
+	r = enter_run(session->targets.mntns, session_left_ms(session), restore_run, &restore, err);
+	if (r == -ETIMEDOUT && restore.at)
+		(void)error_wrap(err, r, "'%.80s'", restore.at);
 	if (revoke_devices(session, done, r ? NULL : err) < 0 && r == 0)
 		r = -EPERM;
 	place_roots_done(&restore.roots);
@@ -163,7 +164,7 @@ int session_remove(struct session *session, struct error *err)
 	json_t *known = NULL;
 	int r;
 
-	r = client_connect(&session->client, req->socket, err);
+	r = client_connect(&session->client, req->socket, session_left_ms(session), err);
 	r = r ? r : client_get(&session->client, req->id, req->pid, &known, err);
 	if (r == 0 && req->dry_run) {
 		session->result = "plan";

@@ -37,6 +37,7 @@ static const char usage_text[] =
 	"  --remove                    take everything back\n"
 	"  --dry-run                   print the plan, change nothing\n"
 	"  --json                      print the result as JSON\n"
+	"  --timeout SECONDS           give up after so long; default 10\n"
 	"  --socket PATH               of the daemon; default " REQUEST_SOCKET "\n"
 	"  --help, --version\n";
 
@@ -53,6 +54,7 @@ enum {
 	OPT_DRY_RUN,
 	OPT_JSON,
 	OPT_SOCKET,
+	OPT_TIMEOUT,
 	OPT_HELP,
 	OPT_VERSION,
 };
@@ -71,6 +73,7 @@ static const struct option options[] = {
 	{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "socket", required_argument, NULL, OPT_SOCKET },
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
@@ -136,6 +139,17 @@ static int put_pid(struct request *req, const char *value, struct error *err)
 	return 0;
 }
 
+static int put_timeout(struct request *req, const char *value, struct error *err)
+{
+	uint64_t seconds;
+
+	if (parse_u64(value, REQUEST_TIMEOUT_MAX_S, &seconds) < 0 || seconds == 0)
+		return usage(err, "'%.40s' is not a number of seconds from 1 to %d", value,
+			     REQUEST_TIMEOUT_MAX_S);
+	req->timeout_s = (unsigned int)seconds;
+	return 0;
+}
+
 static int put_option(struct request *req, int opt, const char *value, struct error *err)
 {
 	switch (opt) {
@@ -153,6 +167,8 @@ static int put_option(struct request *req, int opt, const char *value, struct er
 		return request_set(&req->target, value, err);
 	case OPT_SOCKET:
 		return request_set(&req->socket, value, err);
+	case OPT_TIMEOUT:
+		return put_timeout(req, value, err);
 	case OPT_STANDALONE:
 		req->standalone = true;
 		return 0;
@@ -253,6 +269,7 @@ int request_parse(struct request *req, int argc, char *argv[], struct error *err
 
 	req->source = "arguments";
 	req->cgroup = true;
+	req->timeout_s = REQUEST_TIMEOUT_S;
 	req->action = REQUEST_INJECT;
 	r = parse_options(req, argc, argv, &hook, err);
 	if (r < 0 || req->action == REQUEST_HELP || req->action == REQUEST_VERSION)

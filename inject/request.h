@@ -10,6 +10,9 @@ struct error;
 #define REQUEST_SOCKET "/run/nvfsd/nvfs.sock"
 #define REQUEST_TARGET "/usr/local/nvidia"
 
+#define REQUEST_TIMEOUT_S 10
+#define REQUEST_TIMEOUT_MAX_S 3600
+
 enum request_action {
 	REQUEST_INJECT,
 	REQUEST_REMOVE,
@@ -31,6 +34,7 @@ struct request {
 	char *socket;     /* never NULL after request_parse() */
 	const char *source; /* who asked for the devices: "arguments", "env", "mounts" */
 	bool privileged;  /* the container's bounding set has CAP_SYS_ADMIN */
+	unsigned int timeout_s; /* of the whole run; what has been begun is undone beyond it */
 	bool cgroup;      /* change the device cgroups */
 	bool dry_run, json;
 };

@@ -43,10 +43,12 @@ static bool is_recorded(const json_t *record, const struct place_identity *id)
 /* The file or directory under a mount, if it was made for it and is still as it was made. */
 static int remove_mount_point(const struct place *place)
 {
+	auto_close int fd = sys_openat2(place->dirfd, place->name, O_PATH | O_NOFOLLOW, 0, HERE);
 	struct stat st;
 	int r;
 
-	if (fstatat(place->dirfd, place->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	/* Not there, or below another mount, which is not to be asked. */
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return 0;
 	if (S_ISDIR(st.st_mode))
 		r = unlinkat(place->dirfd, place->name, AT_REMOVEDIR);
@@ -181,6 +183,7 @@ static int restore_one(struct restore *restore, const json_t *record, struct err
 
 	if (!fn || !plan_path_ok(target))
 		return 0;
+	restore->at = target;
 	/* A place that cannot be found any more holds nothing of ours. */
 	r = place_find(&restore->roots, target, NULL, &place, NULL);
 	r = r < 0 ? 0 : fn(restore, record, &place);

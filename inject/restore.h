@@ -15,6 +15,7 @@ struct restore {
 	const json_t *done; /* borrowed; the record */
 	const void *cache;  /* the container's present ld.so.cache without our entries; NULL: none */
 	size_t cache_len;
+	const char *at;     /* target of the record that is being taken back; the record's */
 	size_t removed, left; /* of the things in the record; left: no longer ours */
 };
 

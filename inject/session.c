@@ -2,6 +2,9 @@
 /* What an injection and a removal have in common: the pinned target. */
 #include "inject/session.h"
 
+#include <errno.h>
+#include <stdint.h>
+
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/log.h"
@@ -10,7 +13,27 @@
 #include "inject/privilege.h"
 
 /* Reading one file: a container whose own FUSE does not answer costs so much and no more. */
-#define PIN_TIMEOUT_S 2
+#define PIN_TIMEOUT_MS 2000
+
+unsigned int session_left_ms(const struct session *session)
+{
+	struct timespec now;
+	int64_t left;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	left = (int64_t)session->request.timeout_s * 1000 -
+	       (now.tv_sec - session->started.tv_sec) * 1000 -
+	       (now.tv_nsec - session->started.tv_nsec) / 1000000;
+	return left > 0 ? (unsigned int)left : 1;
+}
+
+/* Half of what is left, lest nothing be left for the rest. */
+static unsigned int pin_timeout_ms(const struct session *session)
+{
+	unsigned int half = session_left_ms(session) / 2;
+
+	return half < PIN_TIMEOUT_MS ? half + 1 : PIN_TIMEOUT_MS;
+}
 
 void session_done(struct session *session)
 {
@@ -40,8 +63,10 @@ int session_pin(struct session *session, struct error *err)
 	r = r ? r : privilege_enter(PRIVILEGE_START, err);
 	if (r < 0)
 		return r;
-	r = enter_run(session->targets.mntns, PIN_TIMEOUT_S, pin_inside, session, &why);
-	if (r < 0 && session->targets.root < 0) {
+	r = enter_run(session->targets.mntns, pin_timeout_ms(session), pin_inside, session, &why);
+	if (r == -ETIMEDOUT)
+		(void)error_wrap(&why, r, "'/" IMAGECACHE_PATH "'");
+	if (r < 0 && (session->targets.root < 0 || enter_left_behind())) {
 		if (err)
 			*err = why;
 		return error_classify(err, r, ERROR_MOUNT);

@@ -26,13 +26,19 @@ struct session {
 
 #define SESSION_EMPTY { .targets = TARGETS_EMPTY, .client = { .sock = -1 }, .image_cache = -1 }
 
+/** session_left_ms() - what is left of the time limit; at least 1 */
+unsigned int session_left_ms(const struct session *session);
+
 void session_done(struct session *session);
 
 /**
  * session_pin() - pin the target, enter it once to open its root and read its ld.so.cache
  *
- * A cache that is too large, no file or hangs is a warning: the driver's own
- * entries are used then. Return: 0 or a negative errno.
+ * A cache that is too large, no file or slow is a warning: the driver's own
+ * entries are used then.
+ *
+ * Return: 0, -ETIMEDOUT (the root's filesystem holds whoever asks it) or
+ * another negative errno.
  */
 int session_pin(struct session *session, struct error *err);
 

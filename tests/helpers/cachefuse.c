@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cachefuse silent|mute PATH [chroot]: a FUSE mount on PATH (a directory or a
- * file) that never answers, as a hostile container may have one. Prints
- * "ready", then the pid to name.
+ * cachefuse silent|mute|stone PATH [chroot]: a FUSE mount on PATH (a directory or
+ * a file) that never answers, as a hostile container may have one. Prints
+ * "ready", then the pid to name. cachefuse gone PATH: takes the mount away.
  *
  *   silent  reads nothing: not even the kernel's first request is taken. Whoever
  *           asks for something waits, and can be killed.
  *   mute    takes every request and answers only the first one and those for the
  *           attributes of PATH itself. Whoever asks for more waits in D state, and
  *           SIGKILL does not end it, until this program ends.
- *   chroot  a child, whose pid it is that is printed, has PATH as its root.
+ *   stone   the same, and the attributes of PATH are not told either.
+ *   chroot  a child, whose pid it is that is printed, has PATH as its root; mute only.
  *
  * LINK: -static
  */
@@ -65,6 +66,7 @@ static void answer_getattr(int fd, const struct fuse_in_header *in, mode_t mode)
 	answer(fd, in->unique, &out, sizeof(out));
 }
 
+/* @mode: of the root; 0: not told */
 static void serve(int fd, mode_t mode)
 {
 	char *buffer = malloc(BUFFER_SIZE);
@@ -74,7 +76,7 @@ static void serve(int fd, mode_t mode)
 
 		if (in->opcode == FUSE_INIT)
 			answer_init(fd, in);
-		else if (in->opcode == FUSE_GETATTR && in->nodeid == FUSE_ROOT_ID)
+		else if (mode && in->opcode == FUSE_GETATTR && in->nodeid == FUSE_ROOT_ID)
 			answer_getattr(fd, in, mode);
 	}
 	die("serve");
@@ -94,20 +96,23 @@ static void live_inside(const char *path)
 int main(int argc, char *argv[])
 {
 	char options[128];
-	bool mute;
 	struct stat st;
+	char kind;
 	int fd;
 
-	if (argc < 3 || (strcmp(argv[1], "silent") != 0 && strcmp(argv[1], "mute") != 0))
+	if (argc == 3 && strcmp(argv[1], "gone") == 0)
+		return umount2(argv[2], MNT_DETACH) < 0;
+	if (argc < 3 || (strcmp(argv[1], "silent") != 0 && strcmp(argv[1], "mute") != 0 &&
+			 strcmp(argv[1], "stone") != 0))
 		return 2;
-	mute = *argv[1] == 'm';
+	kind = argv[1][1];
 	if (stat(argv[2], &st) < 0)
 		die(argv[2]);
 	fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		die("/dev/fuse");
 	(void)snprintf(options, sizeof(options),
-		       "fd=%d,rootmode=%o,user_id=0,group_id=0,allow_other", fd,
+		       "fd=%d,rootmode=%o,user_id=0,group_id=0,allow_other,default_permissions", fd,
 		       st.st_mode & (S_IFMT | 0777));
 	if (mount("cachefuse", argv[2], "fuse.cachefuse", MS_NOSUID | MS_NODEV, options) < 0)
 		die("mount");
@@ -116,8 +121,8 @@ int main(int argc, char *argv[])
 	if (argc <= 3)
 		printf("ready %d\n", getpid());
 	(void)fflush(stdout);
-	if (mute)
-		serve(fd, st.st_mode);
+	if (kind != 'i')
+		serve(fd, kind == 'u' ? st.st_mode : 0);
 	for (;;)
 		(void)pause();
 }
