@@ -6,6 +6,7 @@
 # make unit       unit tests: no root, no network
 # make e2e        end-to-end tests (root)
 # make bench      ratios against the host's own files and the existing way (root)
+# make qemu       tests on older kernels in qemu (root; after tests/deps qemu); KERNEL=5.10, 6.1, 6.12
 # make bundle     a folder that runs on another glibc 2.34 machine as it is
 # make install    DESTDIR= PREFIX=/usr/local
 # SAN=address,undefined builds with sanitizers, WERROR=1 makes warnings errors, V=1 shows commands.
@@ -45,7 +46,7 @@ FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(call sources,tests
 HELPERS  := $(patsubst tests/helpers/%.c,$(BUILD)/tests/helpers/%,$(call sources,tests/helpers))
 E2E      := $(sort $(wildcard tests/e2e/[0-9]*.sh))
 
-.PHONY: all programs tests deps demo check check-only unit e2e bench bundle install clean compile_commands.json
+.PHONY: all programs tests deps demo check check-only unit e2e bench qemu bundle install clean compile_commands.json
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: programs
@@ -108,6 +109,8 @@ e2e: tests
 	$(Q)BUILD=$(abspath $(BUILD)) tests/run $(E2E)
 bench: tests
 	$(Q)BUILD=$(abspath $(BUILD)) tests/bench/run
+qemu: tests
+	$(Q)BUILD=$(abspath $(BUILD)) tests/qemu $(or $(KERNEL),all)
 bundle: tests
 	$(Q)BUILD=$(abspath $(BUILD)) tests/bundle $(BUILD)/bundle
 

@@ -19,6 +19,8 @@ NVFS=$BUILD/nvfs
 NVINJECT=$BUILD/nvinject
 HELPERS=$BUILD/tests/helpers
 RUN_ID=nvfs-test-$$
+# Factor for every time limit, for machines that are slow (tests/qemu).
+SLOW=${SLOW:-1}
 
 # Messages are compared as text, and no test may depend on the caller's home or proxy.
 export LC_ALL=C
@@ -88,7 +90,7 @@ try()
 {
 	STATUS=0
 	if [ "$(type -t "$1")" = file ]; then
-		OUT=$(timeout -k 5 "${TRY_TIMEOUT:-60}" "$@" 2>&1) || STATUS=$?
+		OUT=$(timeout -k 5 "${TRY_TIMEOUT:-$((60 * SLOW))}" "$@" 2>&1) || STATUS=$?
 	else
 		OUT=$("$@" 2>&1) || STATUS=$?
 	fi
@@ -169,7 +171,7 @@ unlike()
 # wait_for SECONDS COMMAND...: poll until the command succeeds; its output is not shown.
 wait_for()
 {
-	local tries=$(($1 * 20))
+	local tries=$(($1 * 20 * SLOW))
 
 	shift
 	while ! "$@" >/dev/null 2>&1; do
@@ -297,12 +299,12 @@ nvfs()
 	local command=$1
 
 	shift
-	timeout -k 5 30 "$NVFS" "$command" --socket "$SOCKET" "$@"
+	timeout -k 5 $((30 * SLOW)) "$NVFS" "$command" --socket "$SOCKET" "$@"
 }
 
 nvinject()
 {
-	timeout -k 5 30 "$NVINJECT" --socket "$SOCKET" "$@"
+	timeout -k 5 $((30 * SLOW)) "$NVINJECT" --socket "$SOCKET" "$@"
 }
 
 # ---- drivers -------------------------------------------------------------------------------------
@@ -407,7 +409,7 @@ make_library_deb()
 # Its state is the test's own. No stdin: runc would hand the script's own on to the container.
 runc()
 {
-	timeout -k 5 60 runc --root "$SCRATCH/runc" "$@" </dev/null
+	timeout -k 5 $((60 * SLOW)) runc --root "$SCRATCH/runc" "$@" </dev/null
 }
 
 CONTAINERS=()

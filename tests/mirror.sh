@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# tests/mirror.sh - sourced by fetch-driver and rootfs: where Debian's packages come from. The mirror
+# tests/mirror.sh - sourced by fetch-driver, rootfs and qemu: where Debian's packages come from. The mirror
 # is the one that this machine's own apt uses, so no host name stands in this repository.
 
 # shellcheck disable=SC2034 # for who sources this
@@ -46,4 +46,28 @@ debian_source()
 in_own_mount_namespace()
 {
 	[ "$(readlink /proc/self/ns/mnt)" != "$(readlink /proc/1/ns/mnt)" ]
+}
+
+# own_apt DIR ARGUMENTS: apt-get with its own lists, cache and sources, and without the machine's
+# installed packages; see prepare_apt.
+own_apt()
+{
+	apt_dir=$1
+	shift
+	apt-get -q -o Dir::Etc::sourcelist="$apt_dir/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+		-o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null \
+		-o Dir::State="$apt_dir" -o Dir::State::status="$apt_dir/status" \
+		-o Dir::Cache="$apt_dir/cache" -o APT::Sandbox::User="$(id -un)" \
+		-o APT::Get::List-Cleanup=0 -o Acquire::Retries=3 -o Acquire::Languages=none "$@" >&2
+}
+
+# prepare_apt DIR SUITE COMPONENT...: what own_apt needs, with fresh lists
+prepare_apt()
+{
+	apt_dir=$1
+	shift
+	mkdir -p "$apt_dir/lists/partial" "$apt_dir/cache/archives/partial"
+	: >"$apt_dir/status"
+	debian_source "$@" >"$apt_dir/sources.list" || return 1
+	own_apt "$apt_dir" update
 }
