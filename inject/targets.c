@@ -217,12 +217,17 @@ int targets_open(struct targets *targets, struct request *req, bool hook, struct
 
 int targets_open_root(struct targets *targets, const char *rootfs, struct error *err)
 {
+	int r;
+
 	if (targets->root >= 0)
 		return 0;
 	targets->root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (targets->root < 0)
 		return error_set(err, -errno, "open root '%.100s'", rootfs);
-	return check_not_host_root(targets, err);
+	r = check_not_host_root(targets, err);
+	if (r < 0) /* a root that is open is one to work in */
+		(void)close(take_fd(&targets->root));
+	return r;
 }
 
 void targets_done(struct targets *targets)
