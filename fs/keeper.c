@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -39,6 +40,7 @@
 #define QUICK_MS 1000   /* one that lived no longer died of itself */
 #define QUICK_MAX 20    /* so often in a row, and we wait between two */
 #define ARGS_MAX 64
+#define NICE (-10)
 
 struct kept_file {
 	uint32_t object;
@@ -299,12 +301,21 @@ static void close_all(struct keeper *k, const struct config *config)
 	free(k->files);
 }
 
+/* Who waits for us may be anybody on this machine, and a busy one must not keep a new daemon from it. */
+static void go_first(void)
+{
+	if (setpriority(PRIO_PROCESS, 0, NICE) < 0)
+		log_info("nice %d: %s, ignoring", NICE, strerror(errno));
+}
+
 int keeper_run(const struct config *config, char **argv, struct error *err)
 {
 	struct keeper k = { .argv = argv, .fuse = -1, .state = -1, .listen = -1, .signals = -1,
 			    .link = -1, .pidfd = -1 };
 	int r = open_all(&k, config, err);
 
+	if (r == 0)
+		go_first();
 	while (r == 0 && !k.done && !k.failed) {
 		r = start_daemon(&k, err);
 		if (r < 0)
