@@ -2,9 +2,14 @@
 /* Kernel features: which are offered, which are wanted, and the INIT reply that says so. */
 #include "fs/features.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/utsname.h>
 
+#include "common/error.h"
 #include "common/parse.h"
+#include "common/sys.h"
 #include "fs/kfuse.h"
 
 static const struct {
@@ -35,6 +40,19 @@ static bool is_named(const char *list, const char *name)
 			return true;
 	}
 	return false;
+}
+
+int features_require(struct error *err)
+{
+	const struct sys_mount_attr nothing = { 0 };
+	struct utsname kernel = { 0 };
+	int r = sys_mount_setattr(-1, "", AT_EMPTY_PATH, &nothing);
+
+	if (r != -ENOSYS)
+		return 0; /* it failed, as asked, but it is there */
+	(void)uname(&kernel);
+	r = error_setc(err, ERROR_MOUNT, r, "this kernel (%s) has no mount_setattr(2)", kernel.release);
+	return error_remedy(err, r, "nvfs needs Linux 5.12 or later");
 }
 
 void features_allowed(const char *disabled, struct features *ret)

@@ -13,6 +13,18 @@ struct features {
 	bool epoch;       /* all cached names can be made to be asked for again in one step */
 };
 
+struct error;
+
+/**
+ * features_require() - refuse a kernel that lacks what nothing can replace
+ *
+ * That is mount_setattr(2), Linux 5.12: without it no detached mount can be made
+ * read-only before it appears in a container. Privilege: none.
+ *
+ * Return: 0 or -ENOSYS (ERROR_MOUNT).
+ */
+int features_require(struct error *err);
+
 /**
  * features_allowed() - all features but those that a comma list names
  * @disabled: value of $NVFS_DISABLE, "passthrough,resend,idmap,epoch"; NULL for none;

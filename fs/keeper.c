@@ -29,6 +29,7 @@
 #include "common/parse.h"
 #include "common/sys.h"
 #include "fs/config.h"
+#include "fs/features.h"
 #include "fs/link.h"
 #include "fs/mountpoint.h"
 #include "fs/notify.h"
@@ -267,8 +268,10 @@ static void watch_daemon(struct keeper *k)
 static int open_all(struct keeper *k, const struct config *config, struct error *err)
 {
 	sigset_t signals;
-	int r = mountpoint_prepare(config->mountpoint, err);
+	int r = features_require(err);
 
+	if (r == 0)
+		r = mountpoint_prepare(config->mountpoint, err);
 	if (r < 0)
 		return r;
 	(void)sigemptyset(&signals);
