@@ -5,7 +5,8 @@
 /*
  * bpf(2) as far as device programs of cgroups need it; libbpf is not linked into a
  * static program for eight calls. Every structure used is in linux/bpf.h since 5.7.
- * Descriptors returned are the caller's. Privilege: CAP_SYS_ADMIN.
+ * Descriptors returned are the caller's. Privilege: CAP_SYS_ADMIN; on
+ * Linux 6.1 CAP_NET_ADMIN, too.
  */
 
 #include <linux/bpf.h>

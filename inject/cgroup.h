@@ -11,8 +11,9 @@
  *
  * Everything here works on the caller's own view of /proc and of the cgroup
  * mounts, so it is called before any setns(2). Single-threaded.
- * Privilege: CAP_SYS_ADMIN (bpf(2), devices.allow) and CAP_SYS_PTRACE (the
- * /proc/PID/ns links of the container's processes).
+ * Privilege: CAP_SYS_ADMIN (bpf(2), devices.allow), CAP_NET_ADMIN (bpf(2) on
+ * Linux 6.1) and CAP_SYS_PTRACE (the /proc/PID/ns links of the container's
+ * processes).
  */
 
 #include <stddef.h>

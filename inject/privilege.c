@@ -39,8 +39,9 @@
 /* /proc/PID/ns and /proc/PID/root of a container's process. */
 #define PIN BIT(CAP_SYS_PTRACE)
 
-/* bpf(2) on a cgroup and devices.allow; /proc/PID/ns of the cgroup's processes. */
-#define CGROUP (BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_PTRACE))
+/* bpf(2) on a cgroup and devices.allow; /proc/PID/ns of the cgroup's processes. Linux 6.1 asks for
+ * NET_ADMIN to query and attach a cgroup's program, and SYS_ADMIN does not stand in for it. */
+#define CGROUP (BIT(CAP_SYS_ADMIN) | BIT(CAP_NET_ADMIN) | BIT(CAP_SYS_PTRACE))
 
 static const struct {
 	uint64_t effective, permitted;
