@@ -95,9 +95,9 @@ static bool is_native(struct discovery *d, const char *path, const struct elf_in
 	if (info->class == elf_native_class() && info->machine == elf_native_machine())
 		return true;
 	/* A 32-bit library of the same family is no mistake: it belongs to compat32. */
-	*r = finding_add(&d->findings, info->class == elf_native_class(),
-			 "%s: it is %d-bit %s, left out", path, info->class,
-			 elf_machine_name(info->machine));
+	*r = finding_add_rule(&d->findings, FINDING_MACHINE, info->class == elf_native_class(),
+			      "%s: it is %d-bit %s, left out", path, info->class,
+			      elf_machine_name(info->machine));
 	return false;
 }
 
@@ -161,11 +161,12 @@ static bool version_fits(struct discovery *d, const struct driver_candidate *can
 	if (!candidate->row)
 		return false;
 	if (!candidate->version)
-		*r = finding_add(&d->findings, false, "%s: no version in its name, left out",
-				 candidate->path);
+		*r = finding_add_rule(&d->findings, FINDING_VERSION, false,
+				      "%s: no version in its name, left out", candidate->path);
 	else
-		*r = finding_add(&d->findings, true, "%s: version differs from %s, left out",
-				 candidate->path, version);
+		*r = finding_add_rule(&d->findings, FINDING_VERSION, true,
+				      "%s: version differs from %s, left out", candidate->path,
+				      version);
 	return false;
 }
 
@@ -179,7 +180,8 @@ static bool is_shadowed(struct discovery *d, const char *name, const char *sonam
 		first = find_soname(d->driver, soname);
 	if (!first)
 		return false;
-	*r = finding_add(&d->findings, false, "%s: %s comes first, left out", path, first->path);
+	*r = finding_add_rule(&d->findings, FINDING_SHADOWED, false, "%s: %s comes first, left out",
+			      path, first->path);
 	return true;
 }
 
@@ -192,14 +194,15 @@ static bool library_fits(struct discovery *d, const struct driver_candidate *can
 	if (*r == -ENOMEM)
 		return false;
 	if (*r < 0) {
-		*r = finding_add(&d->findings, true, "%s: %s, left out", candidate->path, err.text);
+		*r = finding_add_rule(&d->findings, FINDING_CONTENT, true, "%s: %s, left out",
+				      candidate->path, err.text);
 		return false;
 	}
 	if (!is_native(d, candidate->path, info, r))
 		return false;
 	if (!info->is_shared) {
-		*r = finding_add(&d->findings, true, "%s: no shared library, left out",
-				 candidate->path);
+		*r = finding_add_rule(&d->findings, FINDING_CONTENT, true,
+				      "%s: no shared library, left out", candidate->path);
 		return false;
 	}
 	return !is_shadowed(d, candidate->name, info->soname, candidate->path, r);
@@ -215,8 +218,8 @@ static int add_library(struct discovery *d, const struct driver_candidate *candi
 		return r;
 	file.fd = driver_root_open_file(&d->root, candidate->path, &file.path, &file.st);
 	if (file.fd < 0)
-		return finding_add(&d->findings, true, "%s: %s, left out", candidate->path,
-				   strerror(-file.fd));
+		return finding_add_rule(&d->findings, FINDING_CONTENT, true, "%s: %s, left out",
+					candidate->path, strerror(-file.fd));
 	if (!library_fits(d, candidate, &file, &info, &r))
 		return r;
 	file.name = strdup(candidate->name);
@@ -244,19 +247,22 @@ static bool program_fits(struct discovery *d, struct driver_file *file, int *r)
 	struct error err = { 0 };
 
 	if (!(file->st.st_mode & 0111)) {
-		*r = finding_add(&d->findings, true, "%s: not executable, left out", file->path);
+		*r = finding_add_rule(&d->findings, FINDING_CONTENT, true,
+				      "%s: not executable, left out", file->path);
 		return false;
 	}
 	if (is_script(file->fd)) {
 		/* A wrapper names paths of its host: in a container it finds nothing, or itself. */
-		*r = finding_add(&d->findings, false, "%s: a script, left out", file->path);
+		*r = finding_add_rule(&d->findings, FINDING_CONTENT, false,
+				      "%s: a script, left out", file->path);
 		return false;
 	}
 	*r = elf_read(file->fd, &info, &err);
 	if (*r == -ENOMEM)
 		return false;
 	if (*r < 0) {
-		*r = finding_add(&d->findings, true, "%s: %s, left out", file->path, err.text);
+		*r = finding_add_rule(&d->findings, FINDING_CONTENT, true, "%s: %s, left out",
+				      file->path, err.text);
 		return false;
 	}
 	file->elf_class = info.class;
@@ -279,8 +285,8 @@ static int add_program_from(struct discovery *d, const struct driver_row *row, c
 	if (file.fd == -ENOENT || file.fd == -ENOTDIR)
 		return 0;
 	if (file.fd < 0)
-		return finding_add(&d->findings, true, "%s: %s, left out", path,
-				   strerror(-file.fd));
+		return finding_add_rule(&d->findings, FINDING_CONTENT, true, "%s: %s, left out",
+					path, strerror(-file.fd));
 	if (!program_fits(d, &file, &r))
 		return r;
 	file.name = strdup(row->name);
@@ -322,8 +328,8 @@ static int add_firmware(struct discovery *d, const char *directory, const char *
 	}
 	file.fd = driver_root_open_file(&d->root, path, &file.path, &file.st);
 	if (file.fd < 0 || file.st.st_size == 0)
-		return finding_add(&d->findings, true, "%s: %s, left out", path,
-				   file.fd < 0 ? strerror(-file.fd) : "empty");
+		return finding_add_rule(&d->findings, FINDING_CONTENT, true, "%s: %s, left out",
+					path, file.fd < 0 ? strerror(-file.fd) : "empty");
 	file.name = strdup(name);
 	if (!file.name)
 		return -ENOMEM;
@@ -370,8 +376,9 @@ static int tell_missing(struct discovery *d)
 			found = driver_table_find(d->driver->files[k].kind,
 						  d->driver->files[k].name) == &rows[i];
 		if (!found)
-			r = finding_add(&d->findings, rows[i].flags & DRIVER_ROW_ESSENTIAL,
-					"missing: %s", rows[i].name);
+			r = finding_add_rule(&d->findings, FINDING_MISSING,
+					     rows[i].flags & DRIVER_ROW_ESSENTIAL, "missing: %s",
+					     rows[i].name);
 	}
 	return r;
 }

@@ -22,30 +22,31 @@ static bool finding_known(const struct finding_list *list, const char *text)
 	return false;
 }
 
-static int finding_append(struct finding_list *list, bool problem, char *text)
+static int finding_append(struct finding_list *list, enum finding_rule rule, bool problem,
+			  char *text)
 {
 	struct driver_finding *items;
 
 	items = reallocarray(list->items, list->n + 1, sizeof(*items));
 	if (!items)
 		return -ENOMEM;
-	items[list->n++] = (struct driver_finding){ .problem = problem, .text = text };
+	items[list->n++] =
+		(struct driver_finding){ .rule = rule, .problem = problem, .text = text };
 	list->items = items;
 	return 0;
 }
 
-int finding_add(struct finding_list *list, bool problem, const char *fmt, ...)
+static int finding_vadd(struct finding_list *list, enum finding_rule rule, bool problem,
+			const char *fmt, va_list ap) __attribute__((format(printf, 4, 0)));
+static int finding_vadd(struct finding_list *list, enum finding_rule rule, bool problem,
+			const char *fmt, va_list ap)
 {
 	auto_free char *text = NULL;
-	va_list ap;
 	int r;
 
 	if (!list || list->n >= FINDING_MAX)
 		return 0;
-	va_start(ap, fmt);
-	r = vasprintf(&text, fmt, ap);
-	va_end(ap);
-	if (r < 0) {
+	if (vasprintf(&text, fmt, ap) < 0) {
 		text = NULL; /* asprintf(3) leaves it undefined */
 		return -ENOMEM;
 	}
@@ -54,9 +55,32 @@ int finding_add(struct finding_list *list, bool problem, const char *fmt, ...)
 			*c = '?';
 	if (finding_known(list, text))
 		return 0;
-	r = finding_append(list, problem, text);
+	r = finding_append(list, rule, problem, text);
 	if (r == 0)
 		text = NULL;
+	return r;
+}
+
+int finding_add(struct finding_list *list, bool problem, const char *fmt, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	r = finding_vadd(list, FINDING_OTHER, problem, fmt, ap);
+	va_end(ap);
+	return r;
+}
+
+int finding_add_rule(struct finding_list *list, enum finding_rule rule, bool problem,
+		     const char *fmt, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	r = finding_vadd(list, rule, problem, fmt, ap);
+	va_end(ap);
 	return r;
 }
 

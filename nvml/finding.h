@@ -9,7 +9,19 @@
  * What a search wants to tell a person without giving up: a file left out and
  * why, a thing expected and not there.
  */
+enum finding_rule {
+	FINDING_OTHER,
+	FINDING_VERSION,  /* of another driver version, or of none */
+	FINDING_MACHINE,  /* for another machine, or of 32 bits */
+	FINDING_SHADOWED, /* another file of that name comes first */
+	FINDING_CONTENT,  /* not what its name says, or not readable */
+	FINDING_MISSING,  /* expected, and not there */
+	FINDING_NEVER,	  /* known, and of no use in a container */
+	FINDING_UNKNOWN,  /* nothing of the driver is called so */
+};
+
 struct driver_finding {
+	enum finding_rule rule; /* by which a file was left out */
 	bool problem; /* false: good to know; true: something will not work */
 	char *text;   /* one line, object first: "libcuda.so.550.1: version differs ..." */
 };
@@ -30,6 +42,10 @@ struct finding_list {
  */
 int finding_add(struct finding_list *list, bool problem, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/** finding_add_rule() - as finding_add(), for a file that was left out; the text begins with its path */
+int finding_add_rule(struct finding_list *list, enum finding_rule rule, bool problem,
+		     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 #define FINDING_MAX 1024
 
