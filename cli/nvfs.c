@@ -7,6 +7,7 @@
 #include "cli/query.h"
 #include "cli/serve.h"
 #include "cli/status.h"
+#include "cli/why.h"
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/parse.h"
@@ -24,6 +25,7 @@ static const struct command {
 	{ "status", cmd_status, "what the daemon does" },
 	{ "ls", cmd_ls, "containers that have a driver tree" },
 	{ "show", cmd_show, "one container: its tree, and what was done to it" },
+	{ "why", cmd_why, "why a file is in a container's tree, or is not" },
 	{ "generations", cmd_generations, "what the driver was, as far as containers still have it" },
 	{ "rescan", cmd_rescan, "look for changes of the driver now" },
 	{ "driver", cmd_driver, "the driver's files on this host, and what is missing" },

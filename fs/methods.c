@@ -32,6 +32,7 @@
 #include "fs/renewal.h"
 #include "fs/server.h"
 #include "fs/store.h"
+#include "fs/why.h"
 #include "nvml/driver.h"
 #include "nvml/gpu.h"
 
@@ -166,10 +167,10 @@ static int method_status(struct daemon *daemon, struct client *client, json_t *p
 	const struct generation *g = daemon->generation;
 	const struct features *features = filesystem_features(daemon->fs);
 	json_t *json = json_pack(
-		"{s:s, s:i, s:i, s:s, s:s, s:I, s:I, s:i, s:i, s:i, s:o, s:o, s:s, s:o, s:I}", "version",
+		"{s:s, s:i, s:i, s:s, s:s, s:s, s:I, s:I, s:i, s:i, s:i, s:o, s:o, s:s, s:o, s:I}", "version",
 		NVFS_VERSION, "daemon_pid", (int)daemon->self.pid, "keeper_pid", keeper_pid(daemon),
-		"mountpoint", daemon->config.mountpoint, "driver_root", daemon->config.driver_root, "started",
-		(json_int_t)daemon->started, "uptime", (json_int_t)(time(NULL) - daemon->started), "containers",
+		"mountpoint", daemon->config.mountpoint, "driver_root", daemon->config.driver_root, "proc_root",
+		daemon->config.proc_root, "started", (json_int_t)daemon->started, "uptime", (json_int_t)(time(NULL) - daemon->started), "containers",
 		(int)daemon_trees_in_use(daemon), "trees", (int)store_trees_count(daemon->store), "generation",
 		g ? (int)g->number : 0, "generations", generation_numbers_json(daemon), "features",
 		features_json(features), "mode", features->passthrough ? "passthrough" : "fallback", "counters",
@@ -293,6 +294,44 @@ static int method_generations(struct daemon *daemon, struct client *client, json
 	for (size_t i = 0; i < findings->n; i++)
 		(void)json_array_append_new(warnings, json_string(findings->items[i].text));
 	return reply_with(reply, json_pack("{s:o, s:o}", "generations", list, "warnings", warnings), err);
+}
+
+/* The reference tree has no secrets: nvfs driver tells the same to anybody. */
+static int64_t tree_to_explain(struct daemon *daemon, const struct client *client, json_t *params,
+			       struct error *err)
+{
+	const struct daemon_viewer viewer = viewer_of(daemon, client);
+	const char *name = varlink_string(params, "tree", NULL);
+	uint32_t index = name ? store_tree_find(daemon->store, name) : STORE_NONE;
+
+	if (!name)
+		return tree_of(daemon, client, params, err);
+	if (index != STORE_NONE &&
+	    (strcmp(name, IDENT_HOST) == 0 || daemon_may_see(daemon, &viewer, index)))
+		return index;
+	(void)error_setc(err, ERROR_USAGE, -ENOENT, "no tree '%.64s'", name);
+	return error_remedy(err, -ENOENT, "nvfs ls lists them");
+}
+
+static int method_why(struct daemon *daemon, struct client *client, json_t *params,
+		      struct varlink_message *message, const char *trace,
+		      struct method_reply *reply, struct error *err)
+{
+	enum why_kind kind;
+	int64_t index;
+
+	(void)message;
+	(void)trace;
+	if (why_kind_by_name(varlink_string(params, "kind", ""), &kind) < 0)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'kind' is not tree, container, name or host");
+	if (!daemon->generation)
+		return error_setc(err, ERROR_DRIVER, -ENOENT, "no driver yet: %s",
+				  renewal_note(daemon->renewal));
+	index = tree_to_explain(daemon, client, params, err);
+	if (index < 0)
+		return (int)index;
+	return why_explain(daemon, (uint32_t)index, kind, varlink_string(params, "path", ""),
+			   &reply->params, err);
 }
 
 /* doing */
@@ -526,6 +565,9 @@ static const char interface_text[] =
 	"# A tree by id, unique beginning of an id, or pid; Show adds the tree as text\n"
 	"method Get(id: ?string, pid: ?int) -> (id: string, pid: int, done: []object)\n"
 	"method Show(id: ?string, pid: ?int) -> (id: string, pid: int, done: []object, tree: string)\n"
+	"# Why a path is in a tree, or not; kind is tree, container, name or host\n"
+	"method Why(path: string, kind: string, id: ?string, pid: ?int, tree: ?string)\n"
+	"  -> (in_tree: bool, rule: string, why: string)\n"
 	"# Make a tree and a plan; descriptors beside the message: see nvfs(1), PROTOCOL. Where there is\n"
 	"# nothing to do, 'nothing' and 'why' are all of the reply\n"
 	"method Inject(id: string, devices: string, driver_capabilities: ?string, target: ?string,\n"
@@ -581,6 +623,7 @@ static const struct method methods[] = {
 	{ "io.nvfs.Show", ANYBODY, method_show },
 	{ "io.nvfs.Status", ANYBODY, method_status },
 	{ "io.nvfs.Check", ANYBODY, method_check },
+	{ "io.nvfs.Why", ANYBODY, method_why },
 	{ "io.nvfs.Generations", ANYBODY, method_generations },
 	{ "io.nvfs.Rescan", ROOT, method_rescan },
 	{ "io.nvfs.Shutdown", ROOT, method_shutdown },

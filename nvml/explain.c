@@ -123,7 +123,7 @@ static void explain_by_name(const struct driver *driver, const char *name, struc
 			       name);
 	} else {
 		ret->rule = FINDING_UNKNOWN;
-		(void)snprintf(ret->text, sizeof(ret->text), "%s: nothing of the driver is called so", name);
+		(void)snprintf(ret->text, sizeof(ret->text), "%s: nothing of this driver is called so", name);
 	}
 }
 

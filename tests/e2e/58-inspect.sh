@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# What the daemon tells of itself: counters that survive a takeover, opens by container, and whether
-# all is well, also where it cannot say so itself.
+# What the daemon tells of itself: counters that survive a takeover, opens by container, whether
+# all is well, also where it cannot say so itself, and why a file is in a tree or is not.
 set -eu
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -199,10 +199,16 @@ test_no_keeper()
 	is "status says so" "$(status .keeper_pid)" 0
 	kill -KILL "$worker"
 	DAEMON_PID=
+	wait_for 5 nobody_listens
 	fastest_check "a daemon that is dead is down" "^down: connect to '.*': Connection refused"
 	rm -f "$SOCKET"
 	check_is "so is one that was never there" 2 "^down: connect to '.*': No such file"
 	unmount_below "$MOUNTPOINT"
+}
+
+nobody_listens()
+{
+	nvfs status 2>&1 | grep -q 'Connection refused'
 }
 
 keeper_is_missed()
@@ -226,6 +232,122 @@ test_fallback()
 	stop_daemon
 }
 
+# ---- why -----------------------------------------------------------------------------------------
+
+# why_is NAME STATUS FILTER WANTED ARGS: the exit status of nvfs why, and what jq finds in its JSON
+why_is()
+{
+	local name=$1 status=$2 filter=$3 wanted=$4 got
+
+	shift 4
+	try nvfs why --json "$@"
+	got=$(jq -rc "$filter" <<<"$OUT" 2>&1 || true)
+	if [ "$STATUS $got" = "$status $wanted" ]; then
+		pass "$name"
+	else
+		fail "$name" "wanted status $status and $wanted, got status $STATUS and $got: $OUT"
+	fi
+}
+
+# Files beside the driver's that are left out, each for a reason of its own.
+add_strangers()
+{
+	lib=$(dirname "$(find "$DRIVER_ROOT" -name libcuda.so.999.10.01)")
+	cp "$lib/libcuda.so.999.10.01" "$lib/libnvidia-cfg.so.888.1"
+	cp "$lib/libcuda.so.999.10.01" "$lib/libnvidia-odd.so.888.10.01"
+	cp "$lib/libcuda.so.999.10.01" "$lib/libnvidia-gtk3.so.999.10.01"
+	cp "$lib/libcuda.so.999.10.01" "$lib/libnvidia-foreign.so.999.10.01"
+	# e_machine, at 18: MIPS
+	printf '\x08\x00' | dd of="$lib/libnvidia-foreign.so.999.10.01" bs=1 seek=18 conv=notrunc status=none
+	echo text >"$lib/libnvidia-broken.so.999.10.01"
+}
+
+test_why_reference()
+{
+	local cuda=$lib/libcuda.so.999.10.01
+
+	why_is "a name is in the reference tree" 0 '[.in_tree, .rule, .host_path]' \
+		"[true,\"driver-capability\",\"$cuda\"]" libcuda.so.1
+	why_is "by way of links" 0 '.links' '["libcuda.so -> libcuda.so.1","libcuda.so.1 -> libcuda.so.999.10.01"]' \
+		libcuda.so
+	why_is "a name may be short" 0 .path lib64/libcuda.so.999.10.01 libcuda
+	why_is "a path in the mount" 0 '[.id, .path]' '["host","lib64/libcuda.so.999.10.01"]' \
+		"$MOUNTPOINT/host/lib/libcuda.so"
+	why_is "a path in a tree" 0 .path bin/nvidia-smi bin/nvidia-smi
+	why_is "a host file, through a link" 0 .path lib64/libcuda.so.999.10.01 "$lib/libcuda.so.1"
+	why_is "one that the table does not know" 0 '.why | test("does not have")' true libnvidia-unheardof.so.1
+	why_is "the generation and the driver are told" 0 '[.generation, .driver_version, .current]' \
+		'[1,"999.10.01",true]' nvidia-smi
+	like "the text says it" "$(nvfs why libcuda.so.1)" "host file    $cuda"
+}
+
+test_why_left_out()
+{
+	why_is "another version, by path" 8 .rule version "$lib/libnvidia-cfg.so.888.1"
+	why_is "another version that was passed over" 8 .rule version "$lib/libnvidia-odd.so.888.10.01"
+	why_is "another machine" 8 .rule machine "$lib/libnvidia-foreign.so.999.10.01"
+	why_is "another machine, by name" 8 .rule machine libnvidia-foreign.so.1
+	why_is "no library" 8 .rule content "$lib/libnvidia-broken.so.999.10.01"
+	why_is "of no use in a container" 1 .rule never libnvidia-gtk3.so.999.10.01
+	why_is "missing" 8 .rule missing libvdpau_nvidia.so.1
+	why_is "unknown" 1 .rule unknown libc.so.6
+	why_is "outside of the driver root" 1 .rule configuration /etc/passwd
+	fails "not there" 2 'No such file' nvfs why /nonexistent/libcuda.so.1
+	fails "no such tree" 2 "no tree 'nobody'" nvfs why libcuda.so.1 --id nobody
+	fails "no path" 2 'usage: nvfs why' nvfs why
+	fails "two trees" 2 'names its tree' nvfs why "$MOUNTPOINT/host/bin" --id x
+	fails "the mount itself" 2 'names no tree' nvfs why "$MOUNTPOINT"
+	fails "no daemon" 7 'connect to' "$NVFS" why libcuda.so.1 --socket "$SCRATCH/none"
+}
+
+test_why_container()
+{
+	local id
+
+	id=$(container_id w)
+	make_rootfs busybox w
+	run_container w "$ROOTFS"
+	nvinject --pid "$PID" --id "$id" --devices none --driver-capabilities utility
+	why_is "a path in a container" 0 '[.in_tree, .path]' '[true,"bin/nvidia-smi"]' --id "$id" $TREE/bin/nvidia-smi
+	why_is "a capability that was not asked for" 1 '[.rule, .driver_capabilities]' \
+		'["driver-capability","utility"]' --id "$id" $TREE/lib64/libcuda.so.1
+	why_is "the same by the mount" 1 '[.rule, .file_capabilities]' '["driver-capability","compute,video"]' \
+		"$MOUNTPOINT/$id/lib64/libcuda.so.1"
+	why_is "the same by pid" 1 .rule driver-capability "$MOUNTPOINT/by-pid/$PID/lib64/libcuda.so.1"
+	why_is "a GPU that was not asked for" 3 '[.rule, .devices]' '["gpu","none"]' --id "$id" /dev/nvidia0
+	why_is "and its directory" 3 .rule gpu --id "$id" /proc/driver/nvidia/gpus/0000:00:06.0/information
+	why_is "what nvfs made" 0 .rule made --id "$id" $TREE/etc/ld.so.cache
+	why_is "what the injection put there" 0 .rule injection --id "$id" /dev/nvidiactl
+	why_is "what the image has" 1 .rule image --id "$id" /bin/busybox
+	why_is "a directory" 0 .rule structure --id "$id" $TREE
+	kill_container w
+}
+
+# A file that came after the generation was made is seen by a new look at the host.
+test_why_generation()
+{
+	write_config 'settle = 600'
+	start_daemon --config "$CONFIG"
+	echo 'int one(void) { return 1; }' |
+		cc -x c - -shared -fPIC -nostdlib -Wl,-soname,libnvidia-late.so.1 \
+			-o "$lib/libnvidia-late.so.999.10.01"
+	why_is "a file that came later" 8 .rule generation "$lib/libnvidia-late.so.999.10.01"
+	stop_daemon
+	write_config
+}
+
+test_why()
+{
+	use_sample_driver strangers
+	add_strangers
+	start_daemon --config "$CONFIG"
+	test_why_reference
+	test_why_left_out
+	test_why_container
+	stop_daemon
+	test_why_generation
+}
+
 use_sample_driver
 start_daemon --config "$CONFIG"
 test_status
@@ -238,4 +360,5 @@ test_no_keeper
 test_no_driver
 test_fallback
 test_rewritten
+test_why
 done_testing
