@@ -141,6 +141,12 @@ test_health()
 	check_is "and a second time" 0 '^ok: '
 	is "nothing was asked of the mount" "$(all_requests)" "$requests"
 	is "as JSON" "$(nvfs status --check --json | jq -c '[.state, .reasons]')" '["ok",[]]'
+	try nvfs status --metrics
+	is "metrics succeed" "$STATUS" 0
+	like "each sample is a line of the format" \
+		"$(grep -vE '^(# (HELP|TYPE) nvfs_[a-z_]+ .+|nvfs_[a-z_]+(\{[^{}]*\})? [0-9.]+)$' <<<"$OUT")" '^$'
+	like "they have the requests" "$OUT" 'nvfs_requests_total\{operation="open"\} [1-9]'
+	fails "metrics are no JSON" 2 'stands alone' nvfs status --metrics --json
 	fails "an argument is refused" 2 'argument' nvfs status --check now
 }
 
@@ -162,16 +168,17 @@ test_unmounted()
 	umount "$MOUNTPOINT"
 }
 
-# The fastest of three: others use this machine too.
+# fastest_check NAME REGEX: down, and said in under 100 ms; tried again where others use the machine.
 fastest_check()
 {
-	local best=1000
+	local tries=10
 
-	for _ in 1 2 3; do
+	check_is "$1" 2 "$2"
+	while [ "$CHECK_MS" -ge 100 ] && [ "$tries" -gt 0 ]; do
 		check_is "$1" 2 "$2"
-		[ "$CHECK_MS" -ge "$best" ] || best=$CHECK_MS
+		tries=$((tries - 1))
 	done
-	ok "within 100 ms ($best ms)" test "$best" -lt 100
+	ok "said within 100 ms ($CHECK_MS ms)" test "$CHECK_MS" -lt 100
 }
 
 test_hung()
@@ -201,6 +208,7 @@ test_no_keeper()
 	DAEMON_PID=
 	wait_for 5 nobody_listens
 	fastest_check "a daemon that is dead is down" "^down: connect to '.*': Connection refused"
+	fails "metrics say that it is down" 7 'nvfs_up 0' nvfs status --metrics
 	rm -f "$SOCKET"
 	check_is "so is one that was never there" 2 "^down: connect to '.*': No such file"
 	unmount_below "$MOUNTPOINT"

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/metrics.h"
+
+#include <string.h>
+
+#include "tests/unit/unit.h"
+
+static char *print(const char *status, bool degraded)
+{
+	json_t *json = status ? json_loads(status, 0, NULL) : NULL;
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	metrics_print(out, json, degraded);
+	ck_assert_int_eq(fclose(out), 0);
+	json_decref(json);
+	return text;
+}
+
+static void ck_has(const char *text, const char *line)
+{
+	const char *at = strstr(text, line);
+
+	ck_assert_msg(at && (at == text || at[-1] == '\n') && at[strlen(line)] == '\n', "no line '%s' in:\n%s",
+		      line, text);
+}
+
+START_TEST(a_daemon_that_is_down_has_one_metric)
+{
+	char *text = print(NULL, false);
+
+	ck_has(text, "nvfs_up 0");
+	ck_assert_ptr_null(strstr(text, "nvfs_containers"));
+	free(text);
+}
+END_TEST
+
+START_TEST(numbers_have_names_and_labels)
+{
+	char *text = print("{\"version\": \"1\", \"mode\": \"fallback\", \"keeper_pid\": 7, \"containers\": 3,"
+			   "\"counters\": {\"takeovers\": 2, \"requests\": {\"open\": 5}, \"errors\": {\"EIO\": 1}}}",
+			   true);
+
+	ck_has(text, "nvfs_up 1");
+	ck_has(text, "nvfs_degraded 1");
+	ck_has(text, "nvfs_info{version=\"1\",mode=\"fallback\",driver_version=\"\"} 1");
+	ck_has(text, "nvfs_keeper_up 1");
+	ck_has(text, "nvfs_containers 3");
+	ck_has(text, "# TYPE nvfs_takeovers_total counter");
+	ck_has(text, "nvfs_takeovers_total 2");
+	ck_has(text, "nvfs_requests_total{operation=\"open\"} 5");
+	ck_has(text, "nvfs_errors_total{errno=\"EIO\"} 1");
+	free(text);
+}
+END_TEST
+
+START_TEST(buckets_are_cumulative_and_in_seconds)
+{
+	char *text = print("{\"counters\": {\"latency\": {\"bounds_us\": [1, 1024], \"operations\": {"
+			   "\"open\": {\"sum_us\": 2500000, \"buckets\": [4, 2, 1]}}}}}", false);
+
+	ck_has(text, "# TYPE nvfs_request_duration_seconds histogram");
+	ck_has(text, "nvfs_request_duration_seconds_bucket{operation=\"open\",le=\"1e-06\"} 4");
+	ck_has(text, "nvfs_request_duration_seconds_bucket{operation=\"open\",le=\"0.001024\"} 6");
+	ck_has(text, "nvfs_request_duration_seconds_bucket{operation=\"open\",le=\"+Inf\"} 7");
+	ck_has(text, "nvfs_request_duration_seconds_sum{operation=\"open\"} 2.500000");
+	ck_has(text, "nvfs_request_duration_seconds_count{operation=\"open\"} 7");
+	free(text);
+}
+END_TEST
+
+START_TEST(a_label_is_escaped)
+{
+	char *text = print("{\"version\": \"a\\\"b\\\\c\\nd\"}", false);
+
+	ck_has(text, "nvfs_info{version=\"a\\\"b\\\\c\\nd\",mode=\"\",driver_version=\"\"} 1");
+	free(text);
+}
+END_TEST
+
+UNIT_MAIN("metrics", a_daemon_that_is_down_has_one_metric, numbers_have_names_and_labels,
+	  buckets_are_cumulative_and_in_seconds, a_label_is_escaped)
