@@ -18,7 +18,12 @@ BUILD=${BUILD:-$(dirname "$TESTS")/build}
 NVFS=$BUILD/nvfs
 NVINJECT=$BUILD/nvinject
 HELPERS=$BUILD/tests/helpers
-RUN_ID=nvfs-test-$$
+# tests/run names the whole run; what we start has it in its environment.
+RUN_ID=${NVFS_TEST_TAG:-nvfs-test}-$$
+export NVFS_TEST_TAG=$RUN_ID
+
+# shellcheck source=tests/host.sh
+. "$TESTS/host.sh"
 # Factor for every time limit, for machines that are slow (tests/qemu).
 SLOW=${SLOW:-1}
 
@@ -203,15 +208,23 @@ unmount_below()
 	done
 }
 
+run_cleanups()
+{
+	local i
+
+	for ((i = ${#CLEANUPS[@]} - 1; i >= 0; i--)); do
+		eval "${CLEANUPS[i]}" >/dev/null 2>&1 || true
+	done
+	CLEANUPS=()
+}
+
 cleanup()
 {
-	local status=$? i
+	local status=$?
 
 	trap '' INT TERM
 	set +e
-	for ((i = ${#CLEANUPS[@]} - 1; i >= 0; i--)); do
-		eval "${CLEANUPS[i]}" >/dev/null 2>&1
-	done
+	run_cleanups
 	kill_containers
 	[ -z "$DAEMON_PID" ] || stop_daemon
 	if [ "$status" != 0 ] && [ -s "$SCRATCH/daemon.log" ]; then
@@ -493,29 +506,17 @@ mounts_in()
 
 # ---- the host, before and after ------------------------------------------------------------------
 
-# Mounts of the first process, every cgroup, every name in /dev with its numbers and mode, and the
-# places that an injection into the wrong namespace would write to. Terminals and
-# systemd's own units come and go by themselves.
-host_state()
-{
-	awk '{ $1 = $2 = ""; print "mount" $0 }' /proc/1/mountinfo | sort
-	# By name: the machine's own come and go, and another run beside us has its own.
-	find /sys/fs/cgroup -type d -name "*$RUN_ID*" 2>/dev/null | sort | sed 's/^/cgroup /'
-	find /dev -path /dev/pts -prune -o -path /dev/shm -prune -o -type c -printf 'dev %p %m %U:%G\n' \
-		-o -type b -printf 'dev %p %m %U:%G\n' -o -printf 'dev %p %y %m %U:%G %l\n' | sort
-	ls -ld --time-style=full-iso /etc/ld.so.cache /etc/ld.so.conf /etc/ld.so.conf.d/* \
-		/usr/bin/nvidia-smi /usr/local/nvidia /run/nvfs /run/nvfsd 2>/dev/null | sed 's/^/file /'
-}
-
 host_snapshot()
 {
-	host_state >"$SCRATCH/host.before"
+	host_state "$RUN_ID" >"$SCRATCH/host.before"
 }
 
-# host_compare [NAME]: an assertion
+# host_compare [NAME]: two assertions, at the end of a script: what was left to be ended is ended here
 host_compare()
 {
-	host_state >"$SCRATCH/host.after"
+	run_cleanups
+	host_state "$RUN_ID" >"$SCRATCH/host.after"
 	ok "${1:-the host is what it was before}" \
 		diff -U0 "$SCRATCH/host.before" "$SCRATCH/host.after"
+	ok "no process is left" no_process_of "$RUN_ID" namespace
 }
