@@ -14,6 +14,24 @@ container_state()
 	mounts_in "$PID" | sort
 }
 
+# What the container's loader is told of the tree, in one order.
+driver_entries()
+{
+	in_container "$1" ldconfig -p | grep -F '=> /usr/local/nvidia/' | sort
+}
+
+# lists_the_driver NAME [WHEN]: the libraries that programs ask for, by the whole line
+lists_the_driver()
+{
+	local soname
+
+	in_container "$1" ldconfig -p >"$SCRATCH/libraries"
+	for soname in libcuda.so.1 libnvidia-ml.so.1 libnvidia-ptxjitcompiler.so.1; do
+		ok "$1: ldconfig -p lists $soname${2:-}" grep -q \
+			"$soname .*=> /usr/local/nvidia/lib64/$soname" "$SCRATCH/libraries"
+	done
+}
+
 main_line()
 {
 	local name=$1 version=$2
@@ -27,10 +45,8 @@ main_line()
 	ok "$name: a dry run changes nothing" cmp "$SCRATCH/before" "$SCRATCH/now"
 	ok "$name: inject" nvinject --pid "$PID" --id "$name" --devices all
 	is "$name: exactly one mount for the tree" "$(mounts_in "$PID" | grep -c '^/usr/local/nvidia ')" 1
-	in_container "$name" ldconfig -p >"$SCRATCH/libraries"
-	for soname in libcuda.so.1 libnvidia-ml.so.1 libnvidia-ptxjitcompiler.so.1; do
-		ok "$name: ldconfig -p lists $soname" grep -q "$soname .*=> /usr/local/nvidia/lib64/$soname" "$SCRATCH/libraries"
-	done
+	lists_the_driver "$name"
+	driver_entries "$name" >"$SCRATCH/entries"
 	ok "$name: the image's own libraries are still listed" grep -q 'libc\.so\.6 ' "$SCRATCH/libraries"
 	ok "$name: a program loads libcuda" in_container "$name" dlopen libcuda.so.1
 	like "$name: from the tree" "$OUT" "/usr/local/nvidia/lib64/libcuda.so.$version"
@@ -41,9 +57,15 @@ main_line()
 			in_container "$name" sh -c "cd /usr/local/nvidia && $command"
 	done
 	ok "$name: ldconfig in the container" in_container "$name" ldconfig
+	lists_the_driver "$name" ' afterwards'
 	make_library_deb extra "$SCRATCH"
 	cp "$SCRATCH/extra.deb" "$ROOTFS/tmp/"
 	ok "$name: a package whose trigger runs ldconfig" in_container "$name" dpkg -i /tmp/extra.deb
+	is "$name: dpkg has run the trigger and left nothing half-configured" \
+		"$(in_container "$name" dpkg-query -W -f '${db:Status-Status} ${db:Status-Want}' extra)$(in_container "$name" dpkg --audit)" \
+		'installed install'
+	lists_the_driver "$name" ' after the package, too'
+	ok "$name: and every entry that the injection made" diff "$SCRATCH/entries" <(driver_entries "$name")
 	ok "$name: libcuda is found after both" in_container "$name" dlopen libcuda.so.1
 	ok "$name: and so is the package's library" in_container "$name" sh -c 'ldconfig -p | grep -q libextra'
 }
@@ -100,6 +122,7 @@ gone()
 	[ "$(nvfs ls | wc -l)" = 1 ]
 }
 ok "trees go when their containers have ended and the grace is over" wait_for 60 gone
+[ "$STATUS" = 0 ] || diag "$(nvfs ls; nvfs status)"
 
 # The daemon behind the containers dies; nobody notices.
 make_rootfs glibc survivor
