@@ -13,6 +13,7 @@
 #include "fs/connection.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -31,6 +32,7 @@
 #include "fs/kfuse.h"
 #include "fs/ops.h"
 #include "fs/store.h"
+#include "fs/tree.h"
 
 #define INIT_TIMEOUT_MS 10000
 #define DEATHS_MAX 3
@@ -155,12 +157,17 @@ static void keep_init(struct connection *c, const void *request, size_t size)
 	c->shared->init_size = (uint32_t)size;
 }
 
-static void reply_eio(struct connection *c, uint64_t unique)
+static void reply_eio(struct connection *c, const struct kfuse_in_header *request)
 {
-	struct kfuse_out_header reply = { .len = sizeof(reply), .error = -EIO, .unique = unique };
+	struct kfuse_out_header reply = { .len = sizeof(reply), .error = -EIO, .unique = request->unique };
+	char what[PATH_MAX];
 
-	log_error("a request has killed %d daemons, answering EIO", DEATHS_MAX);
 	counters_error(EIO);
+	store_read_lock(c->store);
+	tree_describe(c->store, request->nodeid, what, sizeof(what));
+	store_unlock(c->store);
+	log_error("a request (FUSE opcode %u, nodeid %#llx: %s) has killed %d daemons, answering EIO",
+		  request->opcode, (unsigned long long)request->nodeid, what, DEATHS_MAX);
 	if (write(c->fuse_fd, &reply, sizeof(reply)) < 0)
 		log_warning("answer EIO: %s, ignoring", strerror(errno));
 }
@@ -199,11 +206,18 @@ static void serve(struct connection *c, struct store_request *place)
 	if (header->opcode == KFUSE_INIT)
 		keep_init(c, place->bytes, header->len);
 	if (place->deaths >= DEATHS_MAX)
-		reply_eio(c, header->unique);
+		reply_eio(c, header);
 	else
 		fuse_session_process_buf(c->session, &buf);
 	clear(place);
 	counters_end(opcode);
+}
+
+static bool is_in_flight(struct store_request *place)
+{
+	uint32_t len = header_of(place)->len;
+
+	return len >= sizeof(struct kfuse_in_header) && len <= sizeof(place->bytes);
 }
 
 /* ENOENT: the request was interrupted while it was read; ENODEV: unmounted. */
@@ -221,6 +235,8 @@ static void *worker_main(void *data)
 
 	(void)pthread_setname_np(pthread_self(), "nvfs-worker");
 	counters_thread(store_counters(c->store), (unsigned int)(worker - c->workers));
+	if (is_in_flight(place))
+		serve(c, place); /* left over by the process before; without RESEND */
 	while (n > 0 && !fuse_session_exited(c->session)) {
 		n = read(c->fuse_fd, place->bytes, sizeof(place->bytes));
 		if (n >= (ssize_t)sizeof(struct kfuse_in_header)) {
@@ -251,7 +267,8 @@ static int workers_start(struct connection *c, unsigned int n, struct error *err
 		 * Its page is mapped before it is read into: a thread that is being killed gets no
 		 * page any more, and the kernel would answer the request with EIO.
 		 */
-		clear(worker->place);
+		if (!is_in_flight(worker->place))
+			clear(worker->place);
 		r = -pthread_create(&worker->thread, NULL, worker_main, worker);
 		c->n_workers += r == 0;
 	}
@@ -357,13 +374,6 @@ static void replay_init(struct connection *c)
 	atomic_store(&c->is_ready, true);
 }
 
-static bool is_in_flight(struct store_request *place)
-{
-	uint32_t len = header_of(place)->len;
-
-	return len >= sizeof(struct kfuse_in_header) && len <= sizeof(place->bytes);
-}
-
 /* What the process before was at when it died has one death more. */
 static void collect_suspects(struct connection *c)
 {
@@ -398,11 +408,11 @@ static int ask_again(struct connection *c, struct error *err)
 	return r < 0 ? error_set(err, r, "ask the kernel for the requests of the daemon before") : 0;
 }
 
-/* Without RESEND: from the store, one after the other, before new ones are taken. */
-static void serve_left_over(struct connection *c)
+/* Without RESEND each worker begins with what is in its place; here what is in no worker's. */
+static void serve_left_over(struct connection *c, unsigned int n_workers)
 {
 	counters_thread(store_counters(c->store), 0);
-	for (unsigned int i = 0; i < STORE_WORKERS_MAX; i++) {
+	for (unsigned int i = n_workers; i < STORE_WORKERS_MAX; i++) {
 		if (is_in_flight(&c->shared->requests[i]))
 			serve(c, &c->shared->requests[i]);
 	}
@@ -420,7 +430,7 @@ int connection_resume(struct connection *c, unsigned int n_workers, struct error
 	if (c->features.resend)
 		r = ask_again(c, err);
 	else
-		serve_left_over(c);
+		serve_left_over(c, n_workers);
 	return r < 0 ? r : workers_start(c, n_workers, err);
 }
 

@@ -165,6 +165,25 @@ static int find(const struct store *store, uint64_t nodeid, struct found *ret)
 	return -ESTALE;
 }
 
+void tree_describe(const struct store *store, uint64_t nodeid, char *buf, size_t size)
+{
+	struct found found;
+
+	if (nodeid == TREE_TOP)
+		(void)snprintf(buf, size, "the top directory");
+	else if (find(store, nodeid, &found) < 0)
+		(void)snprintf(buf, size, "not there any more");
+	else if (found.tree)
+		(void)snprintf(buf, size, "tree '%s'", store_blob(store, found.tree->name, NULL));
+	else if (found.kind == HOST)
+		(void)snprintf(buf, size, "file '%s' of all trees",
+			       store_blob(store, store_object(store, found.index)->path, NULL));
+	else if (found.kind == LINK)
+		(void)snprintf(buf, size, "link to '%s' of all trees", store_link(store, found.index));
+	else
+		(void)snprintf(buf, size, "by-pid");
+}
+
 /* attributes */
 
 static void set_time(struct stat *st, int64_t ns)

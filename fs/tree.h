@@ -56,6 +56,9 @@ uint64_t tree_root_nodeid(const struct store *store, uint32_t tree);
 /** tree_proc_nodeid() - of its proc/driver/nvidia, which a container has mounted as well */
 uint64_t tree_proc_nodeid(const struct store *store, uint32_t tree);
 
+/** tree_describe() - for a log: "tree 'ID'", "file '/usr/lib/...' of all trees", ... */
+void tree_describe(const struct store *store, uint64_t nodeid, char *buf, size_t size);
+
 /** tree_proc_slot() - that directory's slot, -ENOENT where a layout has none */
 int tree_proc_slot(const struct layout *layout);
 

@@ -93,11 +93,12 @@ kill_often()
 	done
 }
 
-# How long each operation waited that a kill, or the 5 ms after it, fell into; ms, sorted.
+# waits [BEFORE_US]: how long each operation took that a kill, or the 5 ms after it, fell into; or the
+# moment that long before it. ms, sorted.
 waits()
 {
-	cat "$SCRATCH/kills" "$SCRATCH"/load-* | awk '
-		$1 == "kill" { kills[n++] = $2 }
+	cat "$SCRATCH/kills" "$SCRATCH"/load-* | awk -v before="${1:-0}" '
+		$1 == "kill" { kills[n++] = $2 - before }
 		$1 == "wait" { start[m] = $3; long[m++] = $4 }
 		END {
 			for (i = 0; i < m; i++)
@@ -127,7 +128,7 @@ count_ops()
 
 killed_under_load()
 {
-	local name p99
+	local name p99 usual
 
 	for name in one two three four; do
 		start_load loop "$name-$SETTING"
@@ -137,9 +138,13 @@ killed_under_load()
 	stop_loads
 	waits >"$SCRATCH/waits"
 	p99=$(percentile 99 <"$SCRATCH/waits")
+	usual=$(waits 50000 | percentile 99)
 	diag "$(count_ops) operations, $KILLS deaths; $(wc -l <"$SCRATCH/waits") waited at a death:" \
-		"median $(percentile 50 <"$SCRATCH/waits") ms, 99th percentile $p99 ms, longest $(tail -n 1 "$SCRATCH/waits") ms"
-	ok "the 99th percentile of the waits is under 100 ms" under "$p99" 100
+		"median $(percentile 50 <"$SCRATCH/waits") ms, 99th percentile $p99 ms, longest $(tail -n 1 \
+			"$SCRATCH/waits") ms; 50 ms before a death the 99th percentile is ${usual:-0} ms"
+	# Operations wait for a processor too: that is what they do without a death.
+	ok "a death makes them wait less than 100 ms (99th percentile)" \
+		under "$p99" "$(awk -v u="${usual:-0}" 'BEGIN { print u + 100 }')"
 	kill_containers
 	rm -f "$SCRATCH"/load-*
 }
@@ -177,7 +182,11 @@ setting()
 
 choose_driver()
 {
-	[ -n "${TAKEOVER_DRIVER:-}" ] && use_real_driver "$TAKEOVER_DRIVER" || use_sample_driver
+	if [ -z "${TAKEOVER_DRIVER:-}" ]; then
+		use_sample_driver
+	else
+		use_real_driver "$TAKEOVER_DRIVER" || skip_all "no driver $TAKEOVER_DRIVER: $(tail -n 1 "$SCRATCH/fetch.log")"
+	fi
 }
 
 host_snapshot

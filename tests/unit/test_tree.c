@@ -291,9 +291,34 @@ START_TEST(wrong_kinds_are_refused)
 }
 END_TEST
 
+START_TEST(an_inode_is_described_for_the_log)
+{
+	struct store_object host = { .mode = S_IFREG | 0644 };
+	struct tree_inode inode;
+	char what[256];
+
+	open_sample();
+	ck_assert_int_eq(walk("b/etc", &inode), 0);
+	tree_describe(store, inode.nodeid, what, sizeof(what));
+	ck_assert_str_eq(what, "tree 'b'");
+	host.path = store_blob_put(store, "/usr/lib/x.so", 13);
+	tree_describe(store, 5ULL << 56 | store_object_add(store, &host), what, sizeof(what));
+	ck_assert_str_eq(what, "file '/usr/lib/x.so' of all trees");
+	ck_assert_int_eq(walk("a/lib64/libcuda.so.1", &inode), 0);
+	tree_describe(store, inode.nodeid, what, sizeof(what));
+	ck_assert_str_eq(what, "link to 'libcuda.so.535' of all trees");
+	tree_describe(store, TREE_TOP, what, sizeof(what));
+	ck_assert_str_eq(what, "the top directory");
+	tree_describe(store, 99ULL << 56, what, sizeof(what));
+	ck_assert_str_eq(what, "not there any more");
+	store_free(store);
+}
+END_TEST
+
 UNIT_MAIN("tree", a_host_file_is_one_inode_in_all_trees, directories_and_texts_are_each_trees_own,
 	  modes_show_no_write_and_no_setuid_bit, an_st_ino_fits_into_32_bits, by_pid_leads_to_the_tree,
 	  readdir_gives_every_name_once, a_cookie_survives_the_removal_of_a_tree,
 	  nodeids_of_a_removed_tree_are_stale_and_never_another_file,
 	  the_root_keeps_its_nodeid_when_the_snapshot_changes,
-	  so_does_proc_driver_nvidia_which_is_mounted_too, wrong_kinds_are_refused)
+	  so_does_proc_driver_nvidia_which_is_mounted_too, wrong_kinds_are_refused,
+	  an_inode_is_described_for_the_log)

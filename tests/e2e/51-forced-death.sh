@@ -1,0 +1,227 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The daemon dies with a request: read, and not yet answered. For every kind of request that the kernel
+# makes of it the next daemon answers, by RESEND and by the journal; who waits can be killed; and
+# a request that kills one daemon after another is given up, while others are served.
+set -eu
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+
+command -v runc >/dev/null || skip_all "no runc"
+HOST=$MOUNTPOINT/host
+NAMES=0
+
+is_replaced()
+{
+	local now=
+
+	read -r now <"/proc/$DAEMON_PID/task/$DAEMON_PID/children" || true
+	[ -n "$now" ] && [ "${now%% *}" != "$1" ]
+}
+
+current_worker()
+{
+	read -r WORKER <"/proc/$DAEMON_PID/task/$DAEMON_PID/children" || true
+	WORKER=${WORKER%% *}
+}
+
+# start_killer OPCODE TIMES
+start_killer()
+{
+	: >"$SCRATCH/killer"
+	current_worker
+	timeout -k 1 30 "$HELPERS/killread" "$DAEMON_PID" "$1" "$2" >"$SCRATCH/killer" 2>&1 &
+	KILLER=$!
+	wait_for 5 grep -q ready "$SCRATCH/killer"
+}
+
+deaths()
+{
+	grep -c '^killed' "$SCRATCH/killer" || true
+}
+
+# A request of this kind has not come, where none has died; the killer is ended then.
+stop_killer()
+{
+	wait_for 2 is_replaced "$WORKER" || true
+	kill -TERM "$KILLER" 2>/dev/null || true
+	wait "$KILLER" 2>/dev/null || true
+}
+
+# A name that nobody has asked for: NAME
+new_name()
+{
+	NAMES=$((NAMES + 1))
+	NAME=missing-$NAMES
+}
+
+# dies_with NAME OPCODE OPERATION PATH: with this operation in work, which succeeds.
+dies_with()
+{
+	start_killer "$2" 1
+	ok "$1: the daemon dies with it, and it succeeds" "$HELPERS/fuseop" "$3" "$4"
+	stop_killer
+	is "$1: one daemon died" "$(deaths)" 1
+}
+
+# may_die_with NAME OPCODE OPERATION PATH: the same for what not every kernel asks for, or not twice.
+may_die_with()
+{
+	start_killer "$2" 1
+	ok "$1: it succeeds" "$HELPERS/fuseop" "$3" "$4"
+	stop_killer
+	diag "$1: $(deaths) daemon died"
+}
+
+# What a connection is asked once in its life comes first.
+asked_once()
+{
+	dies_with OPENDIR 27 list "$MOUNTPOINT/host/bin"
+	may_die_with STATX 52 statx "$HOST"
+	dies_with GETXATTR 22 getxattr "$HOST"
+	dies_with LISTXATTR 23 listxattr "$HOST"
+	may_die_with FSYNC 20 fsync "$HOST/.nvfs/manifest.json"
+	may_die_with POLL 40 poll "$HOST/.nvfs/manifest.json"
+	may_die_with LSEEK 46 lseek "$HOST/.nvfs/manifest.json"
+	may_die_with FLUSH 25 open "$HOST/.nvfs/manifest.json"
+}
+
+asked_always()
+{
+	local library=$1
+
+	new_name
+	dies_with LOOKUP 1 lookup "$HOST/$NAME"
+	dies_with GETATTR 3 getattr "$HOST/lib64"
+	dies_with READLINK 5 readlink "$HOST/lib64/libcuda.so.1"
+	dies_with STATFS 17 statfs "$HOST"
+	dies_with IOCTL 39 ioctl "$HOST/.nvfs/manifest.json"
+	dies_with "OPEN of a text" 14 open "$HOST/.nvfs/manifest.json"
+	dies_with "OPEN of a library" 14 open "$library"
+	dies_with "READ of a text" 15 read "$HOST/.nvfs/manifest.json"
+	dies_with RELEASE 18 open "$library"
+	dies_with READDIRPLUS 44 list "$HOST/etc"
+	dies_with READDIR 28 list "$HOST/lib64"
+	new_name
+	dies_with INTERRUPT 36 interrupt "$HOST/$NAME"
+}
+
+# The kernel forgets inodes when a tree goes: nobody waits for that.
+forget()
+{
+	local id
+
+	make_rootfs busybox "$1"
+	run_container "$1" "$ROOTFS"
+	id=$(container_id "$1")
+	nvinject --pid "$PID" --id "$id" --devices none >/dev/null
+	find "$MOUNTPOINT/$id" >/dev/null
+	start_killer 2 1
+	nvinject --remove --id "$id" >/dev/null 2>&1 || true
+	kill_container "$1"
+	wait_for 10 grep -q killed "$SCRATCH/killer" || true
+	stop_killer
+	is "FORGET: one daemon died" "$(deaths)" 1
+	new_name
+	ok "and the next one answers" "$HELPERS/fuseop" lookup "$HOST/$NAME"
+	CONTAINERS=()
+}
+
+state_of()
+{
+	sed 's/.*) \(.\).*/\1/' "/proc/$1/stat" 2>/dev/null || echo gone
+}
+
+is_gone()
+{
+	[ "$(state_of "$1")" = gone ]
+}
+
+# With the daemon dead, and its keeper stopped, whoever waits may not be killable; later it must be.
+caller_is_killed()
+{
+	new_name
+	start_killer 1 1
+	"$HELPERS/fuseop" lookup "$HOST/$NAME" >/dev/null 2>&1 &
+	CALLER=$!
+	kill -STOP "$DAEMON_PID"
+	wait_for 5 grep -q killed "$SCRATCH/killer"
+	kill -KILL "$CALLER"
+	diag "$1: after SIGKILL, without a daemon, the caller is in state $(state_of "$CALLER")"
+	kill -CONT "$DAEMON_PID"
+	wait "$CALLER" 2>/dev/null || true
+	ok "a caller that is killed meanwhile is gone" wait_for 5 is_gone "$CALLER"
+	stop_killer
+}
+
+# Three in a row; the fourth daemon gives the request up, and says which one.
+request_that_kills()
+{
+	local before
+
+	new_name
+	start_killer "$2" 3
+	before=$(grep -c 'answering EIO' "$SCRATCH/daemon.log" || true)
+	fails "$1: a request that kills three daemons is answered EIO" 1 EIO "$HELPERS/fuseop" "$3" "$4"
+	is "three daemons died with it" "$(deaths)" 3
+	stop_killer
+	like "the log says what it was" "$(grep 'answering EIO' "$SCRATCH/daemon.log" | tail -n 1)" \
+		"FUSE opcode $2, nodeid 0x[0-9a-f]+: $5.* has killed 3 daemons"
+	is "and says it once" "$(($(grep -c 'answering EIO' "$SCRATCH/daemon.log") - before))" 1
+	ok "the same asked later is served" "$HELPERS/fuseop" "$3" "$4"
+}
+
+# In our mount namespace, which others do not have.
+tasks_that_hang()
+{
+	local dir ours
+
+	ours=$(readlink /proc/self/ns/mnt)
+	for dir in /proc/[0-9]*; do
+		[ "$(state_of "${dir#/proc/}")" = D ] && [ "$(readlink "$dir/ns/mnt")" = "$ours" ] || continue
+		grep -q fuse "$dir/stack" && echo "$dir"
+	done
+}
+
+setting()
+{
+	local library
+
+	diag "NVFS_DISABLE=$1"
+	NVFS_DISABLE=$1 start_daemon --config "$CONFIG"
+	library=$HOST/lib64/libcuda.so.$(driver_version "$DRIVER_ROOT")
+	asked_once
+	asked_always "$library"
+	[ -z "$1" ] || dies_with "READ of a library" 15 read "$library"
+	forget "forget${1:+-journal}"
+	caller_is_killed "${1:-resend}"
+	new_name
+	request_that_kills LOOKUP 1 lookup "$HOST/$NAME" "tree 'host'"
+	request_that_kills OPEN 14 open "$library" "file '.*libcuda.*' of all trees"
+	is "no task waits in the kernel for an answer" "$(tasks_that_hang 2>/dev/null || true)" ""
+	stop_daemon
+}
+
+# What reads by the daemon have beside the others, with RESEND.
+reads_again()
+{
+	local library
+
+	diag "NVFS_DISABLE=passthrough"
+	NVFS_DISABLE=passthrough start_daemon --config "$CONFIG"
+	library=$HOST/lib64/libcuda.so.$(driver_version "$DRIVER_ROOT")
+	dies_with "OPEN of a library" 14 open "$library"
+	dies_with "READ of a library" 15 read "$library"
+	request_that_kills READ 15 read "$library" "file '.*libcuda.*' of all trees"
+	stop_daemon
+}
+
+host_snapshot
+use_sample_driver
+write_config "grace = 1"
+setting ""
+setting passthrough,resend
+reads_again
+host_compare
+done_testing
