@@ -5,6 +5,7 @@
 # make check      set up, build, unit and end-to-end tests (root)
 # make unit       unit tests: no root, no network
 # make e2e        end-to-end tests (root)
+# make fuzz       each fuzz target for FUZZ_SECONDS=60 (clang; FUZZ_ONLY="elf ..." for some): no root
 # make bench      ratios against the host's own files and the existing way (root)
 # make qemu       tests on older kernels in qemu (root; after tests/deps qemu); KERNEL=5.10, 6.1, 6.12
 # make bundle     a folder that runs on another glibc 2.34 machine as it is
@@ -43,10 +44,13 @@ lib       = $(BUILD)/lib$(1).a
 
 UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(call sources,tests/unit))
 FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(call sources,tests/fuzz))
+FUZZ_NAMES = $(or $(FUZZ_ONLY),$(patsubst tests/fuzz/fuzz_%.c,%,$(call sources,tests/fuzz)))
+FUZZ_SECONDS ?= 60
 HELPERS  := $(patsubst tests/helpers/%.c,$(BUILD)/tests/helpers/%,$(call sources,tests/helpers))
 E2E      := $(sort $(wildcard tests/e2e/[0-9]*.sh))
 
-.PHONY: all programs tests deps demo check check-only unit e2e bench qemu bundle install clean compile_commands.json
+.PHONY: all programs tests deps demo check check-only unit fuzz fuzz-only e2e bench qemu bundle install clean \
+	compile_commands.json
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: programs
@@ -81,10 +85,15 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(TEST_ARCHIVES)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LD) -o $@ $^ $(NVFS_LIBS) $(CHECK_LIBS)
 
-# Fuzz targets replay their corpus as a unit test; with a fuzzer see tests/fuzz/README.
+# Fuzz targets replay their corpus as a unit test; `make fuzz` links the same objects with a fuzzer.
 $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/tests/fuzz/replay/main.o $(TEST_ARCHIVES)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LD) -o $@ $^ $(NVFS_LIBS)
+
+$(BUILD)/fuzzers/%: $(BUILD)/tests/fuzz/fuzz_%.o $(TEST_ARCHIVES)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_LD) -fsanitize=fuzzer -o $@ $^ $(NVFS_LIBS)
 
 # Small programs for the end-to-end tests: each is one file, statically linked where it can be.
 $(BUILD)/tests/helpers/%: tests/helpers/%.c
@@ -105,6 +114,13 @@ check-only: tests
 	$(Q)BUILD=$(abspath $(BUILD)) tests/run $(UNIT) $(FUZZ) $(E2E)
 unit: $(UNIT) $(FUZZ)
 	$(Q)BUILD=$(abspath $(BUILD)) tests/run $^
+# Everything once more, by clang and instrumented, in a folder of its own.
+fuzz:
+	$(Q)tests/deps fuzz
+	$(Q)$(MAKE) --no-print-directory BUILD=build-fuzz CC=clang SAN=address,undefined \
+		CFLAGS='-O1 -g -fsanitize=fuzzer-no-link -fno-sanitize-recover=undefined' fuzz-only
+fuzz-only: $(patsubst %,$(BUILD)/fuzzers/%,$(FUZZ_NAMES))
+	$(Q)tests/fuzz/run $(FUZZ_SECONDS) $^
 e2e: tests
 	$(Q)BUILD=$(abspath $(BUILD)) tests/run $(E2E)
 bench: tests
@@ -130,6 +146,6 @@ compile_commands.json:
 		END { print "\n]" }' > $@
 
 clean:
-	rm -rf build build-san compile_commands.json
+	rm -rf build build-san build-fuzz compile_commands.json
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
