@@ -133,24 +133,27 @@ static int rule_read(const struct bpf_insn *p, struct cgroup_rule *ret)
 	return 0;
 }
 
-/* One head: its length in instructions, or 0. */
+/* One head: its length in instructions, or 0, and then no rule of it counts. */
 static size_t head_read(const struct bpf_insn *p, size_t n, struct devprog_rules *rules)
 {
 	struct bpf_insn model[HEAD_LEN];
+	struct cgroup_rule rule;
 	size_t n_rules;
 
 	if (n <= HEAD_LEN || p[1].imm < 1 || p[1].imm > DEVPROG_RULES_MAX)
 		return 0;
 	n_rules = (size_t)p[1].imm;
 	head_write(model, n_rules);
-	if (memcmp(p, model, sizeof(model)) != 0 || n <= HEAD_LEN + n_rules * RULE_LEN)
+	if (memcmp(p, model, sizeof(model)) != 0 || n <= HEAD_LEN + n_rules * RULE_LEN ||
+	    n_rules > DEVPROG_RULES_MAX - rules->n)
 		return 0;
 	for (size_t i = 0; i < n_rules; i++) {
-		struct cgroup_rule rule;
-
-		if (rule_read(p + HEAD_LEN + i * RULE_LEN, &rule) < 0 ||
-		    devprog_rules_add(rules, &rule) < 0)
+		if (rule_read(p + HEAD_LEN + i * RULE_LEN, &rule) < 0)
 			return 0;
+	}
+	for (size_t i = 0; i < n_rules; i++) {
+		(void)rule_read(p + HEAD_LEN + i * RULE_LEN, &rule);
+		(void)devprog_rules_add(rules, &rule); /* there is room, and it is a good one */
 	}
 	return HEAD_LEN + n_rules * RULE_LEN;
 }

@@ -187,8 +187,10 @@ START_TEST(a_foreign_program_is_not_taken_for_ours)
 
 		p[i].code ^= 0x08;
 		ck_assert_uint_eq(devprog_split(p, n, &found), 0);
+		ck_assert_uint_eq(found.n, 0);
 		p[i] = saved;
 		ck_assert_uint_eq(devprog_split(p, i, &found), 0);
+		ck_assert_uint_eq(found.n, 0);
 	}
 	ck_assert_uint_eq(devprog_split(p, 9 + 2 * 7, &found), 0);
 	p[1].imm = -1;
