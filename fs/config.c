@@ -51,7 +51,7 @@ static int set_string(char **field, const char *value)
 static int set_path(const struct key *key, char **field, const char *value, struct error *err)
 {
 	if (value[0] != '/')
-		return error_setc(err, ERROR_USAGE, -EINVAL, "%s: '%s' is not an absolute path",
+		return error_setc(err, ERROR_USAGE, -EINVAL, "%s: '%.60s' is not an absolute path",
 				  key->name, value);
 	return set_string(field, value);
 }
@@ -67,7 +67,7 @@ static int set_accept_env(enum accept_env *field, const char *value, struct erro
 		}
 	}
 	return error_setc(err, ERROR_USAGE, -EINVAL,
-			  "accept_env: '%s' is none of always, privileged, never", value);
+			  "accept_env: '%.40s' is none of always, privileged, never", value);
 }
 
 static int set_number(const struct key *key, unsigned int *field, const char *value,
@@ -76,7 +76,7 @@ static int set_number(const struct key *key, unsigned int *field, const char *va
 	uint64_t number;
 
 	if (parse_u64(value, key->max, &number) < 0 || number < key->min)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "%s: '%s' is not a number from %u to %u",
+		return error_setc(err, ERROR_USAGE, -EINVAL, "%s: '%.60s' is not a number from %u to %u",
 				  key->name, value, key->min, key->max);
 	*field = (unsigned int)number;
 	return 0;
@@ -85,7 +85,7 @@ static int set_number(const struct key *key, unsigned int *field, const char *va
 static int set_bool(const struct key *key, bool *field, const char *value, struct error *err)
 {
 	if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "%s: '%s' is neither yes nor no", key->name,
+		return error_setc(err, ERROR_USAGE, -EINVAL, "%s: '%.60s' is neither yes nor no", key->name,
 				  value);
 	*field = strcmp(value, "yes") == 0;
 	return 0;
@@ -117,7 +117,7 @@ int config_set(struct config *config, const char *key, const char *value, struct
 		if (strcmp(keys[i].name, key) == 0)
 			return key_set(config, &keys[i], value, err);
 	}
-	return error_setc(err, ERROR_USAGE, -ENOENT, "unknown key '%s'", key);
+	return error_setc(err, ERROR_USAGE, -ENOENT, "unknown key '%.60s'", key);
 }
 
 int config_init(struct config *config)

@@ -78,6 +78,20 @@ START_TEST(a_bad_value_is_named_with_its_line)
 }
 END_TEST
 
+START_TEST(a_long_value_does_not_hide_file_and_line)
+{
+	char text[180];
+
+	memset(text, 'x', sizeof(text));
+	memcpy(text, "pin = ", 6);
+	text[sizeof(text) - 1] = '\0';
+	ck_assert_int_eq(read_text(text), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "/tmp/nvfs-config-"));
+	ck_assert_ptr_nonnull(strstr(err.text, ":1: "));
+	config_done(&config);
+}
+END_TEST
+
 START_TEST(a_line_that_is_no_key_is_refused)
 {
 	ck_assert_int_eq(read_text("grace = 1\nnonsense\n"), -EINVAL);
@@ -97,4 +111,5 @@ END_TEST
 
 UNIT_MAIN("config", every_key_has_a_default, a_file_is_laid_over_the_defaults,
 	  an_unknown_key_is_ignored, a_bad_value_is_named_with_its_line,
+	  a_long_value_does_not_hide_file_and_line,
 	  a_line_that_is_no_key_is_refused, only_a_file_that_was_asked_for_must_be_there)
