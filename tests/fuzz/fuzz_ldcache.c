@@ -11,10 +11,9 @@
 
 #include "common/cleanup.h"
 #include "common/ldcache.h"
+#include "tests/fuzz/fuzz.h"
 
 #define PREFIX "/usr/local/nvidia"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct ldcache_add driver[] = {
 	{ "libcuda.so.1", PREFIX "/lib64/libcuda.so.1", 0x303 },
@@ -22,12 +21,6 @@ static const struct ldcache_add driver[] = {
 	{ "libcuda.so.1", PREFIX "/lib32/libcuda.so.1", 0x003 },
 	{ "other-name.so.2", PREFIX "/lib64/libfoo.so.2", 0x303 },
 };
-
-static void require(int condition)
-{
-	if (!condition)
-		abort();
-}
 
 /* The comparison of ld.so, told by tokens: a number beats a character beats the end. */
 static int order(const char *a, const char *b)

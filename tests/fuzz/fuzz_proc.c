@@ -15,14 +15,7 @@
 #include "nvml/driver_version.h"
 #include "nvml/gpu.h"
 #include "nvml/select.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int condition)
-{
-	if (!condition)
-		abort();
-}
+#include "tests/fuzz/fuzz.h"
 
 static void check_version(const char *text)
 {
@@ -68,12 +61,8 @@ static void check_caps(const char *text)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	auto_free char *text = malloc(size + 1);
+	auto_free char *text = fuzz_text(data, size);
 
-	require(text != NULL);
-	if (size > 0)
-		memcpy(text, data, size);
-	text[size] = '\0';
 	check_version(text);
 	check_gpu(text);
 	check_caps(text);
