@@ -317,13 +317,14 @@ static const char *describe(void *data, enum layout_kind kind, uint32_t ref)
 {
 	struct describer *d = data;
 	const struct store_object *object;
+	const char *path;
 	size_t size = 0;
 
 	switch (kind) {
 	case LAYOUT_HOST:
 		object = store_object(d->store, ref);
-		(void)snprintf(d->line, sizeof(d->line), "<- %s",
-			       object ? store_blob(d->store, object->path, NULL) : "?");
+		path = object ? store_blob(d->store, object->path, NULL) : NULL;
+		(void)snprintf(d->line, sizeof(d->line), "<- %s", path ? path : "?");
 		break;
 	case LAYOUT_LINK:
 		(void)snprintf(d->line, sizeof(d->line), "-> %s", store_link(d->store, ref));

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -56,6 +57,9 @@ int heap_init(struct heap *heap, int fd, size_t reserved, struct error *err)
 /* Walk the chunks to where the file has never been written: class 0. */
 static int find_end(struct heap *heap)
 {
+	heap->begins = calloc(heap->file_size / 64 / 8 + 1, 1);
+	if (!heap->begins)
+		return -ENOMEM;
 	while (heap->end + sizeof(struct chunk) <= heap->file_size) {
 		const struct chunk *chunk = heap_at(heap, (uint32_t)heap->end);
 
@@ -64,6 +68,7 @@ static int find_end(struct heap *heap)
 		if (chunk->class < CLASS_MIN || chunk->class >= HEAP_CLASSES ||
 		    (1UL << chunk->class) > heap->file_size - heap->end)
 			return -EBADMSG;
+		heap->begins[heap->end / 64 / 8] |= (unsigned char)(1 << heap->end / 64 % 8);
 		heap->end += 1UL << chunk->class;
 	}
 	return 0;
@@ -93,6 +98,8 @@ int heap_open(struct heap *heap, int fd, size_t reserved, struct error *err)
 
 void heap_done(struct heap *heap)
 {
+	free(heap->begins);
+	heap->begins = NULL;
 	if (heap->base)
 		(void)munmap(heap->base, HEAP_SIZE_MAX);
 	if (heap->fd >= 0)
@@ -167,17 +174,27 @@ void heap_sweep(struct heap *heap, int (*is_used)(const void *data, uint32_t off
 			chunk_give(heap, chunk, (uint32_t)at);
 		at = next;
 	}
+	free(heap->begins);
+	heap->begins = NULL;
+}
+
+size_t heap_room(const struct heap *heap, uint32_t offset)
+{
+	size_t at = (size_t)offset - sizeof(struct chunk);
+	const struct chunk *chunk;
+
+	if (!heap->begins || offset < heap->start + sizeof(*chunk) || offset >= heap->end || at % 64 ||
+	    !(heap->begins[at / 64 / 8] >> at / 64 % 8 & 1))
+		return 0;
+	chunk = heap_at(heap, (uint32_t)at);
+	return (1UL << chunk->class) - sizeof(*chunk);
 }
 
 int heap_holds(const struct heap *heap, uint32_t offset, size_t size)
 {
-	const struct chunk *chunk;
+	size_t room = heap_room(heap, offset);
 
-	if (offset < heap->start + sizeof(*chunk) || offset >= heap->end || offset % 8)
-		return 0;
-	chunk = heap_at(heap, offset - (uint32_t)sizeof(*chunk));
-	return chunk->class >= CLASS_MIN && chunk->class < HEAP_CLASSES &&
-	       size <= (1UL << chunk->class) - sizeof(*chunk) && offset + size <= heap->end;
+	return room && size <= room;
 }
 
 void heap_free(struct heap *heap, uint32_t offset)

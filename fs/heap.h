@@ -23,6 +23,8 @@ struct heap {
 	size_t file_size;            /* what ftruncate() has given so far */
 	size_t start, end;           /* of the chunks; end is the first byte never handed out */
 	uint32_t free[HEAP_CLASSES]; /* first free chunk of each class, 0 = none */
+	unsigned char *begins;       /* from heap_open() to heap_sweep(): a bit for each 64 bytes,
+				      * set where a chunk begins; else NULL */
 };
 
 /**
@@ -41,7 +43,7 @@ void heap_done(struct heap *heap);
  *
  * All its chunks count as used until heap_sweep().
  *
- * Return: 0, -EBADMSG (chunks that make no sense) or a negative errno.
+ * Return: 0, -EBADMSG (chunks that make no sense), -ENOMEM or another negative errno.
  */
 int heap_open(struct heap *heap, int fd, size_t reserved, struct error *err);
 
@@ -52,7 +54,14 @@ int heap_open(struct heap *heap, int fd, size_t reserved, struct error *err);
 void heap_sweep(struct heap *heap, int (*is_used)(const void *data, uint32_t offset),
 		const void *data);
 
-/** heap_holds() - is this offset a chunk's, with room for @size bytes? */
+/**
+ * heap_room() - bytes that a chunk has at this offset, 0 where there is no chunk's
+ *
+ * For offsets that a file says, between heap_open() and heap_sweep().
+ */
+size_t heap_room(const struct heap *heap, uint32_t offset);
+
+/** heap_holds() - is this offset a chunk's, with room for @size bytes? As heap_room() */
 int heap_holds(const struct heap *heap, uint32_t offset, size_t size);
 
 /** heap_alloc() - offset of @size zeroed bytes, 8-byte aligned; 0 when out of memory */

@@ -264,6 +264,59 @@ int layout_path(const struct layout *layout, uint32_t slot, char *buf, size_t si
 	return 0;
 }
 
+bool layout_name_is_sound(const char *name)
+{
+	return *name && !strchr(name, '/') && strlen(name) <= LAYOUT_NAME_MAX && strcmp(name, ".") != 0 &&
+	       strcmp(name, "..") != 0;
+}
+
+/* Each node but the root is the child of one directory, which comes before it: no cycles. */
+static bool place_is_sound(const struct layout *layout, uint32_t slot)
+{
+	const struct layout_node *node = &layout->nodes[slot], *parent = &layout->nodes[node->parent];
+
+	if (node->kind == LAYOUT_DIR) {
+		if (node->ref > layout->n_nodes || node->count > layout->n_nodes - node->ref)
+			return false;
+		for (uint32_t i = 0; i < node->count; i++) {
+			if (layout->nodes[node->ref + i].parent != slot)
+				return false;
+		}
+	}
+	if (slot == 0)
+		return node->kind == LAYOUT_DIR;
+	return node->parent < slot && parent->kind == LAYOUT_DIR && slot >= parent->ref &&
+	       slot - parent->ref < parent->count;
+}
+
+static bool node_is_sound(const struct layout *layout, uint32_t slot, size_t names)
+{
+	const struct layout_node *node = &layout->nodes[slot];
+
+	if (node->name < names || node->name >= layout->size || node->parent >= layout->n_nodes)
+		return false;
+	if (node->kind < LAYOUT_DIR || node->kind > LAYOUT_LINK || node->mode & ~07777)
+		return false;
+	return place_is_sound(layout, slot) && (!slot || layout_name_is_sound(layout_name(layout, slot)));
+}
+
+bool layout_is_sound(const struct layout *layout, size_t size)
+{
+	size_t names;
+
+	if (size < sizeof(*layout) || layout->size != size || !layout->n_nodes ||
+	    layout->n_nodes > LAYOUT_SLOTS_MAX)
+		return false;
+	names = sizeof(*layout) + (size_t)layout->n_nodes * sizeof(layout->nodes[0]);
+	if (names >= size || ((const char *)layout)[size - 1])
+		return false;
+	for (uint32_t slot = 0; slot < layout->n_nodes; slot++) {
+		if (!node_is_sound(layout, slot, names))
+			return false;
+	}
+	return true;
+}
+
 static void print_node(const struct layout *layout, uint32_t slot, FILE *out,
 		       const char *(*describe)(void *, enum layout_kind, uint32_t), void *data)
 {

@@ -76,6 +76,18 @@ int layout_add(struct layout_builder *builder, const char *path, enum layout_kin
  */
 struct layout *layout_finish(const struct layout_builder *builder);
 
+/** layout_name_is_sound() - can it be a file name: not empty, ".", "..", too long, with a slash */
+bool layout_name_is_sound(const char *name);
+
+/**
+ * layout_is_sound() - can bytes that somebody else has written be used as a layout?
+ * @size: bytes that there are
+ *
+ * All offsets stay inside, each node has a name and is the child of one
+ * directory. What the nodes refer to is the caller's to check.
+ */
+bool layout_is_sound(const struct layout *layout, size_t size);
+
 /**
  * layout_lookup() - find a name in a directory
  * @dir: slot of a directory

@@ -25,20 +25,25 @@ struct marks {
 	size_t n;
 };
 
-static void mark(struct marks *marks, uint32_t offset)
-{
-	size_t i = offset / 64;
-
-	if (i / 8 < marks->n)
-		marks->bits[i / 8] |= (unsigned char)(1 << i % 8);
-}
-
 static int is_marked(const void *data, uint32_t offset)
 {
 	const struct marks *marks = data;
 	size_t i = offset / 64;
 
 	return i / 8 < marks->n && marks->bits[i / 8] >> i % 8 & 1;
+}
+
+/* A chunk has one owner; 0 is nothing. -EBADMSG where it has one already. */
+static int mark(struct marks *marks, uint32_t offset)
+{
+	size_t i = offset / 64;
+
+	if (!offset || i / 8 >= marks->n)
+		return 0;
+	if (is_marked(marks, offset))
+		return -EBADMSG;
+	marks->bits[i / 8] |= (unsigned char)(1 << i % 8);
+	return 0;
 }
 
 /* header and tables */
@@ -81,14 +86,15 @@ static int check_tables(const struct store *store, struct error *err)
 	return 0;
 }
 
-/* counted tables: blobs and layouts begin alike */
+/* counted tables: blobs and layouts begin alike, and a NUL is behind both */
 
 static struct store_blob *counted(const struct store *store, const struct table *table, uint32_t i)
 {
 	struct store_blob *item = table_at(store, table, i);
 
-	return item && item->offset && heap_holds(&store->heap, item->offset, (size_t)item->size + 1) ?
-		       item : NULL;
+	if (!item || !heap_holds(&store->heap, item->offset, (size_t)item->size + 1))
+		return NULL;
+	return ((const char *)heap_at(&store->heap, item->offset))[item->size] ? NULL : item;
 }
 
 static void forget_refs(const struct store *store, const struct table *table)
@@ -106,48 +112,52 @@ static bool ref_blob(const struct store *store, uint32_t index)
 	return blob != NULL;
 }
 
-/* A layout's own offsets must stay inside it, and its references must exist. */
-static bool layout_is_sound(const struct store *store, const struct store_blob *item)
+static bool refers_to_something(const struct store *store, const struct layout_node *node)
+{
+	switch (node->kind) {
+	case LAYOUT_DIR:
+		return true;
+	case LAYOUT_HOST:
+		return store_object(store, node->ref) != NULL;
+	case LAYOUT_TEXT:
+		return counted(store, &store->state->blobs, node->ref) != NULL;
+	case LAYOUT_LINK:
+		return store_link(store, node->ref) != NULL;
+	}
+	return false;
+}
+
+static bool item_is_sound(const struct store *store, const struct store_blob *item)
 {
 	const struct layout *layout = heap_at(&store->heap, item->offset);
-	size_t nodes;
 
-	if (item->size < sizeof(*layout) || layout->size != item->size || !layout->n_nodes ||
-	    layout->n_nodes > LAYOUT_SLOTS_MAX)
-		return false;
-	nodes = sizeof(*layout) + (size_t)layout->n_nodes * sizeof(layout->nodes[0]);
-	if (nodes >= item->size || ((const char *)layout)[item->size - 1])
+	if (!layout_is_sound(layout, item->size))
 		return false;
 	for (uint32_t i = 0; i < layout->n_nodes; i++) {
-		const struct layout_node *node = &layout->nodes[i];
-
-		if (node->name < nodes || node->name >= item->size || node->parent >= layout->n_nodes)
-			return false;
-		if (node->kind == LAYOUT_DIR && (node->ref > layout->n_nodes ||
-						 node->count > layout->n_nodes - node->ref))
-			return false;
-		if ((node->kind == LAYOUT_HOST && !store_object(store, node->ref)) ||
-		    (node->kind == LAYOUT_LINK && !store_link(store, node->ref)) ||
-		    (node->kind == LAYOUT_TEXT && !counted(store, &store->state->blobs, node->ref)))
+		if (!refers_to_something(store, &layout->nodes[i]))
 			return false;
 	}
 	return true;
 }
 
-static bool ref_layout(const struct store *store, uint32_t index)
+/* One that is referred to has been looked at. */
+static bool may_refer(const struct store *store, uint32_t index)
 {
-	struct store_blob *item = counted(store, &store->state->layouts, index);
-	const struct layout *layout;
+	const struct store_blob *item = counted(store, &store->state->layouts, index);
 
-	if (!item || (!item->refs && !layout_is_sound(store, item)))
-		return false;
-	layout = heap_at(&store->heap, item->offset);
+	return item && (item->refs || item_is_sound(store, item));
+}
+
+static void ref_layout(const struct store *store, uint32_t index)
+{
+	struct store_blob *item = table_at(store, &store->state->layouts, index);
+	const struct layout *layout = heap_at(&store->heap, item->offset);
+
 	for (uint32_t i = 0; !item->refs && i < layout->n_nodes; i++) {
 		if (layout->nodes[i].kind == LAYOUT_TEXT)
 			(void)ref_blob(store, layout->nodes[i].ref);
 	}
 	item->refs++;
-	return true;
 }
 
 /* trees */
@@ -159,52 +169,60 @@ static bool snapshots_are_sound(const struct store *store, uint32_t tree, uint32
 	for (uint32_t i = first; i != STORE_NONE; n++) {
 		const struct store_snapshot *snapshot = store_snapshot(store, i);
 
-		if (!snapshot || snapshot->tree != tree || n > STORE_TREES_MAX ||
-		    !counted(store, &store->state->layouts, snapshot->layout))
+		if (!snapshot || snapshot->tree != tree || n >= store->state->snapshots.count ||
+		    !may_refer(store, snapshot->layout))
 			return false;
 		i = snapshot->next;
 	}
 	return n > 0;
 }
 
+/* No two trees have one name: the order of names relies on it. */
+static bool tree_name_is_sound(const struct store *store, uint32_t index)
+{
+	const struct store_blob *blob = counted(store, &store->state->blobs, index);
+	const char *name = blob ? heap_at(&store->heap, blob->offset) : "";
+
+	return blob && strlen(name) == blob->size && layout_name_is_sound(name) &&
+	       store_tree_find(store, name) == STORE_NONE;
+}
+
 static bool tree_is_sound(const struct store *store, uint32_t index)
 {
 	const struct store_tree *tree = store_tree(store, index);
 
-	return counted(store, &store->state->blobs, tree->name) &&
+	return tree_name_is_sound(store, tree->name) &&
 	       counted(store, &store->state->blobs, tree->spec) &&
 	       snapshots_are_sound(store, index, tree->snapshot);
 }
 
-static bool ref_tree(struct store *store, uint32_t index, unsigned char *snapshot_used)
+static void ref_tree(struct store *store, struct store_tree *tree, unsigned char *snapshot_used)
 {
-	const struct store_tree *tree = store_tree(store, index);
-	bool good = true;
-
-	for (uint32_t i = tree->snapshot; i != STORE_NONE && good; i = store_snapshot(store, i)->next) {
-		good = ref_layout(store, store_snapshot(store, i)->layout);
+	for (uint32_t i = tree->snapshot; i != STORE_NONE; i = store_snapshot(store, i)->next) {
+		ref_layout(store, store_snapshot(store, i)->layout);
 		snapshot_used[i] = 1;
 	}
-	good = ref_blob(store, tree->name) && good;
-	good = ref_blob(store, tree->spec) && good;
-	(void)ref_blob(store, tree->done);
-	return good;
+	(void)ref_blob(store, tree->name);
+	(void)ref_blob(store, tree->spec);
+	if (!ref_blob(store, tree->done))
+		tree->done = STORE_NONE;
 }
 
 static int ref_trees(struct store *store)
 {
 	struct state *state = store->state;
-	auto_free unsigned char *used = calloc(state->snapshots.count + 1, 1);
+	auto_free unsigned char *used = calloc(state->snapshots.count + 1UL, 1);
 
 	if (!used)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < state->trees.count; i++) {
 		struct store_tree *tree = table_at(store, &state->trees, i);
 
-		if (tree->serial && (!tree_is_sound(store, i) || !ref_tree(store, i, used)))
+		if (tree->serial && !tree_is_sound(store, i))
 			tree->serial = 0;
 		if (!tree->serial)
 			continue;
+		ref_tree(store, tree, used);
 		store->tree_slots.used++;
 		if (store_orders_add(store, i) < 0)
 			return -ENOMEM;
@@ -221,17 +239,29 @@ static int ref_trees(struct store *store)
 
 /* memory */
 
-static void mark_counted(const struct store *store, const struct table *table, struct marks *marks)
+static int mark_counted(const struct store *store, const struct table *table, struct marks *marks)
 {
-	mark(marks, table->offset);
-	for (uint32_t i = 0; i < table->count; i++) {
+	int r = mark(marks, table->offset);
+
+	for (uint32_t i = 0; i < table->count && r == 0; i++) {
 		struct store_blob *item = table_at(store, table, i);
 
 		if (item->refs)
-			mark(marks, item->offset);
+			r = mark(marks, item->offset);
 		else
 			item->offset = 0;
 	}
+	return r;
+}
+
+static int mark_links(const struct store *store, struct marks *marks)
+{
+	const struct table *links = &store->state->links;
+	int r = mark(marks, links->offset);
+
+	for (uint32_t i = 0; i < links->count && r == 0; i++)
+		r = mark(marks, *(uint32_t *)table_at(store, links, i));
+	return r;
 }
 
 static int sweep(struct store *store)
@@ -243,14 +273,11 @@ static int sweep(struct store *store)
 	if (!bits)
 		return -ENOMEM;
 	marks.bits = bits;
-	mark(&marks, state->objects.offset);
-	mark(&marks, state->snapshots.offset);
-	mark(&marks, state->trees.offset);
-	mark(&marks, state->links.offset);
-	for (uint32_t i = 0; i < state->links.count; i++)
-		mark(&marks, *(uint32_t *)table_at(store, &state->links, i));
-	mark_counted(store, &state->blobs, &marks);
-	mark_counted(store, &state->layouts, &marks);
+	if (mark(&marks, state->objects.offset) < 0 || mark(&marks, state->snapshots.offset) < 0 ||
+	    mark(&marks, state->trees.offset) < 0 || mark_links(store, &marks) < 0 ||
+	    mark_counted(store, &state->blobs, &marks) < 0 ||
+	    mark_counted(store, &state->layouts, &marks) < 0)
+		return -EBADMSG;
 	heap_sweep(&store->heap, is_marked, &marks);
 	return 0;
 }
@@ -274,9 +301,20 @@ static void check_links(struct store *store)
 	for (uint32_t i = 0; i < store->state->links.count; i++) {
 		uint32_t *offset = table_at(store, &store->state->links, i);
 
-		if (*offset && !heap_holds(&store->heap, *offset, 1))
+		size_t room = heap_room(&store->heap, *offset);
+
+		if (!room || !memchr(heap_at(&store->heap, *offset), '\0', room))
 			*offset = 0;
 	}
+}
+
+/* Numbers to be given next; what a whole file says of them is in bounds. */
+static void check_numbers(struct state *state)
+{
+	if (!state->next_serial)
+		state->next_serial = 1;
+	if (state->next_ino < INO_FIRST || state->next_ino > INO_END)
+		state->next_ino = INO_FIRST;
 }
 
 static int recover(struct store *store, struct error *err)
@@ -286,12 +324,17 @@ static int recover(struct store *store, struct error *err)
 
 	if (r < 0)
 		return r;
+	check_numbers(state);
 	check_links(store);
 	forget_refs(store, &state->blobs);
 	forget_refs(store, &state->layouts);
 	r = ref_trees(store);
-	for (uint32_t i = 0; i < state->objects.count; i++)
-		(void)(store_object(store, i) && ref_blob(store, store_object(store, i)->path));
+	for (uint32_t i = 0; i < state->objects.count; i++) {
+		struct store_object *object = table_at(store, &state->objects, i);
+
+		if (object->mode && !ref_blob(store, object->path))
+			object->path = STORE_NONE;
+	}
 	if (state->generation != STORE_NONE && !ref_blob(store, state->generation))
 		state->generation = STORE_NONE;
 	if (r == 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fs/store.h"
+#include "fs/store_impl.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -313,6 +313,130 @@ START_TEST(ten_thousand_trees_that_come_and_go_leave_no_memory_behind)
 }
 END_TEST
 
+/* damage: what the file of a whole store says is changed under its feet */
+
+static struct layout *shape_of(uint32_t tree)
+{
+	return (struct layout *)(uintptr_t)store_layout(
+		store, store_snapshot(store, store_tree(store, tree)->snapshot)->layout);
+}
+
+static void be_its_own_child(uint32_t tree)
+{
+	shape_of(tree)->nodes[1].ref = 1;
+	shape_of(tree)->nodes[1].parent = 1;
+}
+
+static void have_a_parent_that_is_no_directory(uint32_t tree)
+{
+	shape_of(tree)->nodes[1].parent = 2;
+}
+
+static void be_of_no_kind(uint32_t tree)
+{
+	shape_of(tree)->nodes[2].kind = 200;
+}
+
+static void be_a_device(uint32_t tree)
+{
+	shape_of(tree)->nodes[2].mode = 020666;
+}
+
+static void have_a_slash(uint32_t tree)
+{
+	*(char *)(uintptr_t)layout_name(shape_of(tree), 2) = '/';
+}
+
+static void have_no_name(uint32_t tree)
+{
+	*(char *)(uintptr_t)layout_name(shape_of(tree), 2) = '\0';
+}
+
+static void have_no_end(uint32_t tree)
+{
+	size_t size;
+	const char *spec = store_blob(store, store_tree(store, tree)->spec, &size);
+
+	((char *)(uintptr_t)spec)[size] = 'x';
+}
+
+static void be_called_as_the_other(uint32_t tree)
+{
+	*(char *)(uintptr_t)store_blob(store, store_tree(store, tree)->name, NULL) = 'a';
+}
+
+/* Open what @damage has left of two trees, and check that the one that is whole is served. */
+static void check_damage(void (*damage)(uint32_t tree))
+{
+	int fd = memfd_create("state", MFD_CLOEXEC), copy = dup(fd);
+	uint32_t good, bad;
+
+	ck_assert_int_eq(store_new(fd, &store, NULL), 0);
+	good = add_tree("a", 10, put_layout("d/good", "1"));
+	bad = add_tree("b", 11, put_layout("d/bad", "2"));
+	store_tree_set_spec(store, bad, store_blob_put(store, "{ }", 3));
+	damage(bad);
+	store_free(store);
+	ck_assert_int_eq(store_open(copy, &store, NULL), 0);
+	ck_assert_uint_eq(store_tree_find(store, "a"), good);
+	ck_assert_uint_eq(store_trees_count(store), 1);
+	store_tree_remove(store, good);
+	ck_assert_uint_eq(store_trees_count(store), 0);
+	store_free(store);
+}
+
+START_TEST(a_damaged_tree_is_dropped_and_the_others_stay)
+{
+	static void (*const damages[])(uint32_t tree) = {
+		be_its_own_child, have_a_parent_that_is_no_directory, be_of_no_kind, be_a_device,
+		have_a_slash, have_no_name, have_no_end, be_called_as_the_other,
+	};
+
+	for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++)
+		check_damage(damages[i]);
+}
+END_TEST
+
+START_TEST(a_file_in_which_two_things_share_their_memory_is_refused)
+{
+	int fd = memfd_create("state", MFD_CLOEXEC), copy = dup(fd);
+	struct store_blob *name, *spec;
+	uint32_t tree;
+
+	ck_assert_int_eq(store_new(fd, &store, NULL), 0);
+	tree = add_tree("a", 10, put_layout("f", "1"));
+	name = table_at(store, &store->state->blobs, store_tree(store, tree)->name);
+	spec = table_at(store, &store->state->blobs, store_tree(store, tree)->spec);
+	spec->offset = name->offset;
+	spec->size = name->size;
+	store_free(store);
+	ck_assert_int_eq(store_open(copy, &store, NULL), -EBADMSG);
+}
+END_TEST
+
+START_TEST(contents_in_the_middle_of_others_count_as_missing)
+{
+	int fd = memfd_create("state", MFD_CLOEXEC), copy = dup(fd);
+	static char text[1000];
+	struct store_blob *spec;
+	uint32_t tree;
+
+	/* what looks like a chunk's head, in the middle of one */
+	for (size_t i = 0; i < sizeof(text); i += 8)
+		memcpy(text + i, "\x06\0\0\0\x01\0\0", 8);
+	ck_assert_int_eq(store_new(fd, &store, NULL), 0);
+	tree = add_tree("a", 10, put_layout("f", "1"));
+	store_tree_set_spec(store, tree, store_blob_put(store, text, sizeof(text)));
+	spec = table_at(store, &store->state->blobs, store_tree(store, tree)->spec);
+	spec->offset += 128;
+	spec->size = 3;
+	store_free(store);
+	ck_assert_int_eq(store_open(copy, &store, NULL), 0);
+	ck_assert_uint_eq(store_trees_count(store), 0);
+	store_free(store);
+}
+END_TEST
+
 UNIT_MAIN("store", equal_blobs_are_stored_once_and_go_with_the_last_reference,
 	  identical_trees_share_one_layout, a_tree_is_found_by_name_and_pid_until_it_is_removed,
 	  two_trees_of_one_process_come_and_go_in_any_order, another_process_goes_on_with_the_file,
@@ -321,4 +445,7 @@ UNIT_MAIN("store", equal_blobs_are_stored_once_and_go_with_the_last_reference,
 	  a_switched_tree_keeps_its_old_snapshot_and_can_go_back,
 	  links_and_objects_keep_their_index_for_ever,
 	  opens_are_counted_for_every_tree_of_a_namespace,
-	  ten_thousand_trees_that_come_and_go_leave_no_memory_behind)
+	  ten_thousand_trees_that_come_and_go_leave_no_memory_behind,
+	  a_damaged_tree_is_dropped_and_the_others_stay,
+	  a_file_in_which_two_things_share_their_memory_is_refused,
+	  contents_in_the_middle_of_others_count_as_missing)
