@@ -141,6 +141,19 @@ static void print_counters(const json_t *counters)
 	printf("\n");
 }
 
+static void print_sandbox(const json_t *sandbox)
+{
+	const json_t *refusal;
+	size_t i;
+
+	printf("sandbox      %s", json_is_true(json_object_get(sandbox, "seccomp")) ?
+					   "capabilities, system calls" : "capabilities alone (NVFS_DISABLE=seccomp)");
+	json_array_foreach(json_object_get(sandbox, "refused"), i, refusal)
+		printf("%s %s %lld times", i ? "," : "; refused:", varlink_string(refusal, "call", "?"),
+		       query_number(refusal, "count"));
+	printf("\n");
+}
+
 static void print_status(const json_t *reply)
 {
 	char age[32], keeper[32] = "no keeper";
@@ -159,6 +172,7 @@ static void print_status(const json_t *reply)
 		       query_number(reply, "gpus"), query_number(reply, "gpus") == 1 ? "" : "s");
 	else
 		printf("driver       none yet: %s\n", varlink_string(reply, "no_driver", "?"));
+	print_sandbox(json_object_get(reply, "sandbox"));
 	printf("containers   %lld\n", query_number(reply, "containers"));
 	print_counters(json_object_get(reply, "counters"));
 }

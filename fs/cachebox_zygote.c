@@ -25,6 +25,7 @@
 #include "common/cleanup.h"
 #include "common/sys.h"
 #include "fs/cachebox_wire.h"
+#include "fs/sandbox.h"
 
 #define NOBODY 65534 /* the kernel's overflow id: owns nothing */
 
@@ -45,7 +46,7 @@ static int drop_capabilities(void)
 }
 
 /*
- * Groups and ids first, which need CAP_SETGID and CAP_SETUID; then what is left
+ * The bounding set first, which needs CAP_SETPCAP. Groups and ids, which need CAP_SETGID and CAP_SETUID; then what is left
  * of capabilities (a change of uid keeps them where securebits say so); then
  * the way back, by execve(). A change of ids makes a process dumpable or not as
  * a sysctl says, so that PR_SET_DUMPABLE comes after it: nobody's other
@@ -54,8 +55,10 @@ static int drop_capabilities(void)
  */
 static int drop_privilege(void)
 {
-	int r;
+	int r = sandbox_drop_bounding();
 
+	if (r < 0 && r != -EPERM) /* without CAP_SETPCAP it was never to matter: no_new_privs */
+		return r;
 	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
 			       setresuid(NOBODY, NOBODY, NOBODY) < 0))
 		return -errno;

@@ -31,6 +31,7 @@
 #include "fs/counters.h"
 #include "fs/kfuse.h"
 #include "fs/ops.h"
+#include "fs/sandbox.h"
 #include "fs/store.h"
 #include "fs/tree.h"
 
@@ -234,6 +235,8 @@ static void *worker_main(void *data)
 	ssize_t n = 1;
 
 	(void)pthread_setname_np(pthread_self(), "nvfs-worker");
+	if (sandbox_limit_thread(SANDBOX_FUSE_THREAD) < 0)
+		log_warning("a thread that serves containers keeps its capabilities, ignoring");
 	counters_thread(store_counters(c->store), (unsigned int)(worker - c->workers));
 	if (is_in_flight(place))
 		serve(c, place); /* left over by the process before; without RESEND */
@@ -255,8 +258,9 @@ static int workers_start(struct connection *c, unsigned int n, struct error *err
 	sigset_t all, before;
 	int r = 0;
 
-	/* Signals are the control thread's. */
+	/* Signals are the control thread's, but for that of a refused system call: see sandbox.h. */
 	(void)sigfillset(&all);
+	(void)sigdelset(&all, SIGSYS);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
 	while (c->n_workers < n && c->n_workers < STORE_WORKERS_MAX && r == 0) {
 		struct worker *worker = &c->workers[c->n_workers];

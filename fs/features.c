@@ -30,12 +30,12 @@ static bool *member(struct features *features, size_t i)
 	return (bool *)((char *)features + table[i].offset);
 }
 
-static bool is_named(const char *list, const char *name)
+bool features_is_disabled(const char *disabled, const char *name)
 {
 	const char *word;
 	size_t len;
 
-	while ((word = parse_field(&list, ',', &len))) {
+	while (disabled && (word = parse_field(&disabled, ',', &len))) {
 		if (len == strlen(name) && memcmp(word, name, len) == 0)
 			return true;
 	}
@@ -58,7 +58,7 @@ int features_require(struct error *err)
 void features_allowed(const char *disabled, struct features *ret)
 {
 	for (size_t i = 0; i < N_FEATURES; i++)
-		*member(ret, i) = !disabled || !is_named(disabled, table[i].name);
+		*member(ret, i) = !features_is_disabled(disabled, table[i].name);
 }
 
 void features_negotiate(const void *request, size_t request_size, void *reply, size_t reply_size,

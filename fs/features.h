@@ -34,6 +34,9 @@ int features_require(struct error *err);
  */
 void features_allowed(const char *disabled, struct features *ret);
 
+/** features_is_disabled() - does such a list name this word? */
+bool features_is_disabled(const char *disabled, const char *word);
+
 /**
  * features_negotiate() - ask for features in the reply to INIT
  * @request:       the kernel's INIT, header included

@@ -33,6 +33,7 @@
 #include "fs/link.h"
 #include "fs/mountpoint.h"
 #include "fs/notify.h"
+#include "fs/sandbox.h"
 #include "fs/server.h"
 
 #define PING_MS 500
@@ -260,6 +261,7 @@ static void watch_daemon(struct keeper *k)
 		if (fds[0].revents)
 			return;
 		check_silence(k);
+		sandbox_report();
 	}
 }
 
@@ -319,6 +321,8 @@ int keeper_run(const struct config *config, char **argv, struct error *err)
 
 	if (r == 0)
 		go_first();
+	r = r ? r : sandbox_limit(SANDBOX_KEEPER, err);
+	r = r ? r : sandbox_filter(SANDBOX_KEEPER, err);
 	while (r == 0 && !k.done && !k.failed) {
 		r = start_daemon(&k, err);
 		if (r < 0)

@@ -30,6 +30,7 @@
 #include "fs/health.h"
 #include "fs/inject_method.h"
 #include "fs/renewal.h"
+#include "fs/sandbox.h"
 #include "fs/server.h"
 #include "fs/store.h"
 #include "fs/why.h"
@@ -160,6 +161,19 @@ static int keeper_pid(const struct daemon *daemon)
 	return keeper.pid;
 }
 
+/* System calls that the sandbox has refused: each is a gap in its list, or somebody's attempt. */
+static json_t *sandbox_json(void)
+{
+	struct sandbox_refusal refused[SANDBOX_REFUSALS_MAX];
+	size_t n = sandbox_refusals(refused);
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		(void)json_array_append_new(list, json_pack("{s:s, s:i}", "call", refused[i].call, "count",
+							    (int)refused[i].count));
+	return json_pack("{s:b, s:o}", "seccomp", sandbox_is_filtered(), "refused", list);
+}
+
 static int method_status(struct daemon *daemon, struct client *client, json_t *params,
 			 struct varlink_message *message, const char *trace,
 			 struct method_reply *reply, struct error *err)
@@ -181,6 +195,7 @@ static int method_status(struct daemon *daemon, struct client *client, json_t *p
 	(void)params;
 	(void)message;
 	(void)trace;
+	(void)json_object_set_new(json, "sandbox", sandbox_json());
 	if (g) {
 		(void)json_object_set_new(json, "driver_version", json_string(g->driver->version));
 		(void)json_object_set_new(json, "gpus", json_integer((json_int_t)g->gpus->n));

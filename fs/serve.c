@@ -35,6 +35,7 @@
 #include "fs/link.h"
 #include "fs/methods.h"
 #include "fs/renewal.h"
+#include "fs/sandbox.h"
 #include "fs/server.h"
 #include "fs/store.h"
 
@@ -109,6 +110,7 @@ static void on_timer(struct loop_source *source, uint32_t events)
 	(void)events;
 	if (read(source->fd, &expirations, sizeof(expirations)) == sizeof(expirations))
 		daemon_tick(((struct watch *)source)->daemon);
+	sandbox_report();
 }
 
 static void on_ended(struct loop_source *source, uint32_t events)
@@ -251,8 +253,9 @@ static int bring_up(struct serving *s, struct error *err)
 	};
 	struct server_handler handler = { .on_call = methods_call, .on_gone = methods_gone,
 					  .data = daemon };
-	int r = raise_nofile(err);
+	int r = sandbox_limit(SANDBOX_DAEMON, err);
 
+	r = r ? r : raise_nofile(err);
 	features_allowed(getenv("NVFS_DISABLE"), &options.allowed);
 	if (r == 0 && !s->fds->go_on)
 		r = check_driver_root(daemon, err);
@@ -335,12 +338,14 @@ int serve(const struct config *config, const struct keeper_fds *fds, struct erro
 
 	if (r < 0 && fds->go_on)
 		return r; /* the mount is in use: leave all to the next one */
+	r = r ? r : sandbox_filter(SANDBOX_DAEMON, err);
 	if (r == 0) {
 		renewal_tick(s.daemon.renewal);
 		say_ready(&s);
 		r = loop_run(s.daemon.loop, err);
 	}
 	take_down(&s);
+	sandbox_report();
 	if (r == 0 && s.failed)
 		r = error_setc(err, ERROR_MOUNT, -EIO, "'%s' was unmounted by somebody else",
 			       config->mountpoint);

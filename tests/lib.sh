@@ -303,6 +303,9 @@ stop_daemon()
 	DAEMON_STATUS=0
 	wait "$pid" 2>/dev/null || DAEMON_STATUS=$?
 	DAEMON_PID=
+	# The sandbox must not be in the way of anything that any test does.
+	! grep "process's list and was refused" "$SCRATCH/daemon.log" ||
+		fail "no system call that is needed is refused"
 	unmount_below "$MOUNTPOINT"
 }
 

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Capabilities by kind of process: the table of sandbox.h, and how it is put into force. */
+#include "fs/sandbox.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <sys/capability.h>
+#include <sys/prctl.h>
+
+#include "common/error.h"
+
+#define BIT(cap) (UINT64_C(1) << (cap))
+
+#define DAEMON (BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_PTRACE) | BIT(CAP_DAC_READ_SEARCH) | BIT(CAP_KILL))
+#define PARSER (BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_SETPCAP))
+#define NVINJECT (BIT(CAP_DAC_OVERRIDE) | BIT(CAP_SYS_CHROOT) | BIT(CAP_NET_ADMIN))
+#define HANDED_ON (DAEMON | PARSER | NVINJECT)
+
+#define FUSE_THREAD BIT(CAP_SYS_PTRACE)
+
+static uint64_t effective_of(enum sandbox_process process)
+{
+	return process == SANDBOX_DAEMON ? DAEMON : process == SANDBOX_FUSE_THREAD ? FUSE_THREAD : 0;
+}
+
+/* @wanted, as far as we have it, becomes @flag of @caps. */
+static int put_flag(cap_t caps, cap_t have, cap_flag_t flag, uint64_t wanted)
+{
+	for (cap_value_t cap = 0; cap < 64; cap++) {
+		cap_flag_value_t value = CAP_CLEAR;
+
+		if (!(wanted & BIT(cap)) || cap_get_flag(have, cap, CAP_PERMITTED, &value) < 0)
+			continue;
+		if (value == CAP_SET && cap_set_flag(caps, flag, 1, &cap, CAP_SET) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static int set_capabilities(uint64_t effective, uint64_t permitted)
+{
+	cap_t have = cap_get_proc(), caps = cap_init();
+	int r = have && caps ? 0 : -ENOMEM;
+
+	r = r ? r : put_flag(caps, have, CAP_PERMITTED, permitted);
+	r = r ? r : put_flag(caps, have, CAP_EFFECTIVE, effective);
+	if (r == 0 && cap_set_proc(caps) < 0)
+		r = -errno;
+	(void)cap_free(have);
+	(void)cap_free(caps);
+	return r;
+}
+
+static int keep_in_bounding(uint64_t kept)
+{
+	/* 0 or 1 for a capability that this kernel knows */
+	for (cap_value_t cap = 0; cap < 64 && cap_get_bound(cap) >= 0; cap++) {
+		if (!(kept & BIT(cap)) && cap_get_bound(cap) == 1 && cap_drop_bound(cap) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+int sandbox_drop_bounding(void)
+{
+	return keep_in_bounding(0);
+}
+
+/* The bounding set first: CAP_SETPCAP, which it takes, is not in effect later. */
+int sandbox_limit(enum sandbox_process process, struct error *err)
+{
+	int r = set_capabilities(HANDED_ON, HANDED_ON);
+
+	/* Without CAP_SETPCAP the bounding set stays; no_new_privs keeps it from mattering. */
+	r = r ? r : keep_in_bounding(HANDED_ON);
+	r = r == -EPERM ? 0 : r;
+	if (r == 0 && cap_reset_ambient() < 0 && errno != EINVAL) /* before Linux 4.3 */
+		r = -errno;
+	r = r ? r : set_capabilities(effective_of(process), HANDED_ON);
+	if (r == 0 && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
+		r = -errno;
+	return r < 0 ? error_set(err, r, "limit capabilities") : 0;
+}
+
+int sandbox_limit_thread(enum sandbox_process process)
+{
+	return set_capabilities(effective_of(process), effective_of(process));
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_FS_SANDBOX_H
+#define NVFS_FS_SANDBOX_H
+
+/*
+ * What each process of `nvfs serve` may still do once it has started. The
+ * permitted set of capabilities only ever shrinks, no_new_privs is set, and a
+ * child has at most what its parent has.
+ *
+ *   process      capability       until       for
+ *   keeper       in effect: none  from start  nothing: it waits, starts daemons, signals its own child
+ *     handed on  all of the below its end     a daemon that it starts has them by execve(2) as root
+ *   daemon       SYS_ADMIN        its end     mount and umount2 of the superblock, FUSE backing ids,
+ *                                             clones of mounts and their flags
+ *                SYS_PTRACE       its end     /proc/PID/ns of containers, whose processes may have more
+ *                                             capabilities than this one
+ *                DAC_READ_SEARCH  its end     configured roots below directories of others; inotify
+ *                KILL             its end     to end the cache parser, which is nobody's process
+ *     handed on  SETUID, SETGID   its end     the cache parser becomes nobody
+ *                SETPCAP          its end     the cache parser empties its bounding set
+ *                DAC_OVERRIDE,
+ *                SYS_CHROOT,
+ *                NET_ADMIN        its end     nvinject as a child: setns(2), an image's directories,
+ *                                             device programs before Linux 5.8
+ *     FUSE       SYS_PTRACE       its end     what serves containers' requests: whose they are (opens.h).
+ *     threads                                 Each such thread gives the rest up, for good
+ *   cache parser none             -           foreign bytes: uid nobody, nothing in any set
+ *
+ * "Handed on" is permitted and not in effect. CAP_SYS_ADMIN is as good as root:
+ * this is no cell for a daemon that an attacker has taken over. It takes away
+ * what a daemon gone astray would use first, modules, raw devices, the
+ * network, tracing, and makes every attempt heard.
+ *
+ * System calls: an allow-list (sandbox_calls.c), one for each kind of process.
+ * It is inherited and cannot be taken off, so that the keeper's list has
+ * everything that any of its descendants needs: what a daemon calls while it
+ * starts, the parser, nvinject. The daemon's own list, once it has started, lacks
+ * what only starting needs.
+ *
+ * A call that is not on the list does not end the process. To kill would turn
+ * each gap in the list, after an upgrade of libc say, into a dead node: the
+ * successor would make the same call. It fails with ENOSYS, as on a kernel
+ * without it, for which libraries have another way, while few expect EPERM of a
+ * plain call. It is said in the log by name, and counted in nvfs status. A child that
+ * execve(2) made has no such handler: there it is death by SIGSYS, which whoever
+ * waits for it reports. Calls of a foreign ABI (i386, x32) are death for all.
+ *
+ * To extend: a call goes into the table of sandbox_calls.c with the processes
+ * that make it and the reason; a capability into the table of sandbox.c and
+ * the one above. What a new child of the keeper or daemon calls counts for
+ * both, as SANDBOX_KEEPER | SANDBOX_DAEMON. NVFS_DISABLE=seccomp turns the
+ * lists off, for kernels and libraries that nobody has tried.
+ */
+
+#include <stddef.h>
+
+struct error;
+
+enum sandbox_process {
+	SANDBOX_KEEPER = 1,
+	SANDBOX_DAEMON = 2,
+	SANDBOX_FUSE_THREAD = 8, /* of a daemon */
+};
+
+/**
+ * sandbox_limit() - capabilities of this kind of process, and no way back
+ *
+ * Capabilities of the calling thread and of those that it makes: to be called
+ * while there is one. What the process never had is no error: the call that
+ * needs it will say so. It is not dumpable afterwards: another process of
+ * uid 0, that of a container say, can neither trace it nor follow its
+ * descriptors, and it leaves no core.
+ *
+ * Return: 0 or the errno of capset(2) or prctl(2).
+ */
+int sandbox_limit(enum sandbox_process process, struct error *err);
+
+/** sandbox_limit_thread() - likewise for the calling thread alone: SANDBOX_FUSE_THREAD; 0 or a negative errno */
+int sandbox_limit_thread(enum sandbox_process process);
+
+/** sandbox_drop_bounding() - nothing can come back by execve(2); needs CAP_SETPCAP, else -EPERM */
+int sandbox_drop_bounding(void);
+
+/**
+ * sandbox_filter() - from now on only the calls of this kind of process, for all its threads
+ *
+ * Threads must not block SIGSYS. Does nothing where $NVFS_DISABLE has "seccomp".
+ *
+ * Return: 0, -ENOMEM or the errno of seccomp(2).
+ */
+int sandbox_filter(enum sandbox_process process, struct error *err);
+
+/** sandbox_is_filtered() - has this process its list of system calls? */
+int sandbox_is_filtered(void);
+
+/* A system call that was refused. */
+struct sandbox_refusal {
+	char call[32]; /* "ptrace", or its number */
+	unsigned int count;
+};
+
+#define SANDBOX_REFUSALS_MAX 16 /* different ones; further ones are refused and not counted */
+
+/** sandbox_refusals() - those of this process so far; returns their number */
+size_t sandbox_refusals(struct sandbox_refusal ret[SANDBOX_REFUSALS_MAX]);
+
+/** sandbox_report() - log what was refused for the first time since the last call */
+void sandbox_report(void);
+
+#endif
