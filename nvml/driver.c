@@ -483,9 +483,13 @@ int driver_discover(const struct driver_config *config, struct driver **ret, str
 	__attribute__((cleanup(discovery_done))) struct discovery d = { .root.fd = -1 };
 	int r;
 
+	r = driver_guard_enter(config->guard, "/");
+	if (r < 0)
+		return error_set(err, r, "driver root '%s'", root);
 	r = driver_root_open(root, &d.root, err);
 	if (r < 0)
 		return r;
+	d.root.guard = config->guard;
 	d.driver = calloc(1, sizeof(*d.driver));
 	if (d.driver)
 		d.driver->root = strdup(root);

@@ -10,6 +10,7 @@
 #include "nvml/driver_version.h"
 #include "nvml/finding.h"
 
+struct driver_guard;
 struct error;
 
 /*
@@ -50,6 +51,7 @@ struct driver {
 struct driver_config {
 	const char *driver_root; /* NULL for "/" */
 	const char *proc_root;   /* NULL for "/proc": where the module's version stands */
+	const struct driver_guard *guard; /* NULL for none: see driver_root.h */
 };
 
 /**

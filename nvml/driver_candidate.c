@@ -76,6 +76,8 @@ static int add_path(struct search *search, const char *path)
 	if (search->found.n >= DRIVER_CANDIDATES_MAX)
 		return 0;
 	r = driver_root_resolve(search->root, path, &resolved, &st);
+	if (r == -ETIMEDOUT) /* of the guard, or of a network filesystem */
+		return finding_add(search->findings, true, "%s: does not answer, left out", path);
 	if (r < 0)
 		return r == -ENOMEM ? r : 0;
 	if (!S_ISREG(st.st_mode) || already_found(search, &st))

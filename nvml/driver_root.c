@@ -64,7 +64,13 @@ int driver_root_open(const char *path, struct driver_root *ret, struct error *er
 		real[0] = '\0';
 	ret->fd = take_fd(&fd);
 	ret->real = take_ptr(&real);
+	ret->guard = NULL;
 	return 0;
+}
+
+int driver_guard_enter(const struct driver_guard *guard, const char *path)
+{
+	return guard ? guard->enter(guard->data, path) : 0;
 }
 
 void driver_root_done(struct driver_root *root)
@@ -80,16 +86,20 @@ static int open_path(const struct driver_root *root, const char *path, char **re
 	auto_free char *full = NULL;
 	auto_close int fd = -1;
 	size_t prefix = strlen(root->real);
-	int r;
+	int r = driver_guard_enter(root->guard, path);
 
+	if (r < 0)
+		return r;
 	fd = sys_openat2(root->fd, path, O_PATH | O_CLOEXEC, 0, RESOLVE_CONFINED);
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, st) < 0)
-		return -errno;
-	r = fd_path(fd, &full);
+	r = fd_path(fd, &full); /* asks no filesystem: with O_PATH nothing has been opened yet */
+	if (r == 0 && strncmp(full, root->real, prefix) == 0)
+		r = driver_guard_enter(root->guard, full + prefix);
 	if (r < 0)
 		return r;
+	if (fstat(fd, st) < 0)
+		return -errno;
 	/* An unlinked file has " (deleted)" in its path; one moved away isn't ours any more. */
 	if (st->st_nlink == 0 || strncmp(full, root->real, prefix) != 0 || full[prefix] != '/')
 		return -ENOENT;
@@ -132,7 +142,10 @@ int driver_root_open_dir(const struct driver_root *root, const char *path, DIR *
 {
 	auto_close int fd = -1;
 	DIR *dir;
+	int r = driver_guard_enter(root->guard, path);
 
+	if (r < 0)
+		return r;
 	fd = sys_openat2(root->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0, RESOLVE_CONFINED);
 	if (fd < 0)
 		return fd;

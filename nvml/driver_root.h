@@ -14,11 +14,25 @@ struct error;
 struct driver_root {
 	int fd;     /* O_PATH */
 	char *real; /* where it lies, without a final slash: "" for "/" */
+	const struct driver_guard *guard; /* NULL for none; borrowed */
 };
+
+/*
+ * Told of each path before its filesystem is asked anything, since that may
+ * never answer: links first as they are named, then where they lead.
+ */
+struct driver_guard {
+	/* 0, or a negative errno: the path is left out untouched, for that reason */
+	int (*enter)(void *data, const char *path);
+	void *data;
+};
+
+/** driver_guard_enter() - ask it; 0 where @guard is NULL */
+int driver_guard_enter(const struct driver_guard *guard, const char *path);
 
 /**
  * driver_root_open() - open a driver root
- * @ret: set on success; the caller releases it with driver_root_done()
+ * @ret: set on success, without a guard; the caller releases it with driver_root_done()
  *
  * Return: 0; -ENOTDIR (ERROR_USAGE: a file); the errno of open(2); -ENOMEM.
  */
@@ -35,7 +49,7 @@ void driver_root_done(struct driver_root *root);
  *
  * Nothing is opened for reading: no device or FIFO is touched.
  *
- * Return: 0, -ENOMEM, or the errno of openat2(2) (-ENOENT, -ELOOP, ...).
+ * Return: 0, -ENOMEM, what the guard says, or the errno of openat2(2) (-ENOENT, -ELOOP, ...).
  */
 int driver_root_resolve(const struct driver_root *root, const char *path, char **ret,
 			struct stat *st);

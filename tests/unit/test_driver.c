@@ -8,6 +8,7 @@
 
 #include "common/error.h"
 #include "common/ldcache.h"
+#include "nvml/driver_root.h"
 #include "nvml/driver_version.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/unit.h"
@@ -388,7 +389,44 @@ START_TEST(versions_are_compared_by_number)
 }
 END_TEST
 
-UNIT_MAIN("driver", files_are_found_opened_and_named,
+/* As if this file's filesystem did not answer. */
+static int leave_out(void *data, const char *path)
+{
+	return strcmp(path, data) == 0 ? -ETIMEDOUT : 0;
+}
+
+START_TEST(what_does_not_answer_is_left_out_by_all_its_names_and_told)
+{
+	static char path[] = "/" LIB "libnvidia-ml.so." V;
+	const struct driver_guard guard = { .enter = leave_out, .data = path };
+	const struct driver_config config = { .driver_root = root, .proc_root = root, .guard = &guard };
+
+	host_new();
+	load_module(V);
+	add_basic_driver();
+	scratch_link(root, LIB "libnvidia-ml.so.1", "libnvidia-ml.so." V);
+	ck_assert_int_eq(driver_discover(&config, &driver, &err), 0);
+	ck_assert_ptr_nonnull(file("libcuda.so." V));
+	ck_assert_ptr_null(file("libnvidia-ml.so." V));
+	ck_assert(told("does not answer"));
+	host_done();
+}
+END_TEST
+
+START_TEST(a_root_that_does_not_answer_is_an_error)
+{
+	static char path[] = "/";
+	const struct driver_guard guard = { .enter = leave_out, .data = path };
+	const struct driver_config config = { .driver_root = root, .proc_root = root, .guard = &guard };
+
+	host_new();
+	ck_assert_int_eq(driver_discover(&config, &driver, &err), -ETIMEDOUT);
+	host_done();
+}
+END_TEST
+
+UNIT_MAIN("driver", what_does_not_answer_is_left_out_by_all_its_names_and_told,
+	  a_root_that_does_not_answer_is_an_error, files_are_found_opened_and_named,
 	  files_of_another_version_are_left_out_and_told, without_a_module_most_libraries_decide,
 	  a_module_that_no_library_fits_is_named_with_both_versions, no_driver_says_where_it_looked,
 	  a_root_that_is_a_file_or_absent_is_a_usage_error,
