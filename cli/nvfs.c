@@ -12,6 +12,7 @@
 #include "common/error.h"
 #include "common/parse.h"
 #include "fs/cachebox.h"
+#include "fs/look.h"
 
 static int cmd_help(int argc, char **argv);
 static int cmd_version(int argc, char **argv);
@@ -67,6 +68,8 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && strcmp(name, "cachebox") == 0)
 		return run_cachebox(argv[2]);
+	if (argc == 2 && strcmp(name, "look") == 0)
+		return look_main();
 	if (strcmp(name, "daemon") == 0)
 		return cmd_daemon(argc - 1, argv + 1);
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)

@@ -157,6 +157,8 @@ static void print_sandbox(const json_t *sandbox)
 static void print_status(const json_t *reply)
 {
 	char age[32], keeper[32] = "no keeper";
+	const json_t *path;
+	size_t i;
 
 	query_age(query_number(reply, "started"), age, sizeof(age));
 	if (query_number(reply, "keeper_pid"))
@@ -172,6 +174,10 @@ static void print_status(const json_t *reply)
 		       query_number(reply, "gpus"), query_number(reply, "gpus") == 1 ? "" : "s");
 	else
 		printf("driver       none yet: %s\n", varlink_string(reply, "no_driver", "?"));
+	json_array_foreach(json_object_get(reply, "stalled"), i, path)
+		printf("stalled      %s does not answer: who reads it waits\n", json_string_value(path));
+	if (json_object_get(reply, "note"))
+		printf("note         %s\n", varlink_string(reply, "note", ""));
 	print_sandbox(json_object_get(reply, "sandbox"));
 	printf("containers   %lld\n", query_number(reply, "containers"));
 	print_counters(json_object_get(reply, "counters"));

@@ -29,6 +29,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "fs/counters.h"
+#include "fs/hostread.h"
 #include "fs/kfuse.h"
 #include "fs/ops.h"
 #include "fs/sandbox.h"
@@ -57,6 +58,7 @@ struct connection {
 	struct store_session *shared; /* in the store */
 	struct fuse_session *session;
 	struct ops_context context;
+	struct hostread *hostread; /* never freed: its threads may wait for ever */
 	struct features features;
 	struct features allowed; /* while INIT is answered for the first time */
 	bool overlay;
@@ -208,7 +210,7 @@ static void serve(struct connection *c, struct store_request *place)
 		keep_init(c, place->bytes, header->len);
 	if (place->deaths >= DEATHS_MAX)
 		reply_eio(c, header);
-	else
+	else if (!hostread_serve(c->hostread, place->bytes))
 		fuse_session_process_buf(c->session, &buf);
 	clear(place);
 	counters_end(opcode);
@@ -321,6 +323,7 @@ int connection_new(int fuse_fd, struct store *store, struct connection **ret, st
 	c->ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = c->ready_fd < 0 || c->ended_fd < 0 ? error_set(err, -errno, "make an eventfd") :
 						 session_open(c, err);
+	r = r ? r : hostread_new(fuse_fd, &c->context, &c->hostread, err);
 	if (r < 0) {
 		connection_free(c);
 		return r;
@@ -339,7 +342,8 @@ void connection_free(struct connection *c)
 		fuse_session_destroy(c->session);
 	cleanup_close(&c->ready_fd);
 	cleanup_close(&c->ended_fd);
-	free(c);
+	if (!c->hostread) /* else its threads may still count in our context */
+		free(c);
 }
 
 int connection_start(struct connection *c, unsigned int n_workers, const struct features *allowed,
@@ -431,6 +435,7 @@ int connection_resume(struct connection *c, unsigned int n_workers, struct error
 	replay_init(c);
 	counters_takeover(store_counters(c->store));
 	collect_suspects(c);
+	hostread_resume(c->hostread, c->features.resend);
 	if (c->features.resend)
 		r = ask_again(c, err);
 	else
@@ -462,4 +467,9 @@ void connection_forget_attr(struct connection *c, uint64_t nodeid)
 int connection_forget_all(struct connection *c)
 {
 	return c->features.epoch ? notify(c, KFUSE_NOTIFY_INC_EPOCH) : -EOPNOTSUPP;
+}
+
+size_t connection_stalled(const struct connection *c, uint32_t *objects, size_t max)
+{
+	return hostread_stalled(c->hostread, objects, max);
 }

@@ -3,6 +3,7 @@
 #define NVFS_FS_CONNECTION_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "fs/features.h"
@@ -66,5 +67,8 @@ int connection_ended_fd(const struct connection *connection);
 void connection_forget_name(struct connection *connection, uint64_t parent, const char *name);
 void connection_forget_attr(struct connection *connection, uint64_t nodeid);
 int connection_forget_all(struct connection *connection);
+
+/** connection_stalled() - see hostread_stalled() */
+size_t connection_stalled(const struct connection *connection, uint32_t *objects, size_t max);
 
 #endif

@@ -587,8 +587,25 @@ static void check_containers(struct daemon *daemon)
 	}
 }
 
+/* Host files that do not answer, said when there are more of them than before. */
+static void report_stalled(struct daemon *daemon)
+{
+	uint32_t objects[DAEMON_STALLED_MAX];
+	size_t n = filesystem_stalled(daemon->fs, objects, DAEMON_STALLED_MAX);
+
+	for (size_t i = daemon->stalled; i < n; i++) {
+		const struct store_object *object = store_object(daemon->store, objects[i]);
+
+		if (object)
+			log_warning("'%s' does not answer: who reads it in a container waits",
+				    store_blob(daemon->store, object->path, NULL));
+	}
+	daemon->stalled = n;
+}
+
 void daemon_tick(struct daemon *daemon)
 {
+	report_stalled(daemon);
 	server_expire(daemon->server);
 	check_containers(daemon);
 	check_uncommitted(daemon);

@@ -49,6 +49,8 @@ struct injection {
 	uint32_t spec; /* blob: the spec before a switch, else STORE_NONE */
 };
 
+#define DAEMON_STALLED_MAX 32 /* files that are told of */
+
 struct daemon {
 	struct config config;
 	struct store *store;
@@ -68,6 +70,7 @@ struct daemon {
 	uint32_t containers_room;
 	struct injection *injections;
 	time_t started;      /* CLOCK_REALTIME */
+	size_t stalled;      /* host files that did not answer at the last tick */
 };
 
 /* What a new or changed tree is made of. Blob and layout references are taken over. */

@@ -230,3 +230,8 @@ int filesystem_forget_all(struct filesystem *fs)
 {
 	return connection_forget_all(fs->connection);
 }
+
+size_t filesystem_stalled(const struct filesystem *fs, uint32_t *objects, size_t max)
+{
+	return connection_stalled(fs->connection, objects, max);
+}

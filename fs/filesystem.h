@@ -125,4 +125,7 @@ void filesystem_forget_attr(struct filesystem *fs, uint64_t nodeid);
  */
 int filesystem_forget_all(struct filesystem *fs);
 
+/** filesystem_stalled() - host files whose reads do not come back: see hostread_stalled() */
+size_t filesystem_stalled(const struct filesystem *fs, uint32_t *objects, size_t max);
+
 #endif

@@ -18,6 +18,7 @@
 #include "common/file.h"
 #include "fs/store.h"
 #include "nvml/driver.h"
+#include "nvml/driver_root.h"
 #include "nvml/gpu.h"
 
 #define PROC_TEXT_MAX (256UL * 1024)
@@ -256,6 +257,10 @@ int generation_discover(const struct driver_config *config, uint32_t number,
 	g->number = number;
 	g->made_s = time(NULL);
 	r = driver_discover(config, &g->driver, err);
+	if (r == 0) {
+		r = driver_guard_enter(config->guard, config->proc_root ? config->proc_root : "/proc");
+		r = r < 0 ? error_set(err, r, "the driver's texts in /proc") : 0;
+	}
 	if (r == 0)
 		r = gpu_list_new(config->proc_root, &g->gpus, err);
 	if (r == 0)

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "nvml/finding.h"
 
 struct driver;
@@ -114,6 +116,21 @@ int generation_save(const struct generation *first, struct store *store, struct 
  * Return: 0, -ENOENT (none was saved), -EBADMSG or -ENOMEM.
  */
 int generation_load(const struct store *store, struct generation **ret, struct error *err);
+
+/**
+ * generation_describe() - all of a generation that is not recorded yet but its open files, as JSON
+ *
+ * Return: a new reference, or NULL (out of memory).
+ */
+json_t *generation_describe(const struct generation *generation);
+
+/**
+ * generation_from_description() - what another process has discovered
+ * @ret: release with generation_free(); its files have no descriptors
+ *
+ * Return: 0, -EBADMSG or -ENOMEM.
+ */
+int generation_from_description(const json_t *json, uint32_t number, struct generation **ret);
 
 /** generation_free() - this one alone; NULL is fine. The store keeps objects and descriptors */
 void generation_free(struct generation *generation);

@@ -42,7 +42,8 @@ static json_t *generation_json(const struct generation *g)
 	json_t *files = json_array(), *gpus = json_array();
 
 	for (size_t i = 0; i < g->driver->n_files; i++)
-		(void)json_array_append_new(files, file_json(&g->driver->files[i], g->objects[i]));
+		(void)json_array_append_new(files, file_json(&g->driver->files[i],
+							     g->objects ? g->objects[i] : STORE_NONE));
 	for (size_t i = 0; i < g->gpus->n; i++)
 		(void)json_array_append_new(gpus, gpu_json(&g->gpus->gpus[i], &g->gpu_texts[i]));
 	return json_pack("{s:i, s:I, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:s*, s:o, s:o}", "number",
@@ -50,6 +51,33 @@ static json_t *generation_json(const struct generation *g)
 			 g->driver->version_from_module, "proc_version", g->proc_version, "proc_params",
 			 g->proc_params, "proc_registry", g->proc_registry, "majors", g->majors, "files",
 			 files, "gpus", gpus);
+}
+
+/* Only until it is recorded: objects in the store have these. */
+static void add_identity(json_t *json, const struct stat *st)
+{
+	(void)json_object_set_new(json, "dev", json_integer((json_int_t)st->st_dev));
+	(void)json_object_set_new(json, "ino", json_integer((json_int_t)st->st_ino));
+	(void)json_object_set_new(json, "mtime_sec", json_integer((json_int_t)st->st_mtim.tv_sec));
+	(void)json_object_set_new(json, "mtime_nsec", json_integer((json_int_t)st->st_mtim.tv_nsec));
+}
+
+json_t *generation_describe(const struct generation *g)
+{
+	json_t *json = generation_json(g), *findings = json_array();
+	json_t *files = json_object_get(json, "files");
+
+	for (size_t i = 0; i < json_array_size(files); i++)
+		add_identity(json_array_get(files, i), &g->driver->files[i].st);
+	for (size_t i = 0; i < g->driver->n_findings; i++)
+		(void)json_array_append_new(findings, json_pack("{s:b, s:s}", "problem",
+								g->driver->findings[i].problem, "text",
+								g->driver->findings[i].text));
+	if (json_object_set_new(json, "findings", findings) < 0) {
+		json_decref(json);
+		return NULL;
+	}
+	return json;
 }
 
 int generation_save(const struct generation *first, struct store *store, struct error *err)
@@ -103,11 +131,15 @@ static int load_file(const json_t *json, const struct store *store, struct drive
 	file->elf_machine = (int)number(json, "machine");
 	file->st.st_size = (off_t)number(json, "size");
 	file->st.st_mode = (mode_t)number(json, "mode");
+	file->st.st_dev = (dev_t)number(json, "dev");
+	file->st.st_ino = (ino_t)number(json, "ino");
+	file->st.st_mtim.tv_sec = number(json, "mtime_sec");
+	file->st.st_mtim.tv_nsec = number(json, "mtime_nsec");
 	*object = (uint32_t)number(json, "object");
 	if (take_string(json, "name", &file->name) < 0 || take_string(json, "path", &file->path) < 0 ||
 	    take_string(json, "soname", &file->soname) < 0)
 		return -ENOMEM;
-	return file->name && file->path && store_object(store, *object) ? 0 : -EBADMSG;
+	return file->name && file->path && (!store || store_object(store, *object)) ? 0 : -EBADMSG;
 }
 
 static int load_files(const json_t *json, const struct store *store, struct generation *g)
@@ -180,6 +212,40 @@ static int load(const json_t *json, const struct store *store, struct generation
 		return -ENOMEM;
 	r = load_files(json, store, g);
 	return r < 0 ? r : load_gpus(json, g);
+}
+
+static int load_findings(const json_t *json, struct driver *driver)
+{
+	struct finding_list list = { 0 };
+	const json_t *finding;
+	size_t i;
+	int r = 0;
+
+	json_array_foreach(json, i, finding) {
+		if (r == 0)
+			r = finding_add(&list, json_is_true(json_object_get(finding, "problem")), "%s",
+					varlink_string(finding, "text", ""));
+	}
+	driver->findings = list.items;
+	driver->n_findings = list.n;
+	return r;
+}
+
+int generation_from_description(const json_t *json, uint32_t number_of, struct generation **ret)
+{
+	struct generation *g = calloc(1, sizeof(*g));
+	int r = g ? load(json, NULL, g) : -ENOMEM;
+
+	r = r ? r : load_findings(json_object_get(json, "findings"), g->driver);
+	if (r < 0) {
+		generation_free(g);
+		return r;
+	}
+	g->number = number_of;
+	free(g->objects);
+	g->objects = NULL;
+	*ret = g;
+	return 0;
 }
 
 static int load_one(const json_t *json, const struct store *store, struct generation **ret)

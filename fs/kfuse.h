@@ -11,7 +11,8 @@
 #include <stdint.h>
 #include <sys/ioctl.h>
 
-#define KFUSE_INIT 26         /* opcode */
+#define KFUSE_READ 15         /* opcodes */
+#define KFUSE_INIT 26
 #define KFUSE_NOTIFY_RESEND 7 /* 6.9 */
 #define KFUSE_NOTIFY_INC_EPOCH 8 /* 6.16: all names that the kernel knows are asked for again */
 #define KFUSE_MINOR_PASSTHROUGH 40 /* of the protocol 7 that knows it, built in or not: Linux 6.9 */
@@ -35,6 +36,13 @@ struct kfuse_in_header {
 
 struct kfuse_init_in {
 	uint32_t major, minor, max_readahead, flags, flags2, unused[11];
+};
+
+struct kfuse_read_in {
+	uint64_t fh, offset;
+	uint32_t size, read_flags;
+	uint64_t lock_owner;
+	uint32_t flags, padding;
 };
 
 struct kfuse_out_header {

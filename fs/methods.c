@@ -161,6 +161,21 @@ static int keeper_pid(const struct daemon *daemon)
 	return keeper.pid;
 }
 
+static json_t *stalled_json(const struct daemon *daemon)
+{
+	uint32_t objects[DAEMON_STALLED_MAX];
+	size_t n = filesystem_stalled(daemon->fs, objects, DAEMON_STALLED_MAX);
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		const struct store_object *object = store_object(daemon->store, objects[i]);
+
+		if (object)
+			(void)json_array_append_new(list, json_string(store_blob(daemon->store, object->path, NULL)));
+	}
+	return list;
+}
+
 /* System calls that the sandbox has refused: each is a gap in its list, or somebody's attempt. */
 static json_t *sandbox_json(void)
 {
@@ -196,12 +211,15 @@ static int method_status(struct daemon *daemon, struct client *client, json_t *p
 	(void)message;
 	(void)trace;
 	(void)json_object_set_new(json, "sandbox", sandbox_json());
+	(void)json_object_set_new(json, "stalled", stalled_json(daemon));
 	if (g) {
 		(void)json_object_set_new(json, "driver_version", json_string(g->driver->version));
 		(void)json_object_set_new(json, "gpus", json_integer((json_int_t)g->gpus->n));
 	} else {
 		(void)json_object_set_new(json, "no_driver", json_string(renewal_note(daemon->renewal)));
 	}
+	if (g && *renewal_note(daemon->renewal))
+		(void)json_object_set_new(json, "note", json_string(renewal_note(daemon->renewal)));
 	return reply_with(reply, json, err);
 }
 

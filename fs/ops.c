@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * FUSE operations: take a request, ask tree.c under the store's read lock,
- * reply exactly once. No operation touches a host's filesystem but READ of a
- * host file, and that one holds no lock while it does.
+ * reply exactly once. No operation touches a host's filesystem: READ of a host
+ * file, which does, is taken out before (hostread.h).
  *
  * Nothing changes under a nodeid, so the kernel may keep what it is told for a
  * day; what does change (a name below a directory) is invalidated by the
@@ -12,11 +12,9 @@
 #include "fs/ops.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "fs/kfuse.h"
@@ -130,21 +128,6 @@ static void op_open(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi
 	opens_count(ctx->store, pid); /* nobody waits for it any more */
 }
 
-static void reply_host(fuse_req_t req, int host_fd, size_t size, off_t offset)
-{
-	struct fuse_bufvec data = FUSE_BUFVEC_INIT(size);
-	auto_close int fd = host_fd;
-
-	if (fd < 0) {
-		(void)fuse_reply_err(req, ESTALE);
-		return;
-	}
-	data.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
-	data.buf[0].fd = fd;
-	data.buf[0].pos = offset;
-	(void)fuse_reply_data(req, &data, FUSE_BUF_SPLICE_MOVE);
-}
-
 /* A text is copied: the store may give its memory away once the lock is gone. */
 static void reply_text(fuse_req_t req, struct ops_context *ctx, const struct tree_file *file,
 		       size_t size, off_t offset)
@@ -162,12 +145,13 @@ static void reply_text(fuse_req_t req, struct ops_context *ctx, const struct tre
 		(void)fuse_reply_buf(req, copy, len);
 }
 
+/* Texts alone: reads of host files do not come here, see hostread.h. */
 static void op_read(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset,
 		    struct fuse_file_info *fi)
 {
 	struct ops_context *ctx = fuse_req_userdata(req);
 	struct tree_file file;
-	int fd, r;
+	int r;
 
 	(void)fi;
 	store_read_lock(ctx->store);
@@ -176,13 +160,8 @@ static void op_read(fuse_req_t req, fuse_ino_t nodeid, size_t size, off_t offset
 		reply_text(req, ctx, &file, size, offset);
 		return;
 	}
-	/* A duplicate, so that the generation may close its own while we read. */
-	fd = r < 0 ? -1 : fcntl(store_object_fd(ctx->store, file.object), F_DUPFD_CLOEXEC, 0);
 	store_unlock(ctx->store);
-	if (r < 0)
-		(void)fuse_reply_err(req, -r);
-	else
-		reply_host(req, fd, size, offset);
+	(void)fuse_reply_err(req, r < 0 ? -r : EIO);
 }
 
 static size_t add_dirent(fuse_req_t req, char *buf, size_t room, const struct tree_dirent *dirent,

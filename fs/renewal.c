@@ -2,7 +2,8 @@
 /*
  * From one generation to the next. The order of a change: look (nothing is
  * changed), record the files and hand them to the kernel, save what there is,
- * derive every tree's next layout, switch them all in one moment. Killed
+ * derive every tree's next layout, switch them all in one moment. Looking is
+ * another process's work (look.h), since it may never come to an end. Killed
  * anywhere in between, the next daemon finds generations and trees whole, and
  * renewal_resume() does what is left.
  */
@@ -11,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,27 +30,35 @@
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/link.h"
+#include "fs/look.h"
 #include "fs/store.h"
 #include "fs/tree.h"
 #include "nvml/driver.h"
-#include "nvml/driver_root.h"
 #include "nvml/gpu.h"
 #include "nvml/select.h"
 
 #define HOST_TARGET "/run/nvfs/host"
 #define RETRY_MS 10000 /* between two looks for a driver that fits the module */
-#define WATCHED                                                                         \
-	(IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE_SELF | \
-	 IN_MOVE_SELF | IN_ONLYDIR)
+#define STALL_MS 2000  /* a path that has not answered for so long is left out */
+#define WAIT_MS 1500   /* so long a caller may wait for a look: the keeper wants to hear from us */
+#define AGAIN_MS 60000 /* what did not answer is asked again */
+#define LEFT_OUT_MAX 8 /* with more it is the driver root that does not answer */
 
 struct renewal {
 	struct loop_source source; /* inotify; first: cast back in on_change() */
 	struct daemon *daemon;
 	bool changed;      /* in the driver's directories, since the last look */
 	int64_t change_ms; /* the last one, CLOCK_MONOTONIC; 0: none yet */
-	int64_t look_ms;   /* the last look */
+	int64_t look_ms;   /* the last look began */
+	struct look *look; /* under way; NULL: none */
+	struct loop_source look_source;
+	int result;        /* of the last look: 0 or a negative errno, with */
+	enum generation_change change;
+	struct error error;
+	char *left_out[LEFT_OUT_MAX]; /* paths that did not answer */
+	size_t n_left_out;
 	struct finding_list findings;
-	char note[160];
+	char note[400];
 };
 
 static int64_t now_ms(void)
@@ -92,66 +102,6 @@ static bool is_quiet(const struct renewal *renewal)
 {
 	return !renewal->change_ms ||
 	       now_ms() - renewal->change_ms >= (int64_t)renewal->daemon->config.settle_s * 1000;
-}
-
-static void watch_dir(const struct renewal *renewal, const char *root, const char *path, size_t len)
-{
-	auto_free char *dir = NULL;
-
-	if (asprintf(&dir, "%s%.*s", strcmp(root, "/") == 0 ? "" : root, (int)len, path) < 0)
-		dir = NULL;
-	if (dir && inotify_add_watch(renewal->source.fd, *dir ? dir : "/", WATCHED) < 0 && errno != ENOENT)
-		log_warning("watch '%s': %s, changes in it are found by nvfs rescan alone, ignoring", dir,
-			    strerror(errno));
-}
-
-/* Where its files lie, and where ldconfig writes when others come. */
-static void watch_driver(const struct renewal *renewal)
-{
-	const struct driver *driver = renewal->daemon->generation->driver;
-	const char *last = "";
-	size_t last_len = 0;
-
-	watch_dir(renewal, driver->root, "/etc", 4);
-	for (size_t i = 0; i < driver->n_files; i++) {
-		const char *path = driver->files[i].path;
-		size_t len = (size_t)(strrchr(path, '/') - path);
-
-		if (len == last_len && memcmp(path, last, len) == 0)
-			continue;
-		watch_dir(renewal, driver->root, path, len);
-		last = path;
-		last_len = len;
-	}
-}
-
-/* A file that is another one under the same inode: what containers have mapped has changed too. */
-static void check_rewritten(struct renewal *renewal)
-{
-	const struct generation *g = renewal->daemon->generation;
-	struct driver_root root;
-
-	if (driver_root_open(g->driver->root, &root, NULL) < 0)
-		return;
-	finding_list_done(&renewal->findings);
-	for (size_t i = 0; i < g->driver->n_files; i++) {
-		const struct store_object *object = store_object(renewal->daemon->store, g->objects[i]);
-		auto_free char *path = NULL;
-		struct stat st;
-
-		if (driver_root_resolve(&root, g->driver->files[i].path, &path, &st) < 0 ||
-		    st.st_dev != object->dev || st.st_ino != object->ino ||
-		    ((uint64_t)st.st_size == object->size && st.st_mtim.tv_sec == object->mtime_sec &&
-		     (uint32_t)st.st_mtim.tv_nsec == object->mtime_nsec))
-			continue;
-		(void)finding_add(&renewal->findings, true,
-				  "'%s' was rewritten in place: containers that use it may crash; "
-				  "restart them, and install drivers by rename",
-				  g->driver->files[i].path);
-	}
-	for (size_t i = 0; i < renewal->findings.n; i++)
-		log_error("%s", renewal->findings.items[i].text);
-	driver_root_done(&root);
 }
 
 /* files */
@@ -435,75 +385,162 @@ static enum generation_change change_of(const struct daemon *daemon, const struc
 	return change;
 }
 
-static int look(struct renewal *renewal, enum generation_change *ret, struct error *err)
+static void forget_left_out(struct renewal *renewal)
 {
-	struct daemon *daemon = renewal->daemon;
-	struct driver_config where = { .driver_root = daemon->config.driver_root,
-				       .proc_root = daemon->config.proc_root };
-	struct generation *g = NULL;
-	int r;
-
-	renewal->changed = false;
-	renewal->look_ms = now_ms();
-	say_alive(daemon);
-	r = generation_discover(&where, daemon->generations + 1, &g, err);
-	say_alive(daemon);
-	if (r < 0)
-		return r;
-	*ret = change_of(daemon, g);
-	if (*ret == GENERATION_MORE || *ret == GENERATION_OTHER)
-		r = accept(renewal, g, *ret, err);
-	else
-		generation_free(g);
-	if (daemon->generation)
-		watch_driver(renewal); /* again: directories may be others under the same names */
-	return r;
+	while (renewal->n_left_out)
+		free(renewal->left_out[--renewal->n_left_out]);
 }
 
-/* The packages have changed, the module has not: what containers have stays as it is. */
-static void look_at_packages(struct renewal *renewal)
-{
-	const struct driver *driver = renewal->daemon->generation->driver;
-	enum generation_change change = GENERATION_LESS;
-	struct error err = { 0 };
-	char text[160];
-
-	check_rewritten(renewal);
-	if (look(renewal, &change, &err) == 0 && change != GENERATION_LESS) {
-		note(renewal, "");
-		return;
-	}
-	(void)snprintf(text, sizeof(text),
-		       "driver files on the disk no longer fit the loaded module %s, using those that were there",
-		       driver->version);
-	note(renewal, text);
-}
-
-/* "no driver", "none that fits" as a note; 0 when the present generation fits. */
-static int look_for_module(struct renewal *renewal, struct error *err)
+static int begin_look(struct renewal *renewal)
 {
 	const struct daemon *daemon = renewal->daemon;
-	enum generation_change change = GENERATION_SAME;
-	struct generation_module module = { 0 };
-	struct error why = { 0 };
-	char text[160] = "";
-	int r = look(renewal, &change, &why);
+	const struct look_request request = {
+		.driver_root = daemon->config.driver_root,
+		.proc_root = daemon->config.proc_root,
+		.number = daemon->generations + 1,
+		.known = daemon->generation,
+		.store = daemon->store,
+		.left_out = renewal->left_out,
+		.n_left_out = renewal->n_left_out,
+		.inotify_fd = renewal->source.fd,
+	};
+	int r;
 
-	generation_module_read(daemon->config.proc_root, &module);
+	if (renewal->look)
+		return 0;
+	renewal->changed = false;
+	renewal->look_ms = now_ms();
+	renewal->error = (struct error){ 0 };
+	r = look_start(&request, &renewal->look, &renewal->error);
 	if (r < 0)
-		(void)snprintf(text, sizeof(text), "%s", why.text);
-	else if (module.version && !generation_module_is(daemon->generation, &module))
-		(void)snprintf(text, sizeof(text), "the loaded module is another one, and files of driver %s are missing",
-			       daemon->generation->driver->version);
+		return renewal->result = r;
+	renewal->look_source.fd = look_fd(renewal->look);
+	r = loop_add(daemon->loop, &renewal->look_source, EPOLLIN);
+	return r < 0 ? error_set(&renewal->error, r, "wait for a look at the driver") : 0;
+}
+
+static void end_look(struct renewal *renewal)
+{
+	if (!renewal->look)
+		return;
+	loop_remove(renewal->daemon->loop, &renewal->look_source);
+	look_free(renewal->look);
+	renewal->look = NULL;
+}
+
+/* What the last look means to a person; "" when all is well. */
+static void judge(struct renewal *renewal)
+{
+	const struct driver *driver = renewal->daemon->generation ? renewal->daemon->generation->driver : NULL;
+	struct generation_module module = { 0 };
+	char text[sizeof(renewal->note)] = "";
+	size_t len;
+
+	generation_module_read(renewal->daemon->config.proc_root, &module);
+	if (!driver || (renewal->result < 0 && module.version &&
+			!generation_module_is(renewal->daemon->generation, &module)))
+		(void)snprintf(text, sizeof(text), "%s", renewal->error.text);
+	else if (module.version && !generation_module_is(renewal->daemon->generation, &module))
+		(void)snprintf(text, sizeof(text),
+			       "the loaded module is another one, and files of driver %s are missing", driver->version);
+	else if (renewal->result < 0 || renewal->change == GENERATION_LESS)
+		(void)snprintf(text, sizeof(text),
+			       "driver files on the disk no longer fit the loaded module %s, using those that were there",
+			       driver->version);
 	generation_module_done(&module);
-	note(renewal, text);
-	if (r == 0 && *text)
-		r = -ELIBBAD;
-	if (r < 0) {
-		(void)error_setc(err, ERROR_DRIVER, r, "%s%s", daemon->generation ? "" : "no driver yet: ", text);
-		return error_remedy(err, r, "load the kernel module; nvfs driver says what is missing");
+	for (size_t i = 0; i < renewal->n_left_out; i++) {
+		len = strlen(text);
+		(void)snprintf(text + len, sizeof(text) - len, "%s'%s' does not answer, left out",
+			       len ? "; " : "", renewal->left_out[i]);
 	}
+	note(renewal, text);
+}
+
+static void take_findings(struct renewal *renewal, const struct finding_list *now)
+{
+	for (size_t i = 0; i < now->n && now->n != renewal->findings.n; i++)
+		log_error("%s", now->items[i].text);
+	finding_list_done(&renewal->findings);
+	renewal->findings = *now;
+}
+
+static int take_generation(struct renewal *renewal, struct generation *g)
+{
+	renewal->change = change_of(renewal->daemon, g);
+	if (renewal->change == GENERATION_MORE || renewal->change == GENERATION_OTHER)
+		return accept(renewal, g, renewal->change, &renewal->error);
+	generation_free(g);
 	return 0;
+}
+
+static void on_look(struct loop_source *source, uint32_t events)
+{
+	struct renewal *renewal = (struct renewal *)((char *)source - offsetof(struct renewal, look_source));
+	struct look_result result;
+	int r = look_receive(renewal->look, &result, &renewal->error);
+
+	(void)events;
+	if (r == 0)
+		return;
+	end_look(renewal);
+	renewal->result = r < 0 ? r : 0;
+	if (r > 0) {
+		take_findings(renewal, &result.rewritten);
+		renewal->result = take_generation(renewal, result.generation);
+	}
+	judge(renewal);
+}
+
+/* The looker stays where it is, for good perhaps: another one goes on without that path. */
+static void check_stall(struct renewal *renewal)
+{
+	int64_t since_ms;
+	const char *path = look_path(renewal->look, &since_ms);
+	char *copy;
+
+	if (since_ms < STALL_MS)
+		return;
+	copy = strdup(path);
+	if (copy && renewal->n_left_out < LEFT_OUT_MAX) {
+		log_warning("'%s' below '%s' does not answer, looking on without it", path,
+			    renewal->daemon->config.driver_root);
+		renewal->left_out[renewal->n_left_out++] = copy;
+		end_look(renewal);
+		(void)begin_look(renewal);
+		return;
+	}
+	free(copy);
+	end_look(renewal);
+	renewal->result = error_setc(&renewal->error, ERROR_DRIVER, -ETIMEDOUT, "driver root '%s' does not answer",
+				     renewal->daemon->config.driver_root);
+	judge(renewal);
+}
+
+/*
+ * For a caller who cannot go on without: for a moment, then he is told to try again. -EAGAIN, or the
+ * look's result.
+ */
+static int wait_for_look(struct renewal *renewal, struct error *err)
+{
+	int r = begin_look(renewal);
+
+	while (r == 0 && renewal->look) {
+		int64_t left_ms = renewal->look_ms + WAIT_MS - now_ms(), since_ms;
+		struct pollfd p = { .fd = look_fd(renewal->look), .events = POLLIN };
+
+		say_alive(renewal->daemon);
+		if (left_ms > 0 && poll(&p, 1, (int)left_ms) >= 0) {
+			if (p.revents)
+				on_look(&renewal->look_source, EPOLLIN);
+			continue;
+		}
+		(void)error_setc(err, ERROR_AGAIN, -EAGAIN, "the driver is still being looked at, now at '%.256s'",
+				 look_path(renewal->look, &since_ms));
+		return error_remedy(err, -EAGAIN, "try again in some seconds");
+	}
+	if (renewal->result < 0 && err)
+		*err = renewal->error;
+	return renewal->result;
 }
 
 static bool module_has_changed(const struct daemon *daemon)
@@ -521,6 +558,7 @@ static bool module_has_changed(const struct daemon *daemon)
 int renewal_check(struct renewal *renewal, struct error *err)
 {
 	const struct daemon *daemon = renewal->daemon;
+	int r;
 
 	if (daemon->generation && !module_has_changed(daemon))
 		return 0;
@@ -528,25 +566,45 @@ int renewal_check(struct renewal *renewal, struct error *err)
 		(void)error_setc(err, ERROR_AGAIN, -EAGAIN, "the driver is being changed");
 		return error_remedy(err, -EAGAIN, "try again when its packages are installed");
 	}
-	return look_for_module(renewal, err);
+	r = wait_for_look(renewal, err);
+	if (r == -EAGAIN || (r == 0 && daemon->generation && !module_has_changed(daemon)))
+		return r;
+	r = r < 0 ? r : -ELIBBAD;
+	if (err)
+		*err = (struct error){ 0 };
+	(void)error_setc(err, ERROR_DRIVER, r, "%s%s", daemon->generation ? "" : "no driver yet: ", renewal->note);
+	return error_remedy(err, r, "load the kernel module; nvfs driver says what is missing");
+}
+
+static bool wants_look(struct renewal *renewal)
+{
+	const struct daemon *daemon = renewal->daemon;
+	int64_t since_ms = now_ms() - renewal->look_ms;
+
+	if (!daemon->generation)
+		return true;
+	if (!is_quiet(renewal))
+		return false;
+	if (module_has_changed(daemon))
+		return renewal->changed || since_ms >= RETRY_MS || !*renewal->note;
+	return renewal->changed;
 }
 
 void renewal_tick(struct renewal *renewal)
 {
-	const struct daemon *daemon = renewal->daemon;
+	bool stuck = look_reap() > 0;
 
-	if (!daemon->generation) {
-		(void)look_for_module(renewal, NULL);
+	release_unused(renewal->daemon);
+	if (renewal->look) {
+		check_stall(renewal);
 		return;
 	}
-	release_unused(renewal->daemon);
-	if (!is_quiet(renewal))
-		return;
-	if (module_has_changed(daemon)) {
-		if (renewal->changed || now_ms() - renewal->look_ms >= RETRY_MS || !*renewal->note)
-			(void)look_for_module(renewal, NULL);
-	} else if (renewal->changed) {
-		look_at_packages(renewal);
+	/* A looker that still hangs says that nothing has changed there. */
+	if (renewal->n_left_out && !stuck && now_ms() - renewal->look_ms >= AGAIN_MS) {
+		forget_left_out(renewal);
+		(void)begin_look(renewal);
+	} else if (wants_look(renewal)) {
+		(void)begin_look(renewal);
 	}
 }
 
@@ -558,15 +616,12 @@ int renewal_rescan(struct renewal *renewal, const char **ret, struct error *err)
 		[GENERATION_LESS] = "files are missing, the ones that were there are kept",
 		[GENERATION_OTHER] = "another driver, for all containers",
 	};
-	enum generation_change change = GENERATION_SAME;
 	int r;
 
-	if (renewal->daemon->generation)
-		check_rewritten(renewal);
-	r = look(renewal, &change, err);
-	if (r == 0 && change != GENERATION_LESS)
-		note(renewal, "");
-	*ret = words[change];
+	end_look(renewal); /* may have been there already when something changed */
+	forget_left_out(renewal);
+	r = wait_for_look(renewal, err);
+	*ret = words[renewal->change];
 	return r;
 }
 
@@ -577,7 +632,7 @@ void renewal_resume(struct renewal *renewal)
 
 	if (!g)
 		return;
-	watch_driver(renewal);
+	renewal->changed = true; /* nobody has watched the directories meanwhile */
 	/* A change to another version is for all, and the daemon before may have died in it. */
 	switch_trees(daemon, g->older && strcmp(g->older->driver->version, g->driver->version) != 0);
 }
@@ -614,6 +669,7 @@ int renewal_new(struct daemon *daemon, struct renewal **ret, struct error *err)
 		return error_set(err, -ENOMEM, "watch the driver");
 	renewal->daemon = daemon;
 	renewal->source.on_ready = on_change;
+	renewal->look_source.on_ready = on_look;
 	r = renewal->source.fd = open_watch(daemon);
 	if (r >= 0)
 		r = loop_add(daemon->loop, &renewal->source, EPOLLIN);
@@ -629,6 +685,8 @@ void renewal_free(struct renewal *renewal)
 {
 	if (!renewal)
 		return;
+	end_look(renewal);
+	forget_left_out(renewal);
 	cleanup_close(&renewal->source.fd);
 	finding_list_done(&renewal->findings);
 	free(renewal);

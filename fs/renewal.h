@@ -38,7 +38,7 @@ void renewal_tick(struct renewal *renewal);
  *
  * Return: 0: the daemon's generation fits the loaded module; -ENOENT, -ELIBBAD
  * (ERROR_DRIVER: no driver; none that fits) or -EAGAIN (ERROR_AGAIN: it is being
- * changed).
+ * changed, or looked at still: after 1.5 s nobody waits for that any more).
  */
 int renewal_check(struct renewal *renewal, struct error *err);
 
@@ -46,14 +46,15 @@ int renewal_check(struct renewal *renewal, struct error *err);
  * renewal_rescan() - look now, settled or not
  * @ret: what came of it, in words: "unchanged", ...
  *
- * Return: 0, or what discovery says; nothing has changed then.
+ * Return: 0, or what discovery says; nothing has changed then. -EAGAIN
+ * (ERROR_AGAIN): it goes on, and some path does not answer.
  */
 int renewal_rescan(struct renewal *renewal, const char **ret, struct error *err);
 
 /** renewal_resume() - give the trees of a daemon that died in the middle of a change the rest of it */
 void renewal_resume(struct renewal *renewal);
 
-/** renewal_note() - why there is no driver, or none that fits; "" when all is well */
+/** renewal_note() - why there is no driver, or none that fits, what does not answer; "" when all is well */
 const char *renewal_note(const struct renewal *renewal);
 
 /** renewal_findings() - files of the host that were rewritten in place */

@@ -17,10 +17,26 @@
 #define HANDED_ON (DAEMON | PARSER | NVINJECT)
 
 #define FUSE_THREAD BIT(CAP_SYS_PTRACE)
+#define LOOKER BIT(CAP_DAC_READ_SEARCH)
 
 static uint64_t effective_of(enum sandbox_process process)
 {
-	return process == SANDBOX_DAEMON ? DAEMON : process == SANDBOX_FUSE_THREAD ? FUSE_THREAD : 0;
+	switch (process) {
+	case SANDBOX_DAEMON:
+		return DAEMON;
+	case SANDBOX_FUSE_THREAD:
+		return FUSE_THREAD;
+	case SANDBOX_LOOKER:
+		return LOOKER;
+	default:
+		return 0;
+	}
+}
+
+/* What it may hand on to its children as well. */
+static uint64_t permitted_of(enum sandbox_process process)
+{
+	return process == SANDBOX_KEEPER || process == SANDBOX_DAEMON ? HANDED_ON : effective_of(process);
 }
 
 /* @wanted, as far as we have it, becomes @flag of @caps. */
@@ -72,11 +88,11 @@ int sandbox_limit(enum sandbox_process process, struct error *err)
 	int r = set_capabilities(HANDED_ON, HANDED_ON);
 
 	/* Without CAP_SETPCAP the bounding set stays; no_new_privs keeps it from mattering. */
-	r = r ? r : keep_in_bounding(HANDED_ON);
+	r = r ? r : keep_in_bounding(permitted_of(process));
 	r = r == -EPERM ? 0 : r;
 	if (r == 0 && cap_reset_ambient() < 0 && errno != EINVAL) /* before Linux 4.3 */
 		r = -errno;
-	r = r ? r : set_capabilities(effective_of(process), HANDED_ON);
+	r = r ? r : set_capabilities(effective_of(process), permitted_of(process));
 	if (r == 0 && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
 		r = -errno;
 	return r < 0 ? error_set(err, r, "limit capabilities") : 0;
@@ -84,5 +100,5 @@ int sandbox_limit(enum sandbox_process process, struct error *err)
 
 int sandbox_limit_thread(enum sandbox_process process)
 {
-	return set_capabilities(effective_of(process), effective_of(process));
+	return set_capabilities(effective_of(process), permitted_of(process));
 }

@@ -14,7 +14,7 @@
  *                                             clones of mounts and their flags
  *                SYS_PTRACE       its end     /proc/PID/ns of containers, whose processes may have more
  *                                             capabilities than this one
- *                DAC_READ_SEARCH  its end     configured roots below directories of others; inotify
+ *                DAC_READ_SEARCH  its end     configured roots below directories of others
  *                KILL             its end     to end the cache parser, which is nobody's process
  *     handed on  SETUID, SETGID   its end     the cache parser becomes nobody
  *                SETPCAP          its end     the cache parser empties its bounding set
@@ -24,6 +24,9 @@
  *                                             device programs before Linux 5.8
  *     FUSE       SYS_PTRACE       its end     what serves containers' requests: whose they are (opens.h).
  *     threads                                 Each such thread gives the rest up, for good
+ *     read       none             -           threads in which reads wait for the host (hostread.h)
+ *     threads
+ *   looker       DAC_READ_SEARCH  its end     the driver's files, wherever they lie (see look.h)
  *   cache parser none             -           foreign bytes: uid nobody, nothing in any set
  *
  * "Handed on" is permitted and not in effect. CAP_SYS_ADMIN is as good as root:
@@ -59,7 +62,10 @@ struct error;
 enum sandbox_process {
 	SANDBOX_KEEPER = 1,
 	SANDBOX_DAEMON = 2,
-	SANDBOX_FUSE_THREAD = 8, /* of a daemon */
+	/* These have no list of their own beside the daemon's. */
+	SANDBOX_LOOKER = 4,
+	SANDBOX_FUSE_THREAD = 8,
+	SANDBOX_READ_THREAD = 16,
 };
 
 /**
@@ -75,7 +81,7 @@ enum sandbox_process {
  */
 int sandbox_limit(enum sandbox_process process, struct error *err);
 
-/** sandbox_limit_thread() - likewise for the calling thread alone: SANDBOX_FUSE_THREAD; 0 or a negative errno */
+/** sandbox_limit_thread() - capabilities of the calling thread alone; 0 or the errno of capset(2) */
 int sandbox_limit_thread(enum sandbox_process process);
 
 /** sandbox_drop_bounding() - nothing can come back by execve(2); needs CAP_SETPCAP, else -EPERM */

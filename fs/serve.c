@@ -249,7 +249,8 @@ static int bring_up(struct serving *s, struct error *err)
 		.mountpoint = daemon->config.mountpoint,
 		.selinux_context = daemon->config.selinux_context,
 		.n_workers = daemon->config.workers,
-		.overlay = is_on_overlay(daemon->config.driver_root),
+		/* Going on, the state knows; nothing of the host's files is asked then. */
+		.overlay = !s->fds->go_on && is_on_overlay(daemon->config.driver_root),
 	};
 	struct server_handler handler = { .on_call = methods_call, .on_gone = methods_gone,
 					  .data = daemon };
@@ -284,16 +285,21 @@ static int bring_up(struct serving *s, struct error *err)
 	return r == 0 && s->fds->go_on ? daemon_resume(daemon, err) : r;
 }
 
-static void take_down(struct serving *s)
+static void end_service(struct daemon *daemon)
 {
-	struct daemon *daemon = &s->daemon;
-
 	server_free(daemon->server);
 	if (daemon->fs) {
 		(void)filesystem_unmount(daemon->fs, 1, NULL);
 		filesystem_free(daemon->fs);
 	}
 	cachebox_free(daemon->box);
+}
+
+/* Closing a host's file may take for ever: the keeper has heard by then that we are done. */
+static void take_down(struct serving *s)
+{
+	struct daemon *daemon = &s->daemon;
+
 	for (uint32_t i = 0; i < daemon->containers_room; i++) {
 		if (daemon->containers[i])
 			cleanup_close(&daemon->containers[i]->source.fd);
@@ -340,15 +346,19 @@ int serve(const struct config *config, const struct keeper_fds *fds, struct erro
 		return r; /* the mount is in use: leave all to the next one */
 	r = r ? r : sandbox_filter(SANDBOX_DAEMON, err);
 	if (r == 0) {
-		renewal_tick(s.daemon.renewal);
+		if (fds->go_on)
+			renewal_tick(s.daemon.renewal);
+		else
+			(void)renewal_check(s.daemon.renewal, NULL); /* without a driver we serve too */
 		say_ready(&s);
 		r = loop_run(s.daemon.loop, err);
 	}
-	take_down(&s);
+	end_service(&s.daemon);
 	sandbox_report();
 	if (r == 0 && s.failed)
 		r = error_setc(err, ERROR_MOUNT, -EIO, "'%s' was unmounted by somebody else",
 			       config->mountpoint);
 	(void)link_send(fds->link, LINK_DONE, r < 0 ? (uint32_t)error_exit_status(err) : 0, -1);
+	take_down(&s);
 	return r;
 }

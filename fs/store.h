@@ -100,12 +100,20 @@ struct store_request {
 	_Alignas(8) char bytes[STORE_REQUEST_MAX];
 };
 
+#define STORE_READS_MAX 1024
+
+/* A READ of a host's file that waits for the host: the kernel's request, as above. */
+struct store_read {
+	_Alignas(8) char bytes[80];
+};
+
 /* What a process must know to go on with the FUSE connection of another one. */
 struct store_session {
 	uint32_t init_size; /* 0 = INIT has not been answered */
 	uint32_t passthrough, resend, idmap, overlay, epoch;
 	char init[256]; /* the kernel's INIT request */
 	struct store_request requests[STORE_WORKERS_MAX];
+	struct store_read reads[STORE_READS_MAX];
 };
 
 /**
