@@ -41,6 +41,9 @@
 #define START_MS 60000  /* a daemon on its way up answers no ping */
 #define QUICK_MS 1000   /* one that lived no longer died of itself */
 #define QUICK_MAX 20    /* so often in a row, and we wait between two */
+#define DYING_MS 500    /* a killed one that takes longer is held up in the kernel */
+#define ENDING_MS 3000  /* one that has said that it is done likewise */
+#define LEFT_MAX 64
 #define ARGS_MAX 64
 #define NICE (-10)
 
@@ -58,6 +61,8 @@ struct keeper {
 	bool done, failed;
 	int status;      /* of the daemon that could not begin */
 	int64_t started_ms, heard_ms, pinged_ms;
+	int64_t dying_ms; /* since then it is on its way out; 0: it is not */
+	pid_t left[LEFT_MAX]; /* daemons that were killed and have not ended yet */
 	bool ready; /* the present one is */
 	unsigned int quick_deaths;
 	struct kept_file *files;
@@ -130,15 +135,44 @@ static int start_daemon(struct keeper *k, struct error *err)
 	k->pidfd = sys_pidfd_open(k->pid, 0);
 	k->ready = false;
 	k->started_ms = k->heard_ms = k->pinged_ms = now_ms();
+	k->dying_ms = 0;
 	(void)give_files_back(k); /* a daemon that is dead already is noticed by its pidfd */
 	return 0;
+}
+
+/*
+ * A killed process of which a thread waits for a filesystem that does not
+ * answer is not gone, but no thread of it will ever run our code again: it can be
+ * replaced, and taken in when it ends.
+ */
+static int leave_daemon(struct keeper *k)
+{
+	log_warning("the daemon (pid %d) is killed and does not end: a filesystem of the host does not answer, "
+		    "going on without it", k->pid);
+	for (size_t i = 0; i < LEFT_MAX; i++) {
+		if (!k->left[i]) {
+			k->left[i] = k->pid;
+			break;
+		}
+	}
+	return SIGKILL; /* what its status will say */
+}
+
+static void reap_left(struct keeper *k)
+{
+	for (size_t i = 0; i < LEFT_MAX; i++) {
+		if (k->left[i] && waitpid(k->left[i], NULL, WNOHANG) != 0)
+			k->left[i] = 0;
+	}
 }
 
 static void reap_daemon(struct keeper *k)
 {
 	int status = 0;
 
-	(void)waitpid(k->pid, &status, 0);
+	reap_left(k);
+	if (waitpid(k->pid, &status, WNOHANG) == 0)
+		status = leave_daemon(k);
 	if (!k->was_ready && !k->done) {
 		k->failed = true;
 		k->status = WIFEXITED(status) ? WEXITSTATUS(status) : ERROR_OTHER;
@@ -196,6 +230,7 @@ static void on_message(struct keeper *k, const struct link_message *message)
 		return;
 	case LINK_DONE:
 		k->done = true;
+		k->dying_ms = now_ms();
 		k->status = (int)message->object;
 		notify_systemd("STOPPING=1");
 		return;
@@ -231,6 +266,7 @@ static void check_silence(struct keeper *k)
 			    (long long)(now - k->heard_ms));
 		(void)sys_pidfd_send_signal(k->pidfd, SIGKILL);
 		k->heard_ms = now;
+		k->dying_ms = k->dying_ms ? k->dying_ms : now;
 	}
 	if (k->ready && now - k->pinged_ms >= PING_MS) {
 		k->pinged_ms = now;
@@ -238,7 +274,18 @@ static void check_silence(struct keeper *k)
 	}
 }
 
-/* Until the present daemon is gone. */
+/* Its end of the link is gone, or it was killed by us: that should not take long. */
+static bool is_held_up(struct keeper *k)
+{
+	int64_t since_ms = k->dying_ms ? now_ms() - k->dying_ms : 0;
+
+	if (since_ms < (k->done ? ENDING_MS : DYING_MS))
+		return false;
+	(void)sys_pidfd_send_signal(k->pidfd, SIGKILL); /* not by us, if it has closed the link itself */
+	return since_ms >= (k->done ? ENDING_MS : DYING_MS) + DYING_MS;
+}
+
+/* Until the present daemon is gone, or as good as gone. */
 static void watch_daemon(struct keeper *k)
 {
 	struct pollfd fds[3] = { { .fd = k->pidfd, .events = POLLIN },
@@ -252,13 +299,15 @@ static void watch_daemon(struct keeper *k)
 		if (fds[2].revents)
 			on_signal(k);
 		if (fds[1].revents) {
-			if (link_receive(k->link, &message) > 0)
+			if (link_receive(k->link, &message) > 0) {
 				on_message(k, &message);
-			else
+			} else {
 				fds[1].fd = -1; /* its pidfd will tell */
+				k->dying_ms = k->dying_ms ? k->dying_ms : now_ms();
+			}
 			continue; /* take what it said before its death */
 		}
-		if (fds[0].revents)
+		if (fds[0].revents || is_held_up(k))
 			return;
 		check_silence(k);
 		sandbox_report();
