@@ -15,6 +15,7 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/varlink.h"
+#include "fs/layout.h"
 #include "fs/store.h"
 #include "nvml/driver.h"
 #include "nvml/gpu.h"
@@ -121,11 +122,21 @@ static json_int_t number(const json_t *json, const char *key)
 	return json_integer_value(json_object_get(json, key));
 }
 
+/* Names and numbers that trees are composed from: they must be what discovery gives. */
+static bool file_is_sound(const struct driver_file *file)
+{
+	return file->name && layout_name_is_sound(file->name) && file->path && file->path[0] == '/' &&
+	       (!file->soname || layout_name_is_sound(file->soname));
+}
+
 static int load_file(const json_t *json, const struct store *store, struct driver_file *file,
 		     uint32_t *object)
 {
-	file->fd = -1;
-	file->kind = (enum driver_file_kind)number(json, "kind");
+	json_int_t kind = number(json, "kind");
+
+	if (kind < DRIVER_LIBRARY || kind > DRIVER_FIRMWARE)
+		return -EBADMSG;
+	file->kind = (enum driver_file_kind)kind;
 	file->caps = (unsigned int)number(json, "caps");
 	file->elf_class = (int)number(json, "class");
 	file->elf_machine = (int)number(json, "machine");
@@ -139,7 +150,7 @@ static int load_file(const json_t *json, const struct store *store, struct drive
 	if (take_string(json, "name", &file->name) < 0 || take_string(json, "path", &file->path) < 0 ||
 	    take_string(json, "soname", &file->soname) < 0)
 		return -ENOMEM;
-	return file->name && file->path && (!store || store_object(store, *object)) ? 0 : -EBADMSG;
+	return file_is_sound(file) && (!store || store_object(store, *object)) ? 0 : -EBADMSG;
 }
 
 static int load_files(const json_t *json, const struct store *store, struct generation *g)
@@ -153,6 +164,7 @@ static int load_files(const json_t *json, const struct store *store, struct gene
 	if (!g->driver->files || !g->objects)
 		return -ENOMEM;
 	json_array_foreach(files, i, file) {
+		g->driver->files[i].fd = -1;
 		if (r == 0)
 			r = load_file(file, store, &g->driver->files[i], &g->objects[i]);
 		g->driver->n_files = i + 1;
@@ -185,6 +197,8 @@ static int load_gpus(const json_t *json, struct generation *g)
 	g->gpus->n = n;
 	json_array_foreach(gpus, i, gpu) {
 		load_gpu(gpu, &g->gpus->gpus[i]);
+		if (gpu_bus_id_parse(g->gpus->gpus[i].bus_id, &(unsigned long long){ 0 }) < 0)
+			return -EBADMSG;
 		if (take_string(gpu, "information", &g->gpu_texts[i].information) < 0 ||
 		    take_string(gpu, "registry", &g->gpu_texts[i].registry) < 0)
 			return -ENOMEM;
@@ -210,6 +224,8 @@ static int load(const json_t *json, const struct store *store, struct generation
 	    take_string(json, "proc_registry", &g->proc_registry) < 0 ||
 	    take_string(json, "majors", &g->majors) < 0)
 		return -ENOMEM;
+	if (!g->driver->root || (g->driver->version[0] && !driver_version_is_valid(g->driver->version)))
+		return -EBADMSG;
 	r = load_files(json, store, g);
 	return r < 0 ? r : load_gpus(json, g);
 }

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/generation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/error.h"
+#include "fs/store.h"
+#include "nvml/driver.h"
+#include "nvml/gpu.h"
+#include "tests/unit/unit.h"
+
+#define FILE_TEXT(kind, name, object)                                                      \
+	"{\"kind\":" kind ",\"name\":\"" name "\",\"path\":\"/usr/lib/x\",\"soname\":\"x.so.1\"," \
+	"\"caps\":1,\"class\":64,\"machine\":62,\"size\":10,\"mode\":33261,\"object\":" object "}"
+#define GPU_TEXT(bus_id) "{\"uuid\":\"GPU-1\",\"bus_id\":\"" bus_id "\",\"usable\":true}"
+#define TEXT(version, files, gpus)                                                          \
+	"[{\"number\":3,\"root\":\"/\",\"version\":\"" version "\",\"files\":[" files "],\"gpus\":[" gpus \
+	"]}]"
+
+static struct generation *generation;
+static struct error err;
+
+/* Load what stands in a store that has one object. */
+static int load(const char *text)
+{
+	struct store_object object = { .mode = 0100755, .path = STORE_NONE };
+	struct store *store;
+	int r;
+
+	generation = NULL;
+	memset(&err, 0, sizeof(err));
+	ck_assert_int_eq(store_new(memfd_create("state", MFD_CLOEXEC), &store, NULL), 0);
+	ck_assert_uint_eq(store_object_add(store, &object), 0);
+	store_set_generation(store, store_blob_put(store, text, strlen(text)));
+	r = generation_load(store, &generation, &err);
+	store_free(store);
+	return r;
+}
+
+START_TEST(what_was_saved_is_loaded)
+{
+	ck_assert_int_eq(load(TEXT("535.1", FILE_TEXT("1", "nvidia-smi", "0"), GPU_TEXT("0000:00:06.0"))),
+			 0);
+	ck_assert_uint_eq(generation->number, 3);
+	ck_assert_str_eq(generation->driver->files[0].name, "nvidia-smi");
+	ck_assert_int_eq(generation->driver->files[0].kind, DRIVER_PROGRAM);
+	ck_assert_str_eq(generation->gpus->gpus[0].uuid, "GPU-1");
+	generation_free(generation);
+}
+END_TEST
+
+START_TEST(what_no_discovery_gives_is_refused)
+{
+	static const char *const texts[] = {
+		"[{\"version\":\"535.1\"}]", /* no driver root */
+		TEXT("../535", "", ""),
+		TEXT("535.1", FILE_TEXT("3", "x", "0"), ""),
+		TEXT("535.1", FILE_TEXT("-1", "x", "0"), ""),
+		TEXT("535.1", FILE_TEXT("0", "../x", "0"), ""),
+		TEXT("535.1", FILE_TEXT("0", "", "0"), ""),
+		TEXT("535.1", FILE_TEXT("0", "x", "1"), ""),
+		TEXT("535.1", "", GPU_TEXT("../06.0")),
+		TEXT("535.1", "", GPU_TEXT("")),
+		"[]",
+		"{}",
+		"[1]",
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		ck_assert_msg(load(texts[i]) == -EBADMSG, "%s", texts[i]);
+		ck_assert_ptr_null(generation);
+		ck_assert(err.text[0]);
+	}
+}
+END_TEST
+
+/* Files behind the bad one were counted with descriptor 0, and closed with it. */
+START_TEST(a_refusal_closes_no_descriptor_of_anybody_else)
+{
+	int zero = open("/dev/null", O_RDONLY);
+
+	if (fcntl(0, F_GETFD) < 0)
+		ck_assert_int_eq(dup2(zero, 0), 0);
+	ck_assert_int_eq(load(TEXT("535.1",
+				   FILE_TEXT("0", "x", "9") "," FILE_TEXT("0", "y", "0"), "")), -EBADMSG);
+	ck_assert_int_ge(fcntl(0, F_GETFD), 0);
+}
+END_TEST
+
+UNIT_MAIN("generation_state", what_was_saved_is_loaded, what_no_discovery_gives_is_refused,
+	  a_refusal_closes_no_descriptor_of_anybody_else)
