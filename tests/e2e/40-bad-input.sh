@@ -187,6 +187,74 @@ done
 answers "after containers that died at any moment"
 PID=$PID_C1 ROOTFS=$ROOTFS_C1
 
+# ---- the image's ld.so.cache ----------------------------------------------------------------------
+
+# image_cache NAME: what stands at /etc/ld.so.cache of container $NAME is of no use. The container gets the driver all
+# the same, a warning says what it does not get, and the daemon that parsed it is the one from before.
+image_cache()
+{
+	local worker
+
+	worker=$(worker_pid)
+	ok "$1 ld.so.cache: the injection goes on" nvinject --pid "$PID" --devices all --id "$NAME"
+	like "$1 ld.so.cache: and warns" "$OUT" 'ld\.so\.cache.*driver.s entries'
+	is "$1 ld.so.cache: the warning is one printable line" "$(tr -d '[:print:]' <<<"$OUT" | wc -c)" 1
+	like "$1 ld.so.cache: the driver's entries are there" "$(in_container "$NAME" ldconfig -p)" \
+		'libcuda\.so\.1 .*=> /usr/local/nvidia/lib64/libcuda\.so\.1'
+	is "$1 ld.so.cache: the daemon is the same" "$(worker_pid)" "$worker"
+	nvinject --remove --id "$NAME" >/dev/null 2>&1
+}
+
+NAME=c7
+make_rootfs glibc $NAME
+run_container $NAME "$ROOTFS"
+cache=$ROOTFS/etc/ld.so.cache
+cp "$cache" "$SCRATCH/good.cache"
+head -c 30000 /dev/urandom >"$cache"
+image_cache "a random"
+head -c 1000 "$SCRATCH/good.cache" >"$cache"
+image_cache "a truncated"
+{ cat "$SCRATCH/good.cache"; head -c 20000000 /dev/zero; } >"$cache"
+image_cache "a 20 MB"
+rm "$cache"
+mkfifo "$cache"
+ok "a FIFO as ld.so.cache holds nobody up" nvinject --pid "$PID" --devices all --id "$NAME"
+like "and is told" "$OUT" 'ld\.so\.cache.* not a regular file'
+nvinject --remove --id "$NAME" 2>/dev/null
+rm "$cache"
+for hostile in "$TESTS"/fuzz/corpus/ldcache/{count-too-large,extension-outside,big-endian,old-count-too-large}; do
+	if [ -e "$hostile" ]; then
+		cp "$hostile" "$cache"
+		image_cache "a hostile (${hostile##*/})"
+	else
+		skip "a hostile (${hostile##*/}) ld.so.cache" "no fuzz corpus here"
+	fi
+done
+
+kill_container $NAME
+
+# The container's own FUSE, mounted on the file. The server runs outside: no device is permitted inside.
+for NAME in silent mute; do
+	make_rootfs glibc $NAME
+	run_container $NAME "$ROOTFS"
+	mknod "/proc/$PID/root/dev/fuse" c 10 229
+	nsenter --mount --target "$PID" /usr/local/bin/cachefuse $NAME /etc/ld.so.cache \
+		>"$SCRATCH/cachefuse" 2>&1 &
+	FUSE=$!
+	at_exit kill -KILL "$FUSE"
+	wait_for 10 grep -q ready "$SCRATCH/cachefuse" || diag "$(cat "$SCRATCH/cachefuse")"
+	since=$SECONDS
+	image_cache "a $NAME FUSE as"
+	ok "a $NAME FUSE as ld.so.cache: within ten seconds ($((SECONDS - since)) s)" \
+		test $((SECONDS - since)) -le 10
+	is "a $NAME FUSE as ld.so.cache: the container's mount is what it was" \
+		"$(mounts_in "$PID" | grep -c '^/etc/ld.so.cache fuse.cachefuse')" 1
+	ok "a $NAME FUSE as ld.so.cache: its server has not ended meanwhile" kill -KILL "$FUSE"
+	kill_container $NAME
+done
+answers "after caches of every kind"
+PID=$PID_C1 ROOTFS=$ROOTFS_C1
+
 # ---- hook ----------------------------------------------------------------------------------------
 
 hook()

@@ -117,6 +117,10 @@ timeout 100 "$ABUSE" "$SOCKET" 'part={"method":"io.nvfs' wait=80000 ended >"$SCR
 SILENT=$!
 SILENT_SINCE=$SECONDS
 at_exit kill -KILL "$SILENT"
+# And one that never says anything at all.
+timeout 100 "$ABUSE" "$SOCKET" wait=80000 ended >"$SCRATCH/mute" 2>&1 &
+MUTE=$!
+at_exit kill -KILL "$MUTE"
 
 # ---- framing -------------------------------------------------------------------------------------
 
@@ -392,7 +396,8 @@ wait "${workers[@]}" || true
 
 # ---- silence -------------------------------------------------------------------------------------
 
-wait_for 75 sh -c "! kill -0 $SILENT" || true
+wait_for 75 sh -c "! kill -0 $SILENT && ! kill -0 $MUTE" || true
+ok "who connects and says nothing at all is disconnected" grep -q closed "$SCRATCH/mute"
 ok "who says nothing for a minute is disconnected" grep -q closed "$SCRATCH/silent"
 ok "and not much earlier or later ($((SECONDS - SILENT_SINCE)) s)" \
 	test $((SECONDS - SILENT_SINCE)) -ge 20 -a $((SECONDS - SILENT_SINCE)) -le 75
