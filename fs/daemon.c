@@ -445,6 +445,16 @@ const struct store_tree *daemon_injection_tree(const struct daemon *daemon,
 	return tree && tree->serial == injection->serial ? tree : NULL;
 }
 
+/* Is another injection about the same tree? @injection is off the list already. */
+static bool is_under_way(const struct daemon *daemon, const struct injection *injection)
+{
+	const struct injection *i = daemon->injections;
+
+	while (i && (i->tree != injection->tree || i->serial != injection->serial))
+		i = i->next;
+	return i != NULL;
+}
+
 void daemon_injection_end(struct daemon *daemon, struct injection *injection, bool keep)
 {
 	struct injection **at = &daemon->injections;
@@ -458,8 +468,10 @@ void daemon_injection_end(struct daemon *daemon, struct injection *injection, bo
 		if (container_of(daemon, injection->tree))
 			container_of(daemon, injection->tree)->commit_until = 0;
 	}
-	if (!keep && tree && injection->is_new) {
-		daemon_tree_remove(daemon, injection->tree);
+	if (!keep && tree && tree->flags & STORE_TREE_UNCOMMITTED) {
+		/* A second injector may have come before the first one was known to be dead. */
+		if (!is_under_way(daemon, injection))
+			daemon_tree_remove(daemon, injection->tree);
 	} else if (!keep && tree && injection->switched) {
 		uint32_t layout = store_snapshot(daemon->store, tree->snapshot)->layout;
 

@@ -44,7 +44,6 @@ struct injection {
 	const struct client *client;
 	char token[17];
 	uint32_t tree, serial; /* a tree's index comes back with another serial */
-	bool is_new;   /* the tree was made for it */
 	bool switched; /* the tree got a new snapshot */
 	uint32_t spec; /* blob: the spec before a switch, else STORE_NONE */
 };

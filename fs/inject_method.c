@@ -193,7 +193,6 @@ static int make_tree(struct call *call, struct error *err)
 	}
 	call->injection->tree = (uint32_t)index;
 	call->injection->serial = store_tree(daemon->store, (uint32_t)index)->serial;
-	call->injection->is_new = is_new;
 	call->injection->switched = switched;
 	if (switched)
 		remember_spec(call, (uint32_t)index, tree.spec);
@@ -252,11 +251,13 @@ static json_t *warnings_json(const struct call *call)
 static int write_reply(struct call *call, const char *trace, struct method_reply *reply,
 		       struct error *err)
 {
-	bool is_new = call->injection && call->injection->is_new;
+	const struct store_tree *tree =
+		call->injection ? daemon_injection_tree(call->daemon, call->injection) : NULL;
+	bool is_known = tree && !(tree->flags & STORE_TREE_UNCOMMITTED);
 
 	reply->params = json_pack("{s:s, s:s, s:s, s:s, s:o, s:O}", "id", call->claim.id, "trace", trace,
 				  "token", call->injection ? call->injection->token : "", "state",
-				  is_new || call->claim.dry_run ? "new" : "known", "warnings",
+				  is_known ? "known" : "new", "warnings",
 				  warnings_json(call), "plan", call->plan.steps);
 	if (!reply->params)
 		return error_set(err, -ENOMEM, "write the plan");
