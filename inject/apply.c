@@ -32,6 +32,12 @@ static int note(struct outcome *outcome, const char *result, const char *why)
 	return 0;
 }
 
+/* It is there already, and is what we would make. */
+static int note_already(const struct apply *apply, struct outcome *outcome, const char *made)
+{
+	return note(outcome, apply->adopt ? made : "already", "");
+}
+
 static int find(struct apply *apply, const struct step *step, bool make, struct place *ret,
 		struct outcome *outcome, struct error *err)
 {
@@ -61,6 +67,48 @@ static bool is_tree_of_another_daemon(int fd, const struct place_identity *their
 	       mounted_describe(fd, &mounted) == 0 && strcmp(mounted.type, "fuse.nvfs") == 0;
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+	size_t len = strlen(text), end_len = strlen(end);
+
+	return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+/*
+ * A mount of our superblock that a killed run has left. Its tree went when it died, and so it is
+ * another than the one that we have now; or it has just died. The top of another tree that lives is
+ * somebody's own bind.
+ */
+static bool is_left_behind(const struct apply *apply, int fd, const struct place_identity *theirs,
+			   const struct place_identity *ours)
+{
+	struct mounted mounted;
+
+	if (!apply->adopt || theirs->dev_major != ours->dev_major ||
+	    theirs->dev_minor != ours->dev_minor)
+		return false;
+	return place_is_same(theirs, ours) ||
+	       (mounted_describe(fd, &mounted) == 0 &&
+		(ends_with(mounted.root, "//deleted") || ends_with(mounted.root, "/proc/driver/nvidia")));
+}
+
+/* The directory to mount on, as long as nothing is mounted there; -EXDEV otherwise. */
+static int open_free_point(struct apply *apply, const struct place *place, bool make,
+			   struct outcome *outcome)
+{
+	int fd = sys_openat2(place->dirfd, place->name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0,
+			     HERE | RESOLVE_NO_XDEV);
+	struct stat st;
+
+	if (fd == -ENOENT && make && !place->is_host) {
+		fd = effect_dir(&apply->effects, place->dirfd, place->name, EFFECT_MOUNT_POINT_DIR);
+		outcome->made = fd >= 0;
+	} else if (fd >= 0 && apply->adopt) {
+		outcome->made = fstat(fd, &st) == 0 && st.st_mode == (S_IFDIR | EFFECT_MOUNT_POINT_DIR);
+	}
+	return fd;
+}
+
 /*
  * The directory to mount on. -EALREADY: our mount is there. -EXDEV: a mount of somebody
  * else's is there, and the directory is returned in @ret_fd all the same.
@@ -74,16 +122,9 @@ static int open_mount_point(struct apply *apply, const struct step *step, const 
 	r = place_identify(step->fd, &outcome->identity);
 	if (r < 0)
 		return r;
-	fd = sys_openat2(place->dirfd, place->name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0,
-			 HERE | RESOLVE_NO_XDEV);
-	if (fd == -ENOENT && make && !place->is_host) {
-		fd = effect_dir(&apply->effects, place->dirfd, place->name);
-		outcome->made = fd >= 0;
-	}
-	if (fd != -EXDEV) {
-		*ret_fd = fd;
+	*ret_fd = fd = open_free_point(apply, place, make, outcome);
+	if (fd != -EXDEV)
 		return fd < 0 ? fd : 0;
-	}
 	*ret_fd = fd = sys_openat2(place->dirfd, place->name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0,
 				   HERE);
 	if (fd < 0)
@@ -91,6 +132,12 @@ static int open_mount_point(struct apply *apply, const struct step *step, const 
 	r = place_identify(fd, &theirs);
 	if (r < 0)
 		return r;
+	if (is_left_behind(apply, fd, &theirs, &outcome->identity)) {
+		cleanup_close(ret_fd);
+		*ret_fd = -1;
+		r = effect_unmount(place->dirfd, place->name);
+		return r ? r : open_mount_point(apply, step, place, make, outcome, ret_fd);
+	}
 	if (place_is_same(&theirs, &outcome->identity))
 		return -EALREADY;
 	return is_tree_of_another_daemon(fd, &theirs, &outcome->identity) ? 0 : -EXDEV;
@@ -158,6 +205,7 @@ static int open_bind_point(struct apply *apply, const struct place *place, int t
 	int fd;
 
 	if (there >= 0 && S_ISREG(id->mode) && !id->mount_root) {
+		outcome->made = apply->adopt && id->mode == (S_IFREG | EFFECT_MOUNT_POINT_FILE);
 		fd = fcntl(there, F_DUPFD_CLOEXEC, 3);
 		return fd < 0 ? -errno : fd;
 	}
@@ -190,8 +238,11 @@ static int bind_file(struct apply *apply, const struct step *step, struct outcom
 	there = openat(place.dirfd, place.name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (there < 0 && errno != ENOENT)
 		return error_set(err, -errno, "open '%s'", step->target);
-	if (there >= 0 && place_identify(there, &id) == 0 && is_there(&id, &outcome->identity))
-		return note(outcome, "already", "");
+	if (there >= 0 && place_identify(there, &id) == 0 && is_there(&id, &outcome->identity)) {
+		/* The very inode that the daemon binds; a runtime's own node is another. */
+		outcome->made = apply->adopt && id.mount_root && place_is_same(&id, &outcome->identity);
+		return note(outcome, outcome->made ? "mounted" : "already", "");
+	}
 	r = point = open_bind_point(apply, &place, there, &id, outcome);
 	if (r == -EEXIST)
 		return error_setc(err, ERROR_MOUNT, r, "'%s' is there and is something else",
@@ -266,8 +317,11 @@ static int put_content(struct apply *apply, const struct step *step, const struc
 	size_t n = apply->effects.n;
 	int r;
 
-	if (has_content(place, step->data, step->len))
-		return note(outcome, "already", "");
+	if (has_content(place, step->data, step->len)) {
+		if (step->only_if_absent)
+			return note(outcome, "already", "");
+		return note_already(apply, outcome, step->kind == STEP_CACHE ? "replaced" : "created");
+	}
 	if (step->only_if_absent && anything_there(place))
 		return note(outcome, "kept", "");
 	r = effect_replace(&apply->effects, place->dirfd, place->name, step->data, step->len);
@@ -341,7 +395,7 @@ static int apply_link(struct apply *apply, const struct step *step, struct outco
 		return r;
 	n = readlinkat(place.dirfd, place.name, to, sizeof(to));
 	if (n >= 0 && (size_t)n == strlen(step->to) && memcmp(to, step->to, (size_t)n) == 0)
-		return note(outcome, "already", "");
+		return note_already(apply, outcome, "created");
 	r = effect_link(&apply->effects, place.dirfd, place.name, step->to);
 	if (r == -EEXIST)
 		return note(outcome, "kept", "");

@@ -28,6 +28,8 @@ struct outcome {
 struct apply {
 	struct place_roots roots;
 	const struct plan *plan; /* borrowed */
+	bool adopt; /* the daemon knows of no injection: what is there and is just what we would
+		     * make is of a run that was killed, and counts as made now */
 	const char *at;          /* target of the step that is being done; the plan's */
 	struct outcome outcomes[PLAN_STEPS_MAX];
 	struct effects effects;

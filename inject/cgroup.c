@@ -241,6 +241,11 @@ int cgroup_target_open(int proc_pid_fd, struct cgroup_target **ret, struct error
 	return 0;
 }
 
+void cgroup_target_adopt(struct cgroup_target *target)
+{
+	target->adopt = true;
+}
+
 void cgroup_target_free(struct cgroup_target *target)
 {
 	if (!target)

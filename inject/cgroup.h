@@ -64,6 +64,15 @@ struct cgroup_undo;   /* what cgroup_allow() did */
  */
 int cgroup_target_open(int proc_pid_fd, struct cgroup_target **ret, struct error *err);
 
+/**
+ * cgroup_target_adopt() - count what looks like ours in the container's own cgroup as not there
+ *
+ * For a container of which the daemon knows nothing: an injector that was killed before it could
+ * tell has left rules of the form that we write, and they must be recorded to be taken back later.
+ * On v1 that form, exactly the access asked for and no mknod, is all there is to know them by.
+ */
+void cgroup_target_adopt(struct cgroup_target *target);
+
 /** cgroup_target_free() - close everything; NULL is fine */
 void cgroup_target_free(struct cgroup_target *target);
 

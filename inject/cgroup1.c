@@ -40,10 +40,13 @@ static int list_read(const struct cgroup_level *level, char **ret, struct error 
 	return r < 0 ? error_wrap(err, r, "cgroup '%s'", level->path) : 0;
 }
 
-/* What a level lacks of the rules; 1 when it allows everything. */
-static int level_missing(const struct cgroup_level *level, const struct cgroup_rule *rules,
-			 size_t n, struct cgroup_rule *missing, size_t *n_missing,
-			 struct error *err)
+/*
+ * What a level lacks of the rules; 1 when it allows everything. With @adopt a line of just our
+ * form counts as lacking.
+ */
+static int level_missing(const struct cgroup_level *level, bool adopt,
+			 const struct cgroup_rule *rules, size_t n, struct cgroup_rule *missing,
+			 size_t *n_missing, struct error *err)
 {
 	auto_free char *list = NULL;
 	int r;
@@ -57,10 +60,11 @@ static int level_missing(const struct cgroup_level *level, const struct cgroup_r
 
 		if (listed.open)
 			return 1;
-		if (listed.covered)
+		if (listed.covered && !(adopt && listed.access == rules[i].access))
 			continue;
 		missing[*n_missing] = rules[i];
-		missing[*n_missing].access &= ~listed.access;
+		if (!listed.covered)
+			missing[*n_missing].access &= ~listed.access;
 		++*n_missing;
 	}
 	return 0;
@@ -80,7 +84,8 @@ int cgroup1_plan(const struct cgroup_target *target, const struct cgroup_hierarc
 	for (size_t i = hierarchy->n; i-- > 0;) {
 		const struct cgroup_level *level = &hierarchy->levels[i];
 
-		r = level_missing(level, rules, n, missing, &n_missing, err);
+		r = level_missing(level, target->adopt && i == hierarchy->n - 1, rules, n, missing,
+				  &n_missing, err);
 		if (r != 0)
 			return r < 0 ? r : 0;
 		r = n_missing ? cgroup_members_check(target, level, err) : 0;

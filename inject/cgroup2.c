@@ -31,6 +31,7 @@ struct visit {
 	const struct cgroup_level *level;
 	struct bpfdev_prog *prog;
 	unsigned int attach_flags;
+	bool own; /* the container's own cgroup, not one above it */
 };
 
 /* A program that vanishes between query and open has been replaced: plan again. */
@@ -65,6 +66,26 @@ static int rules_missing(const struct bpfdev_prog *prog, const struct cgroup_rul
 			missing[count++] = rules[i];
 	}
 	return unknown ? -EOPNOTSUPP : count;
+}
+
+/* The rules that a head of ours holds; their number, or -ENOMEM. */
+static int rules_of_ours(const struct bpfdev_prog *prog, const struct cgroup_rule *rules, size_t n,
+			 struct cgroup_rule *ret)
+{
+	auto_free struct devprog_rules *head = calloc(1, sizeof(*head));
+	int count = 0;
+
+	if (!head)
+		return -ENOMEM;
+	(void)devprog_split(prog->insns, prog->n_insns, head);
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0; k < head->n; k++) {
+			if (head->rule[k].major == rules[i].major &&
+			    head->rule[k].minor == rules[i].minor)
+				ret[count++] = rules[i];
+		}
+	}
+	return count;
 }
 
 /* Our rules and those of a head that is there already, before the runtime's own part. */
@@ -124,6 +145,8 @@ static int plan_program(const struct visit *v, const struct cgroup_rule *rules, 
 	if (!missing)
 		return error_set(err, -ENOMEM, "plan device program");
 	count = rules_missing(v->prog, rules, n, missing);
+	if (count == 0 && v->own && v->target->adopt)
+		count = rules_of_ours(v->prog, rules, n, missing);
 	if (count != 0)
 		r = cgroup_members_check(v->target, v->level, err);
 	if (r < 0 && !(r == -EPERM && count < 0))
@@ -154,7 +177,9 @@ static int for_each_program(const struct cgroup_target *target,
 	size_t below = 0;
 
 	for (size_t i = hierarchy->n; i-- > 0;) {
-		struct visit v = { .target = target, .level = &hierarchy->levels[i] };
+		struct visit v = { .target = target,
+				   .level = &hierarchy->levels[i],
+				   .own = i == hierarchy->n - 1 };
 		int r = bpfdev_query(v.level->fd, &at);
 
 		if (r < 0) {

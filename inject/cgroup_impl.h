@@ -39,6 +39,7 @@ struct cgroup_target {
 	pid_t pid;   /* as that /proc counts */
 	struct cgroup_ns mnt_ns, pid_ns, our_mnt_ns, our_pid_ns;
 	struct cgroup_hierarchy hierarchy[2]; /* v1, v2 */
+	bool adopt; /* see cgroup_target_adopt() */
 };
 
 /* What is to be done, or was, at one cgroup; for v2 at one program of it. */

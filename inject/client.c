@@ -21,6 +21,7 @@ int client_connect(struct client *client, const char *path, unsigned int timeout
 	if (r < 0)
 		return r;
 	client->sock = r;
+	client->met = true;
 	return 0;
 }
 

@@ -15,6 +15,7 @@ struct targets;
 /* The conversation with the daemon, one connection. Zero-initialise with sock = -1. */
 struct client {
 	int sock;
+	bool met; /* there was a connection once */
 	char trace[24]; /* of the last answer that had one: names this run in the daemon's log */
 };
 

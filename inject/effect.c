@@ -14,12 +14,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/fsuid.h>
 #include <sys/mount.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -49,6 +47,7 @@ static struct effect *effect_begin(struct effects *effects, enum effect_kind kin
 		return NULL;
 	effect->kind = kind;
 	effect->fd = effect->old = -1;
+	effect->to = NULL;
 	memcpy(effect->name, name, len + 1);
 	effect->dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 3);
 	if (effect->dirfd < 0) {
@@ -123,22 +122,27 @@ bool effect_same_file(int a, int b)
 	       x.stx_dev_minor == y.stx_dev_minor && x.stx_mnt_id == y.stx_mnt_id;
 }
 
-/* Is @name in @dirfd still the file, directory or mount that @fd means? */
-static bool still_there(const struct effect *effect)
+/* Is @name in the effect's directory the file, directory or mount that was made? */
+static bool is_there(const struct effect *effect, const char *name)
 {
-	auto_close int now = openat(effect->dirfd, effect->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	auto_close int now = openat(effect->dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
 	return now >= 0 && effect_same_file(now, effect->fd);
 }
 
-int effect_dir(struct effects *effects, int dirfd, const char *name)
+static bool still_there(const struct effect *effect)
+{
+	return is_there(effect, effect->name);
+}
+
+int effect_dir(struct effects *effects, int dirfd, const char *name, mode_t mode)
 {
 	int r, fd;
 	struct effect *effect = effect_begin(effects, EFFECT_DIR, dirfd, name, &r);
 
 	if (!effect)
 		return r;
-	r = create(dirfd, name, S_IFDIR | 0755, NULL);
+	r = create(dirfd, name, S_IFDIR | mode, NULL);
 	if (r < 0)
 		return effect_end(effects, r);
 	fd = sys_openat2(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, HERE);
@@ -160,16 +164,33 @@ int effect_file(struct effects *effects, int dirfd, const char *name)
 
 	if (!effect)
 		return r;
-	effect->fd = create(dirfd, name, S_IFREG | 0444, NULL);
+	effect->fd = create(dirfd, name, S_IFREG | EFFECT_MOUNT_POINT_FILE, NULL);
 	if (effect->fd < 0)
 		return effect_end(effects, effect->fd);
 	fd = fcntl(effect->fd, F_DUPFD_CLOEXEC, 3);
 	return fd < 0 ? -errno : fd;
 }
 
+/* We were killed between making it and looking at it: it is known by its looks. */
+static bool looks_like_ours(const struct effect *effect)
+{
+	auto_close int fd = -1;
+	char to[PATH_MAX];
+	struct stat st;
+	ssize_t n;
+
+	if (effect->to) {
+		n = readlinkat(effect->dirfd, effect->name, to, sizeof(to));
+		return n >= 0 && (size_t)n == strlen(effect->to) &&
+		       memcmp(to, effect->to, (size_t)n) == 0;
+	}
+	fd = sys_openat2(effect->dirfd, effect->name, O_PATH | O_NOFOLLOW, 0, HERE);
+	return fd >= 0 && fstat(fd, &st) == 0 && st.st_mode == (S_IFREG | EFFECT_MOUNT_POINT_FILE) && st.st_size == 0;
+}
+
 static int undo_file(const struct effect *effect)
 {
-	if (!still_there(effect))
+	if (effect->fd < 0 ? !looks_like_ours(effect) : !still_there(effect))
 		return 0;
 	return unlinkat(effect->dirfd, effect->name, 0) < 0 ? -errno : 0;
 }
@@ -181,6 +202,7 @@ int effect_link(struct effects *effects, int dirfd, const char *name, const char
 
 	if (!effect)
 		return r;
+	effect->to = to;
 	r = create(dirfd, name, S_IFLNK, to);
 	if (r == 0)
 		effect->fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -217,22 +239,34 @@ static int undo_mount(const struct effect *effect)
 	return still_there(effect) ? effect_unmount(effect->dirfd, effect->name) : 0;
 }
 
-/* A new file under a name that nobody guesses. */
-static int write_beside(int dirfd, const void *data, size_t len, mode_t mode, char name[32])
+/*
+ * The name under which a file is written before it takes its place. One for each, so that what a
+ * killed run has left is found. Whoever else makes it is the container's root, and gains nothing.
+ */
+static void name_beside(const char *name, char ret[NAME_MAX + 1])
 {
-	uint64_t noise;
-	int fd, r;
+	(void)snprintf(ret, NAME_MAX + 1, ".nvfs-%.240s", name);
+}
 
-	if (getrandom(&noise, sizeof(noise), 0) != sizeof(noise))
-		return -EIO;
-	(void)snprintf(name, 32, ".nvfs-%016llx", (unsigned long long)noise);
-	fd = create(dirfd, name, S_IFREG | mode, NULL);
+static int create_beside(int dirfd, const char *temp, mode_t mode)
+{
+	int fd = create(dirfd, temp, S_IFREG | mode, NULL);
+
+	if (fd != -EEXIST || unlinkat(dirfd, temp, 0) < 0)
+		return fd;
+	return create(dirfd, temp, S_IFREG | mode, NULL);
+}
+
+static int write_beside(int dirfd, const char *temp, const void *data, size_t len, mode_t mode)
+{
+	int r, fd = create_beside(dirfd, temp, mode);
+
 	if (fd < 0)
 		return fd;
 	r = file_write_all(fd, data, len);
 	if (r == 0)
 		return fd;
-	(void)unlinkat(dirfd, name, 0);
+	(void)unlinkat(dirfd, temp, 0);
 	(void)close(fd);
 	return r;
 }
@@ -260,14 +294,15 @@ int effect_replace(struct effects *effects, int dirfd, const char *name, const v
 {
 	int r;
 	struct effect *effect = effect_begin(effects, EFFECT_REPLACE, dirfd, name, &r);
-	char temp[32];
+	char temp[NAME_MAX + 1];
 
 	if (!effect)
 		return r;
 	r = open_old(dirfd, name, &effect->old);
 	if (r < 0)
 		return effect_end(effects, r);
-	r = effect->fd = write_beside(dirfd, data, len, 0644, temp);
+	name_beside(name, temp);
+	r = effect->fd = write_beside(dirfd, temp, data, len, 0644);
 	return effect_end(effects, r < 0 ? r : rename_over(dirfd, temp, name));
 }
 
@@ -277,11 +312,19 @@ static int undo_replace(const struct effect *effect)
 	auto_close int fd = -1;
 	struct stat st;
 	size_t len = 0;
-	char temp[32];
+	char temp[NAME_MAX + 1];
 	int r;
 
-	if (!still_there(effect))
+	name_beside(effect->name, temp);
+	if (effect->fd < 0) { /* killed before it was whole */
+		(void)unlinkat(effect->dirfd, temp, 0);
 		return 0;
+	}
+	if (!still_there(effect)) {
+		if (is_there(effect, temp)) /* killed before it took its place */
+			(void)unlinkat(effect->dirfd, temp, 0);
+		return 0;
+	}
 	if (effect->old < 0)
 		return unlinkat(effect->dirfd, effect->name, 0) < 0 ? -errno : 0;
 	if (fstat(effect->old, &st) < 0 || lseek(effect->old, 0, SEEK_SET) < 0)
@@ -289,7 +332,7 @@ static int undo_replace(const struct effect *effect)
 	r = file_read_fd(effect->old, OLD_FILE_MAX, &data, &len, NULL);
 	if (r < 0)
 		return r;
-	fd = write_beside(effect->dirfd, data, len, st.st_mode & 0777, temp);
+	fd = write_beside(effect->dirfd, temp, data, len, st.st_mode & 0777);
 	if (fd < 0)
 		return fd;
 	(void)futimens(fd, (const struct timespec[]){ st.st_atim, st.st_mtim });

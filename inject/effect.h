@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct error;
 
@@ -19,7 +20,7 @@ struct error;
  */
 
 enum effect_kind {
-	EFFECT_DIR,     /* mkdir 0755 */
+	EFFECT_DIR,     /* mkdir */
 	EFFECT_FILE,    /* an empty file of mode 0444, to mount over */
 	EFFECT_LINK,    /* symlink */
 	EFFECT_MOUNT,   /* attach a detached mount */
@@ -31,6 +32,7 @@ struct effect {
 	int dirfd; /* owned */
 	int fd;    /* owned: what was created or attached; -1 */
 	int old;   /* owned, EFFECT_REPLACE: the file that was there; -1: none */
+	const char *to; /* EFFECT_LINK: borrowed */
 	char name[NAME_MAX + 1];
 };
 
@@ -44,13 +46,17 @@ struct effects {
 	size_t begun;
 };
 
-/** effect_dir() - make a directory; returns it as an O_PATH fd of the caller's, or -errno */
-int effect_dir(struct effects *effects, int dirfd, const char *name);
+/* Of what is made only to be mounted over. Nothing can be put there by mistake, and a later run knows it. */
+#define EFFECT_MOUNT_POINT_DIR 0555
+#define EFFECT_MOUNT_POINT_FILE 0444
 
-/** effect_file() - make an empty file; returns an fd of the caller's, or -errno */
+/** effect_dir() - make a directory; returns it as an O_PATH fd of the caller's, or -errno */
+int effect_dir(struct effects *effects, int dirfd, const char *name, mode_t mode);
+
+/** effect_file() - make an empty file to mount over; returns an fd of the caller's, or -errno */
 int effect_file(struct effects *effects, int dirfd, const char *name);
 
-/** effect_link() - make a symbolic link; 0 or -errno, -EEXIST where anything stands */
+/** effect_link() - make a symbolic link; 0 or -errno, -EEXIST where anything stands; @to is borrowed until the end */
 int effect_link(struct effects *effects, int dirfd, const char *name, const char *to);
 
 /**
@@ -63,7 +69,8 @@ int effect_mount(struct effects *effects, int dirfd, const char *name, int mount
 /**
  * effect_replace() - put a file in place of @name, or where nothing is, atomically
  *
- * What stands there must be a regular file on the same mount: -ELOOP, -EXDEV
+ * It is written under a name of ours first, which a run that was killed may have left; that is
+ * removed. What stands there must be a regular file on the same mount: -ELOOP, -EXDEV
  * or -EMEDIUMTYPE tell otherwise, and nothing was done.
  */
 int effect_replace(struct effects *effects, int dirfd, const char *name, const void *data,

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
@@ -21,6 +22,7 @@
 #include "inject/record.h"
 #include "inject/session.h"
 
+#define RETRY_PAUSE_MS 50
 #define UNDO_TIMEOUT_MS 2000 /* beyond the time limit */
 
 /* An injection on its way. Large: on the heap. */
@@ -75,6 +77,8 @@ static int allow_devices(struct injection *in, struct error *err)
 
 	if (!in->session->targets.cgroup || n == 0)
 		return 0;
+	if (!in->plan.known)
+		cgroup_target_adopt(in->session->targets.cgroup);
 	r = privilege_enter(PRIVILEGE_CGROUP, err);
 	r = r ? r : cgroup_allow(in->session->targets.cgroup, rules, n, &in->cgroup, err);
 	if (r < 0)
@@ -122,6 +126,7 @@ static int apply_plan(struct injection *in, struct error *err)
 	in->apply.roots.host_dev = targets->host_dev;
 	in->apply.roots.host_run = targets->host_run;
 	in->apply.plan = &in->plan;
+	in->apply.adopt = !in->plan.known;
 	r = targets_alive(targets, err);
 	if (r < 0)
 		return r;
@@ -257,6 +262,50 @@ static int finish(struct injection *in, struct error *err)
 	return commit(in, err);
 }
 
+/* The daemon went away, or its successor does not know the token: what was done is undone. */
+static bool may_try_again(const struct session *session, int r, const struct error *err)
+{
+	if (err->class == ERROR_AGAIN)
+		return true;
+	return session->client.met && err->class == ERROR_DAEMON && r != -ETIME && r != -EBADMSG;
+}
+
+static int inject_once(struct injection *in, struct error *err)
+{
+	struct session *s = in->session;
+	int r = client_connect(&s->client, s->request.socket, session_left_ms(s), err);
+
+	r = r ? r : attempt_all(in, err);
+	return r ? r : finish(in, err);
+}
+
+/*
+ * A daemon that dies is replaced within milliseconds, and its successor knows nothing of what was
+ * under way: asked again, it gives a new plan.
+ */
+static int inject_until_done(struct injection *in, struct error *err)
+{
+	const struct timespec pause = { .tv_nsec = RETRY_PAUSE_MS * 1000000L };
+	struct session *s = in->session;
+	int r;
+
+	for (;;) {
+		struct error why = { 0 };
+
+		r = inject_once(in, &why);
+		if (r < 0 && may_try_again(s, r, &why) && check_signals(NULL) == 0 &&
+		    session_left_ms(s) > RETRY_PAUSE_MS) {
+			injection_reset(in);
+			client_done(&s->client);
+			(void)nanosleep(&pause, NULL);
+			continue;
+		}
+		if (r < 0 && err)
+			*err = why;
+		return r;
+	}
+}
+
 int session_inject(struct session *session, struct error *err)
 {
 	auto_free struct injection *in = calloc(1, sizeof(*in));
@@ -266,10 +315,7 @@ int session_inject(struct session *session, struct error *err)
 		return error_set(err, -ENOMEM, "inject");
 	in->session = session;
 	r = session_pin(session, err);
-	r = r ? r : client_connect(&session->client, session->request.socket, session_left_ms(session),
-				   err);
-	r = r ? r : attempt_all(in, err);
-	r = r ? r : finish(in, err);
+	r = r ? r : inject_until_done(in, err);
 	injection_reset(in);
 	return r;
 }

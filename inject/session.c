@@ -45,34 +45,66 @@ void session_done(struct session *session)
 	session->report = NULL;
 }
 
+struct pin {
+	struct session *session;
+	int cache; /* what reading the ld.so.cache came to */
+	struct error why;
+};
+
 static int pin_inside(void *arg, struct error *err)
 {
-	struct session *session = arg;
+	struct pin *pin = arg;
+	struct session *session = pin->session;
 	int r = targets_open_root(&session->targets, session->request.rootfs, err);
 
-	return r ? r : imagecache_read(session->targets.root, &session->image_cache, err);
+	if (r < 0)
+		return r;
+	pin->cache = -ETIMEDOUT;
+	pin->cache = imagecache_read(session->targets.root, &session->image_cache, &pin->why);
+	return 0;
+}
+
+/*
+ * Errors that tell how the image is made: then its cache is not needed. Any other is a failure
+ * of ours, and no reason to put a cache without the image's libraries in the place of its own.
+ */
+static bool is_images_fault(int r)
+{
+	static const int faults[] = { EINVAL, EFBIG, EXDEV, ELOOP, ENOTDIR, EACCES, ETIMEDOUT };
+
+	for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
+		if (r == -faults[i])
+			return true;
+	}
+	return false;
+}
+
+static int enter_and_pin(struct pin *pin, struct error *err)
+{
+	struct session *session = pin->session;
+	int r = enter_run(session->targets.mntns, pin_timeout_ms(session), pin_inside, pin, &pin->why);
+
+	if (r == -ETIMEDOUT)
+		(void)error_wrap(&pin->why, r, "'/" IMAGECACHE_PATH "'");
+	if (r == -ETIMEDOUT && pin->cache == r && !enter_left_behind())
+		r = 0; /* slow, but it can be left */
+	r = r ? r : is_images_fault(pin->cache) ? 0 : pin->cache;
+	if (r < 0 && err)
+		*err = pin->why;
+	return r < 0 ? error_classify(err, r, ERROR_MOUNT) : 0;
 }
 
 int session_pin(struct session *session, struct error *err)
 {
-	struct error why = { 0 };
+	struct pin pin = { .session = session };
 	int r;
 
 	r = privilege_enter(PRIVILEGE_PIN, err);
 	r = r ? r : targets_open(&session->targets, &session->request, session->hook, err);
 	r = r ? r : privilege_enter(PRIVILEGE_START, err);
-	if (r < 0)
-		return r;
-	r = enter_run(session->targets.mntns, pin_timeout_ms(session), pin_inside, session, &why);
-	if (r == -ETIMEDOUT)
-		(void)error_wrap(&why, r, "'/" IMAGECACHE_PATH "'");
-	if (r < 0 && (session->targets.root < 0 || enter_left_behind())) {
-		if (err)
-			*err = why;
-		return error_classify(err, r, ERROR_MOUNT);
-	}
-	if (r < 0)
+	r = r ? r : enter_and_pin(&pin, err);
+	if (r == 0 && pin.cache < 0)
 		log_warning("ld.so.cache of the container: %s, using the driver's entries only",
-			    why.text);
-	return 0;
+			    pin.why.text);
+	return r;
 }

@@ -1,0 +1,190 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# A fault at every step of an injection. A step is a system call of nvinject that changes something
+# or hands something on (helpers/stepfault.c); the program is the one that is shipped. For each:
+#
+#   error   the step fails: nvinject says so, and container and host are as they were; or the step
+#           was one that a container may do without, and --remove leaves them as they were
+#   die     the child inside the container is killed after it: the same
+#   end     nvinject is killed after it, with no chance to undo: the next nvinject gives the
+#           container its GPU, and --remove then leaves it as it was
+#   daemon  the daemon is killed after it, and its keeper makes another: the injection succeeds
+#   dies    the container is killed after it: an error, or too late for one; nothing stays
+set -eu
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+
+command -v runc >/dev/null || skip_all "no runc"
+[ "$(uname -m)" = x86_64 ] || skip_all "the fault injector knows x86-64 only"
+
+# All that an injection may touch: mounts, names, contents, and the device cgroups' lists.
+container_state()
+{
+	mounts_in "$PID" | sort
+	(cd "$ROOTFS" && find etc usr/bin usr/local ! -name ld.so.cache -printf '%p %y %m %U:%G %l\n' | sort
+		find etc -type f ! -name ld.so.cache -exec md5sum {} + | sort -k 2)
+	ldconfig -p -C "$ROOTFS/etc/ld.so.cache" | grep -F "=>"
+	find "/proc/$PID/root/dev" -xdev -printf '%P %y %m %s %l\n' | sort
+	cat "$CGROUP/devices.list" 2>/dev/null || true
+}
+
+before()
+{
+	container_state >"$SCRATCH/before"
+}
+
+# Prints what differs.
+differs()
+{
+	container_state >"$SCRATCH/now"
+	diff -U0 "$SCRATCH/before" "$SCRATCH/now" || true
+}
+
+inject()
+{
+	timeout -k 1 20 "$@" "$NVINJECT" --socket "$SOCKET" --pid "$PID" --id "$ID" --devices all \
+		>"$SCRATCH/said" 2>&1 </dev/null
+}
+
+taken_back()
+{
+	nvinject --remove --id "$ID" >"$SCRATCH/removed" 2>&1
+}
+
+trees()
+{
+	nvfs ls --json | jq '[.trees[] | select(.pid > 0)] | length'
+}
+
+# fault MODE N: prints what is wrong, if anything
+fault()
+{
+	local status=0
+
+	inject "$HELPERS/stepfault" "$1" "$2" || status=$?
+	case $status in
+	0) taken_back || echo "exit status 0, and --remove: $(cat "$SCRATCH/removed")" ;;
+	137) [ "$1" != error ] || echo "killed: $(cat "$SCRATCH/said")" ;;
+	97 | 98 | 99 | 124) echo "exit status $status: $(cat "$SCRATCH/said")" ;;
+	*) grep -q '^nvinject: [a-z]*: ' "$SCRATCH/said" || echo "no error is said: $(cat "$SCRATCH/said")" ;;
+	esac
+	if [ "$status" = 137 ]; then
+		inject || echo "the next run: $(cat "$SCRATCH/said")"
+		gpu_is_there
+		taken_back || echo "--remove after the next run: $(cat "$SCRATCH/removed")"
+	fi
+	differs
+	[ "$(trees)" = 0 ] || echo "a tree stays"
+}
+
+gpu_is_there()
+{
+	[ "$(mounts_in "$PID" | grep -c '^/usr/local/nvidia ')" = 1 ] || echo "not one mount of the tree"
+	[ "$(mounts_in "$PID" | grep -c '^/dev/nvidia0 ')" = 1 ] || echo "not one mount of the GPU"
+	ldconfig -p -C "$ROOTFS/etc/ld.so.cache" | grep -q 'libcuda.so.1.*=> /usr/local/nvidia' ||
+		echo "libcuda is not in the cache"
+}
+
+# every_step MODE: one assertion a step
+every_step()
+{
+	local mode=$1 n wrong
+
+	for ((n = 1; n <= STEPS; n++)); do
+		wrong=$(fault "$mode" "$n")
+		is "$mode at step $n of $STEPS" "$wrong" ""
+		[ -z "$wrong" ] || fresh
+	done
+}
+
+# A container without a trace of what was done to the last one.
+fresh()
+{
+	kill_container c1 || true
+	make_rootfs glibc "c$((++FRESH))"
+	run_container c1 "$ROOTFS"
+	CGROUP=/sys/fs/cgroup/devices$(sed -n 's/^[0-9]*:devices://p' "/proc/$PID/cgroup")
+	before
+}
+
+ID=c1
+host_snapshot
+use_sample_driver
+write_config 'grace = 0'
+start_daemon --config "$CONFIG"
+FRESH=0
+make_rootfs glibc
+run_container c1 "$ROOTFS"
+fresh
+
+inject "$HELPERS/stepfault" count 0
+STEPS=$(sed -n 's/^steps: //p' "$SCRATCH/said")
+ok "an injection has steps ($STEPS)" [ "${STEPS:-0}" -gt 20 ]
+is "without a fault the GPU is there" "$(gpu_is_there)" ""
+ok "and is taken back" taken_back
+is "wholly" "$(differs)" ""
+
+# The daemon that works at this moment; its keeper lives.
+kill_daemon="$NVFS status --socket $SOCKET --json | jq .daemon_pid | xargs kill -KILL"
+
+# The container lives on with its GPU, whichever daemon said so.
+daemon_fault()
+{
+	inject "$HELPERS/stepfault" "call:$kill_daemon" "$1" || echo "exit status $?: $(cat "$SCRATCH/said")"
+	gpu_is_there
+	taken_back || echo "--remove: $(cat "$SCRATCH/removed")"
+	differs
+	[ "$(trees)" = 0 ] || echo "a tree stays"
+}
+
+container_fault()
+{
+	local status=0 ID=dies-$1 # a mount namespace's number comes back soon
+
+	inject "$HELPERS/stepfault" "call:kill -KILL $PID" "$1" || status=$?
+	case $status in
+	0 | 5 | 6) ;;
+	*) echo "exit status $status: $(cat "$SCRATCH/said")" ;;
+	esac
+}
+
+no_tree()
+{
+	[ "$(trees)" = 0 ]
+}
+
+every_step_of()
+{
+	local what=$1 n
+
+	for ((n = 1; n <= STEPS; n += ${2:-1})); do
+		is "$what is killed at step $n of $STEPS" "$("${what}_fault" "$n")" ""
+		[ "$what" = daemon ] || fresh
+	done
+}
+
+for mode in ${MODES:-error die end daemon container}; do
+	case $mode in
+	daemon) every_step_of "$mode" ;;
+	container) every_step_of "$mode" 3 ;; # each takes a container
+	*) every_step "$mode" ;;
+	esac
+done
+kill_container c1
+ok "of containers that died no tree stays" wait_for 10 no_tree
+fresh
+
+# No daemon comes back: an error in time, and the container is as it was.
+STATUS=0
+nvfs_gone="kill -KILL $DAEMON_PID; $kill_daemon"
+timeout -k 1 20 "$HELPERS/stepfault" "call:$nvfs_gone" 20 "$NVINJECT" --socket "$SOCKET" --pid "$PID" \
+	--id c1 --devices all --timeout 2 >"$SCRATCH/said" 2>&1 </dev/null || STATUS=$?
+is "keeper and daemon are killed: exit status" "$STATUS" 7
+like "the error" "$(cat "$SCRATCH/said")" 'nvinject: daemon: '
+is "the container is as it was" "$(differs)" ""
+
+kill_container c1
+stop_daemon
+host_compare
+done_testing

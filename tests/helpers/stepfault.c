@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stepfault MODE N COMMAND...: runs a command under ptrace(2) and lets something
+ * go wrong at its N'th step, children counted in. A step is a system call that
+ * changes something, or hands something on: see is_step(). The command itself
+ * is the one that is shipped; it knows nothing of this.
+ *
+ *   count   nothing goes wrong; the last line on stderr is "steps: NUMBER"
+ *   error   the step is not done and fails with EIO
+ *   die     whoever did the step is killed right after it: the child inside a
+ *           container, or all
+ *   end     all are killed right after it
+ *   call:X  the step is done, then X is run by sh(1), then all goes on
+ *
+ * Exit status: the command's; 137 where all were killed; 99 without an N'th step.
+ *
+ * LINK: -static
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef SYS_move_mount
+#define SYS_move_mount 429
+#endif
+
+#define OPTIONS                                                                              \
+	(PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | \
+	 PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC)
+
+struct run {
+	const char *mode;
+	unsigned long at, n; /* wanted step; steps so far */
+	pid_t first;	     /* the command's own process */
+	pid_t hit;	     /* who is inside the wanted step; 0: nobody */
+	bool done;
+};
+
+static void die(const char *what)
+{
+	fprintf(stderr, "stepfault: %s: %s\n", what, strerror(errno));
+	exit(98);
+}
+
+/* Descriptors 0 to 2 are the command's talk with us. */
+static bool is_step(const struct __ptrace_syscall_info *info)
+{
+	const __uint64_t *args = info->entry.args;
+
+	switch (info->entry.nr) {
+	case SYS_openat:
+		return args[2] & O_CREAT;
+	case SYS_write:
+		return args[0] > 2;
+	case SYS_bpf:
+		return args[0] == BPF_PROG_LOAD || args[0] == BPF_PROG_ATTACH ||
+		       args[0] == BPF_LINK_UPDATE;
+	case SYS_clone:
+	case SYS_setns:
+	case SYS_connect:
+	case SYS_sendmsg:
+	case SYS_recvmsg:
+	case SYS_memfd_create:
+	case SYS_mkdirat:
+	case SYS_symlinkat:
+	case SYS_unlinkat:
+	case SYS_renameat:
+	case SYS_move_mount:
+	case SYS_umount2:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void entry(struct run *run, pid_t pid, const struct __ptrace_syscall_info *info)
+{
+	struct user_regs_struct regs;
+
+	if (!is_step(info) || ++run->n != run->at)
+		return;
+	run->hit = pid;
+	if (strcmp(run->mode, "error") != 0)
+		return;
+	if (ptrace(PTRACE_GETREGS, pid, NULL, &regs) < 0)
+		die("read registers");
+	regs.orig_rax = (unsigned long long)-1;
+	if (ptrace(PTRACE_SETREGS, pid, NULL, &regs) < 0)
+		die("skip a system call");
+}
+
+static void leave(struct run *run, pid_t pid)
+{
+	struct user_regs_struct regs;
+
+	if (run->hit != pid)
+		return;
+	run->hit = 0;
+	run->done = true;
+	if (strcmp(run->mode, "error") == 0) {
+		if (ptrace(PTRACE_GETREGS, pid, NULL, &regs) < 0)
+			die("read registers");
+		regs.rax = (unsigned long long)-EIO;
+		if (ptrace(PTRACE_SETREGS, pid, NULL, &regs) < 0)
+			die("let a system call fail");
+	} else if (strcmp(run->mode, "die") == 0) {
+		(void)kill(pid, SIGKILL);
+	} else if (strcmp(run->mode, "end") == 0) {
+		(void)kill(run->first, SIGKILL);
+		(void)kill(pid, SIGKILL);
+	} else if (strncmp(run->mode, "call:", 5) == 0) {
+		if (system(run->mode + 5) == -1) /* NOLINT: a test's own text */
+			die("run a command");
+	}
+}
+
+/* Returns the signal to go on with. */
+static int stopped(struct run *run, pid_t pid, int status)
+{
+	struct __ptrace_syscall_info info;
+	int sig = WSTOPSIG(status);
+
+	if (sig == (SIGTRAP | 0x80)) {
+		if (ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) < 0)
+			return 0; /* killed meanwhile */
+		if (info.op == PTRACE_SYSCALL_INFO_ENTRY)
+			entry(run, pid, &info);
+		else if (info.op == PTRACE_SYSCALL_INFO_EXIT)
+			leave(run, pid);
+		return 0;
+	}
+	/* A new child's first stop, and the events that announce one. */
+	return sig == SIGTRAP || sig == SIGSTOP ? 0 : sig;
+}
+
+/* Until the command itself has ended; returns its status. */
+static int trace(struct run *run)
+{
+	int status;
+	pid_t pid;
+
+	for (;;) {
+		pid = waitpid(-1, &status, __WALL);
+		if (pid < 0)
+			die("wait");
+		if (WIFSTOPPED(status)) {
+			int sig = stopped(run, pid, status);
+
+			(void)ptrace(PTRACE_SYSCALL, pid, NULL, sig);
+		} else if (pid == run->first) {
+			return status;
+		}
+	}
+}
+
+int main(int argc, char *argv[])
+{
+	struct run run = { 0 };
+	int status;
+
+	if (argc < 4)
+		return 98;
+	run.mode = argv[1];
+	run.at = strcmp(run.mode, "count") == 0 ? 0 : strtoul(argv[2], NULL, 10);
+	run.first = fork();
+	if (run.first == 0) {
+		(void)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		(void)raise(SIGSTOP);
+		(void)execvp(argv[3], argv + 3);
+		_exit(97);
+	}
+	if (waitpid(run.first, &status, 0) < 0 ||
+	    ptrace(PTRACE_SETOPTIONS, run.first, NULL, OPTIONS) < 0 ||
+	    ptrace(PTRACE_SYSCALL, run.first, NULL, 0) < 0)
+		die("trace");
+	status = trace(&run);
+	if (run.at == 0)
+		fprintf(stderr, "steps: %lu\n", run.n);
+	else if (!run.done)
+		return 99;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
