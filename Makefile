@@ -33,7 +33,7 @@ STATIC_LD = $(if $(SAN),-pie,-static-pie) -Wl,-z,relro,-z,now,-z,noexecstack -Wl
 
 FUSE_CF    = $(shell pkg-config --cflags fuse3)
 NVFS_LIBS  = $(shell pkg-config --libs fuse3 jansson libelf libcap libseccomp inih) -pthread
-INJECT_LIBS = $(shell pkg-config $(if $(SAN),,--static) --libs jansson libcap libseccomp)
+INJECT_LIBS = $(shell pkg-config $(if $(SAN),,--static) --libs jansson libcap)
 CHECK_LIBS = $(shell pkg-config --libs check)
 
 sources   = $(sort $(wildcard $(1)/*.c))

@@ -18,6 +18,7 @@
 #include "inject/apply.h"
 #include "inject/cgroup.h"
 #include "inject/enter.h"
+#include "inject/filter.h"
 #include "inject/privilege.h"
 #include "inject/record.h"
 #include "inject/session.h"
@@ -99,13 +100,29 @@ static void undo_cgroup(struct injection *in)
 	in->cgroup = NULL;
 }
 
+/* enter_run() functions */
+
+static int undo_inside(void *apply, struct error *err)
+{
+	int r = filter_enter(FILTER_INSIDE, err);
+
+	return r ? r : apply_undo(apply, err);
+}
+
+static int apply_inside(void *apply, struct error *err)
+{
+	int r = filter_enter(FILTER_INSIDE, err);
+
+	return r ? r : apply_run(apply, err);
+}
+
 static void undo_mounts(struct injection *in)
 {
 	struct error err = { 0 };
 
 	if (in->apply.effects.n == 0)
 		return;
-	if (enter_run(in->session->targets.mntns, UNDO_TIMEOUT_MS, apply_undo, &in->apply, &err) < 0)
+	if (enter_run(in->session->targets.mntns, UNDO_TIMEOUT_MS, undo_inside, &in->apply, &err) < 0)
 		log_warning("undo: %s, ignoring", err.text);
 }
 
@@ -130,7 +147,7 @@ static int apply_plan(struct injection *in, struct error *err)
 	r = targets_alive(targets, err);
 	if (r < 0)
 		return r;
-	r = enter_run(targets->mntns, session_left_ms(in->session), apply_run, &in->apply, err);
+	r = enter_run(targets->mntns, session_left_ms(in->session), apply_inside, &in->apply, err);
 	if (r == -ETIMEDOUT && in->apply.at)
 		(void)error_wrap(err, r, "'%.80s'", in->apply.at);
 	return r < 0 ? error_classify(err, r, ERROR_MOUNT) : 0;

@@ -5,8 +5,8 @@
  * that enters a container takes PRIVILEGE_INSIDE, which has no way back: its
  * credentials are its own, those of the parent stay as they are.
  *
- * A place for the system call filter is at the end of privilege_enter(): it
- * would be installed last, when the capabilities are what they will be.
+ * The system call filters are in filter.c: one for all that follows the start,
+ * and a narrower one in a child that changes a container.
  */
 #include "inject/privilege.h"
 
@@ -23,6 +23,7 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/sys.h"
+#include "inject/filter.h"
 #include "inject/regular.h"
 
 #define DESCRIPTORS 1024 /* more than an injection opens */
@@ -52,6 +53,24 @@ static const struct {
 	[PRIVILEGE_INSIDE] = { INSIDE, INSIDE },
 	[PRIVILEGE_REPORT] = { 0, 0 },
 };
+
+/* Read once: each look by libcap is three system calls, and a set only ever shrinks. */
+static cap_t next;   /* what is to be in effect next */
+static uint64_t had; /* permitted at the start */
+
+static int read_capabilities(void)
+{
+	next = cap_get_proc();
+	if (!next)
+		return -errno;
+	for (cap_value_t cap = 0; cap < 64; cap++) {
+		cap_flag_value_t value = CAP_CLEAR;
+
+		if (cap_get_flag(next, cap, CAP_PERMITTED, &value) == 0 && value == CAP_SET)
+			had |= BIT(cap);
+	}
+	return 0;
+}
 
 /* Descriptors beyond stderr, and 0 to 2 if somebody closed them: no file of ours may become one. */
 static int tidy_descriptors(void)
@@ -96,33 +115,32 @@ int privilege_init(struct error *err)
 	r = regular_init();
 	if (r < 0)
 		return error_set(err, r, "open '/proc'");
-	return privilege_enter(PRIVILEGE_START, err);
+	r = filter_enter(FILTER_HOST, err);
+	return r ? r : privilege_enter(PRIVILEGE_START, err);
 }
 
-/* @wanted, as far as we have it, becomes @flag of @caps. */
-static int put_flag(cap_t caps, cap_t have, cap_flag_t flag, uint64_t wanted)
+/* @wanted, as far as we had it at the start, becomes @flag of @caps. */
+static int put_flag(cap_t caps, cap_flag_t flag, uint64_t wanted)
 {
-	for (cap_value_t cap = 0; cap < 64; cap++) {
-		cap_flag_value_t value = CAP_CLEAR;
+	cap_value_t list[64];
+	int n = 0;
 
-		if (!(wanted & BIT(cap)) || cap_get_flag(have, cap, CAP_PERMITTED, &value) < 0)
-			continue;
-		if (value == CAP_SET && cap_set_flag(caps, flag, 1, &cap, CAP_SET) < 0)
-			return -errno;
+	for (cap_value_t cap = 0; cap < 64; cap++) {
+		if (wanted & had & BIT(cap))
+			list[n++] = cap;
 	}
-	return 0;
+	return n && cap_set_flag(caps, flag, n, list, CAP_SET) < 0 ? -errno : 0;
 }
 
 int privilege_enter(enum privilege_phase phase, struct error *err)
 {
-	cap_t have = cap_get_proc(), caps = cap_init();
-	int r = have && caps ? 0 : -ENOMEM;
+	int r = next ? 0 : read_capabilities();
 
-	r = r ? r : put_flag(caps, have, CAP_PERMITTED, phases[phase].permitted);
-	r = r ? r : put_flag(caps, have, CAP_EFFECTIVE, phases[phase].effective);
-	if (r == 0 && cap_set_proc(caps) < 0)
+	if (r == 0 && cap_clear(next) < 0)
 		r = -errno;
-	(void)cap_free(have);
-	(void)cap_free(caps);
+	r = r ? r : put_flag(next, CAP_PERMITTED, phases[phase].permitted);
+	r = r ? r : put_flag(next, CAP_EFFECTIVE, phases[phase].effective);
+	if (r == 0 && cap_set_proc(next) < 0)
+		r = -errno;
 	return r < 0 ? error_set(err, r, "limit capabilities") : 0;
 }

@@ -15,6 +15,7 @@
 #include "common/varlink.h"
 #include "inject/cgroup.h"
 #include "inject/enter.h"
+#include "inject/filter.h"
 #include "inject/plan.h"
 #include "inject/privilege.h"
 #include "inject/record.h"
@@ -78,6 +79,13 @@ static int revoke_devices(struct session *session, const json_t *done, struct er
 	return r ? r : privilege_enter(PRIVILEGE_START, err);
 }
 
+static int restore_inside(void *restore, struct error *err)
+{
+	int r = filter_enter(FILTER_INSIDE, err);
+
+	return r ? r : restore_run(restore, err);
+}
+
 /* All three are tried, whatever the others say: half a removal is better than none. */
 static int remove_inside(struct session *session, const json_t *done, struct error *err)
 {
@@ -89,7 +97,7 @@ static int remove_inside(struct session *session, const json_t *done, struct err
 	restore.roots.host_run = session->targets.host_run;
 	if (map_stripped(session, &restore, &more) < 0)
 		log_warning("ld.so.cache of the container: %s, ignoring", more.text);
-	r = enter_run(session->targets.mntns, session_left_ms(session), restore_run, &restore, err);
+	r = enter_run(session->targets.mntns, session_left_ms(session), restore_inside, &restore, err);
 	if (r == -ETIMEDOUT && restore.at)
 		(void)error_wrap(err, r, "'%.80s'", restore.at);
 	if (revoke_devices(session, done, r ? NULL : err) < 0 && r == 0)
