@@ -10,12 +10,14 @@
 #include "fs/daemon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -566,12 +568,39 @@ static void check_uncommitted(struct daemon *daemon)
 	}
 }
 
+/* A mount namespace that was made from the container's has a copy of its mount. */
+static bool is_mounted(const struct daemon *daemon, uint32_t tree)
+{
+	char root[IDENT_MAX + 2];
+	struct stat st;
+
+	if (fstatat(filesystem_root(daemon->fs), "", &st, AT_EMPTY_PATH) < 0)
+		return true;
+	(void)snprintf(root, sizeof(root), "/%s",
+		       store_blob(daemon->store, store_tree(daemon->store, tree)->name, NULL));
+	return process_mounts(st.st_dev, root);
+}
+
+/* Nobody is left in its mount namespace. */
+static void check_unused(struct daemon *daemon, struct container *c)
+{
+	time_t now = now_s();
+
+	if (!c->ends)
+		c->ends = now + (time_t)daemon->config.grace_s;
+	if (c->ends > now)
+		return;
+	if (is_mounted(daemon, c->tree))
+		c->ends = 0; /* asked again after another grace */
+	else
+		daemon_tree_remove(daemon, c->tree);
+}
+
 /* Trees whose init is dead: is anybody left in their mount namespaces? */
 static void check_containers(struct daemon *daemon)
 {
 	auto_free uint64_t *mnt_ns = calloc(daemon->containers_room + 1, sizeof(*mnt_ns));
 	auto_free bool *used = calloc(daemon->containers_room + 1, sizeof(*used));
-	time_t now = now_s();
 	size_t n_dead = 0;
 
 	if (!mnt_ns || !used)
@@ -592,10 +621,8 @@ static void check_containers(struct daemon *daemon)
 			continue;
 		if (used[i])
 			c->ends = 0;
-		else if (!c->ends)
-			c->ends = now + (time_t)daemon->config.grace_s;
-		if (c->ends && c->ends <= now)
-			daemon_tree_remove(daemon, i);
+		else
+			check_unused(daemon, c);
 	}
 }
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -169,4 +170,87 @@ void process_mnt_ns_used(const uint64_t *mnt_ns, bool *used, size_t n)
 		if (fstatat(dirfd(proc), path, &st, 0) == 0)
 			mark_used(st.st_ino, mnt_ns, used, n);
 	}
+}
+
+/* proc_pid_mountinfo(5): "36 35 98:0 /root /mount-point ..." */
+static bool is_mount_of(const char *line, dev_t dev, const char *root)
+{
+	unsigned int dev_major, dev_minor;
+	size_t len = strlen(root);
+	int at = 0;
+
+	if (sscanf(line, "%*d %*d %u:%u %n", &dev_major, &dev_minor, &at) != 2 || !at)
+		return false;
+	return makedev(dev_major, dev_minor) == dev && strncmp(line + at, root, len) == 0 &&
+	       (line[at + len] == ' ' || line[at + len] == '/');
+}
+
+static bool mounts_in(int proc_fd, const char *pid, dev_t dev, const char *root)
+{
+	auto_fclose FILE *f = NULL;
+	auto_free char *line = NULL;
+	char path[300];
+	size_t room = 0;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/mountinfo", pid);
+	fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
+	f = fd < 0 ? NULL : fdopen(fd, "r");
+	if (!f)
+		cleanup_close(&fd);
+	while (f && getline(&line, &room, f) >= 0) {
+		if (is_mount_of(line, dev, root))
+			return true;
+	}
+	return false;
+}
+
+/* Namespaces that have been looked at. */
+struct seen {
+	uint64_t *inodes;
+	size_t n, room;
+};
+
+/* 1: it was not among them and is now; 0; -ENOMEM */
+static int seen_add(struct seen *seen, uint64_t inode)
+{
+	for (size_t i = 0; i < seen->n; i++) {
+		if (seen->inodes[i] == inode)
+			return 0;
+	}
+	if (seen->n == seen->room) {
+		size_t room = seen->room ? 2 * seen->room : 64;
+		uint64_t *bigger = realloc(seen->inodes, room * sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		seen->inodes = bigger;
+		seen->room = room;
+	}
+	seen->inodes[seen->n++] = inode;
+	return 1;
+}
+
+bool process_mounts(dev_t dev, const char *root)
+{
+	auto_closedir DIR *proc = opendir("/proc");
+	struct seen seen = { 0 };
+	const struct dirent *entry;
+	bool found = false;
+
+	while (proc && !found && (entry = readdir(proc))) {
+		char path[300];
+		struct stat st;
+		int r;
+
+		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/ns/mnt", entry->d_name);
+		if (fstatat(dirfd(proc), path, &st, 0) < 0)
+			continue;
+		r = seen_add(&seen, st.st_ino);
+		found = r < 0 || (r > 0 && mounts_in(dirfd(proc), entry->d_name, dev, root));
+	}
+	free(seen.inodes);
+	return found;
 }

@@ -47,4 +47,14 @@ uint64_t process_mnt_ns(pid_t pid);
  */
 void process_mnt_ns_used(const uint64_t *mnt_ns, bool *used, size_t n);
 
+/**
+ * process_mounts() - does any process have this directory of a filesystem mounted, or one below it?
+ * @dev:  of the filesystem
+ * @root: from its own root on, without a slash at the end
+ *
+ * Reads the mounts of each mount namespace that a process is in: for rare questions. Where memory is
+ * out the answer is yes.
+ */
+bool process_mounts(dev_t dev, const char *root);
+
 #endif

@@ -306,8 +306,11 @@ static void release(struct daemon *daemon, struct generation *g)
 	}
 	store_unlock(daemon->store);
 	for (size_t i = 0; i < g->driver->n_files; i++) {
-		if (!is_shared(daemon->generation, g, g->objects[i]))
-			release_object(daemon, g->objects[i]);
+		if (is_shared(daemon->generation, g, g->objects[i]))
+			continue;
+		/* The last close of a file that was unlinked frees its blocks: a slow disk's time. */
+		say_alive(daemon);
+		release_object(daemon, g->objects[i]);
 	}
 	log_info("driver %s (generation %u) is not used any more", g->driver->version, g->number);
 	generation_free(g);

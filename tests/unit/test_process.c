@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -72,5 +73,17 @@ START_TEST(our_own_mount_namespace_is_in_use_and_no_other_number)
 }
 END_TEST
 
+START_TEST(a_mount_of_a_directory_is_found_in_any_namespace)
+{
+	struct stat proc;
+
+	ck_assert_int_eq(stat("/proc/self", &proc), 0);
+	ck_assert(process_mounts(proc.st_dev, ""));
+	ck_assert(!process_mounts(proc.st_dev, "/no-such-directory"));
+	ck_assert(!process_mounts(makedev(4095, 4095), ""));
+}
+END_TEST
+
 UNIT_MAIN("process", a_pidfd_tells_who_a_process_is, a_dead_process_is_nobody,
-	  what_is_no_pidfd_is_refused, our_own_mount_namespace_is_in_use_and_no_other_number)
+	  what_is_no_pidfd_is_refused, our_own_mount_namespace_is_in_use_and_no_other_number,
+	  a_mount_of_a_directory_is_found_in_any_namespace)
