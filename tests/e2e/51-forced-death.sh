@@ -155,7 +155,8 @@ caller_is_killed()
 	stop_killer
 }
 
-# Three in a row; the fourth daemon gives the request up, and says which one.
+# Three in a row; the fourth daemon gives the request up, and says which one. A read that failed ahead
+# of need is asked for again by the kernel: its caller may see no error.
 request_that_kills()
 {
 	local before
@@ -163,7 +164,11 @@ request_that_kills()
 	new_name
 	start_killer "$2" 3
 	before=$(grep -c 'answering EIO' "$SCRATCH/daemon.log" || true)
-	fails "$1: a request that kills three daemons is answered EIO" 1 EIO "$HELPERS/fuseop" "$3" "$4"
+	if [ "$1" = READ ]; then
+		like "READ: one that kills three daemons is answered" "$("$HELPERS/fuseop" "$3" "$4")" '^(EIO|ok)$'
+	else
+		fails "$1: a request that kills three daemons is answered EIO" 1 EIO "$HELPERS/fuseop" "$3" "$4"
+	fi
 	is "three daemons died with it" "$(deaths)" 3
 	stop_killer
 	like "the log says what it was" "$(grep 'answering EIO' "$SCRATCH/daemon.log" | tail -n 1)" \
