@@ -4,7 +4,7 @@
 # make demo       set up, build, and show a driver tree inside a runc container (root)
 # make check      set up, build, unit and end-to-end tests (root)
 # make unit       unit tests: no root, no network
-# make e2e        end-to-end tests (root)
+# make e2e        end-to-end tests and attacks (root)
 # make fuzz       each fuzz target for FUZZ_SECONDS=60 (clang; FUZZ_ONLY="elf ..." for some): no root
 # make bench      ratios against the host's own files and the existing way (root)
 # make qemu       tests on older kernels in qemu (root; after tests/deps qemu); KERNEL=5.10, 6.1, 6.12
@@ -47,7 +47,7 @@ FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(call sources,tests
 FUZZ_NAMES = $(or $(FUZZ_ONLY),$(patsubst tests/fuzz/fuzz_%.c,%,$(call sources,tests/fuzz)))
 FUZZ_SECONDS ?= 60
 HELPERS  := $(patsubst tests/helpers/%.c,$(BUILD)/tests/helpers/%,$(call sources,tests/helpers))
-E2E      := $(sort $(wildcard tests/e2e/[0-9]*.sh))
+E2E      := $(sort $(wildcard tests/e2e/[0-9]*.sh tests/attack/[0-9]*.sh))
 
 .PHONY: all programs tests deps demo check check-only unit fuzz fuzz-only e2e bench qemu bundle install clean \
 	compile_commands.json
