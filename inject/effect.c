@@ -185,7 +185,8 @@ static bool looks_like_ours(const struct effect *effect)
 		       memcmp(to, effect->to, (size_t)n) == 0;
 	}
 	fd = sys_openat2(effect->dirfd, effect->name, O_PATH | O_NOFOLLOW, 0, HERE);
-	return fd >= 0 && fstat(fd, &st) == 0 && st.st_mode == (S_IFREG | EFFECT_MOUNT_POINT_FILE) && st.st_size == 0;
+	return fd >= 0 && fstat(fd, &st) == 0 &&
+	       st.st_mode == (S_IFREG | EFFECT_MOUNT_POINT_FILE) && st.st_size == 0;
 }
 
 static int undo_file(const struct effect *effect)

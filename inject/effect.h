@@ -56,7 +56,12 @@ int effect_dir(struct effects *effects, int dirfd, const char *name, mode_t mode
 /** effect_file() - make an empty file to mount over; returns an fd of the caller's, or -errno */
 int effect_file(struct effects *effects, int dirfd, const char *name);
 
-/** effect_link() - make a symbolic link; 0 or -errno, -EEXIST where anything stands; @to is borrowed until the end */
+/**
+ * effect_link() - make a symbolic link
+ * @to: borrowed until effects_done() or effects_undo()
+ *
+ * Return: 0, -EEXIST where anything stands, or another -errno.
+ */
 int effect_link(struct effects *effects, int dirfd, const char *name, const char *to);
 
 /**
