@@ -50,7 +50,7 @@ void place_done(struct place *place)
 /* Does @fd lie on the host's filesystem @dev? */
 static int is_of(int fd, dev_t dev, bool *ret)
 {
-	struct place_identity id;
+	struct place_identity id = { 0 };
 	int r = place_identify(fd, &id);
 
 	if (r == 0)
