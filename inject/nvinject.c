@@ -27,7 +27,9 @@ static int run_hook(struct session *session, struct error *err)
 	int r;
 
 	session->hook = true;
-	r = hook_request(&session->request, STDIN_FILENO, &wanted, err);
+	r = privilege_enter(PRIVILEGE_BUNDLE, err);
+	r = r ? r : hook_request(&session->request, STDIN_FILENO, &wanted, err);
+	r = r ? r : privilege_enter(PRIVILEGE_START, err);
 	if (r < 0)
 		return r;
 	if (wanted)

@@ -37,6 +37,9 @@
 	(BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_CHROOT) | BIT(CAP_SETUID) | BIT(CAP_SETGID) | \
 	 BIT(CAP_DAC_OVERRIDE))
 
+/* The bundle of a container with a user namespace belongs to its root, and may be closed to others. */
+#define BUNDLE BIT(CAP_DAC_OVERRIDE)
+
 /* /proc/PID/ns and /proc/PID/root of a container's process. */
 #define PIN BIT(CAP_SYS_PTRACE)
 
@@ -48,6 +51,7 @@ static const struct {
 	uint64_t effective, permitted;
 } phases[] = {
 	[PRIVILEGE_START] = { 0, PIN | CGROUP | INSIDE },
+	[PRIVILEGE_BUNDLE] = { BUNDLE, PIN | CGROUP | INSIDE },
 	[PRIVILEGE_PIN] = { PIN, PIN | CGROUP | INSIDE },
 	[PRIVILEGE_CGROUP] = { CGROUP, PIN | CGROUP | INSIDE },
 	[PRIVILEGE_INSIDE] = { INSIDE, INSIDE },

@@ -6,7 +6,8 @@ struct error;
 
 /* In the order in which the program passes through them; the table is in privilege.c. */
 enum privilege_phase {
-	PRIVILEGE_START,  /* arguments, hook state, config.json, talk to the daemon: none in effect */
+	PRIVILEGE_START,  /* arguments, talk to the daemon: none in effect */
+	PRIVILEGE_BUNDLE, /* a hook's state and config.json */
 	PRIVILEGE_PIN,    /* pidfd, namespace, root and cgroups of the target */
 	PRIVILEGE_CGROUP, /* device cgroups, done and undone */
 	PRIVILEGE_INSIDE, /* a child in the container's mount namespace, for good */

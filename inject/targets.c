@@ -19,9 +19,11 @@
 #include "common/file.h"
 #include "common/sys.h"
 #include "inject/cgroup.h"
+#include "inject/regular.h"
 #include "inject/request.h"
 
 #define CGROUP_TEXT_MAX (64 * 1024)
+#define UID_MAP_MAX 16384 /* 340 lines, see user_namespaces(7) */
 #define ID_LEN 64
 
 static int open_pidfd(pid_t pid, struct error *err)
@@ -197,11 +199,27 @@ static int open_rest(struct targets *targets, struct request *req, struct error 
 	return r ? r : targets_alive(targets, err);
 }
 
+/*
+ * A runtime that was started inside a user namespace can give its containers no rules for devices,
+ * and we could change none. user_namespaces(7): the initial one maps every id to itself.
+ */
+static bool in_user_namespace(void)
+{
+	auto_free char *text = NULL;
+	unsigned int inside, outside, count;
+
+	return file_read_at(regular_host_proc(), "self/uid_map", UID_MAP_MAX, &text, NULL, NULL) == 0 &&
+	       sscanf(text, "%u %u %u", &inside, &outside, &count) == 3 &&
+	       (inside != 0 || outside != 0 || count != UINT32_MAX);
+}
+
 int targets_open(struct targets *targets, struct request *req, bool hook, struct error *err)
 {
 	struct stat dev, run;
 	int r = note_host_root(targets, err);
 
+	if (hook && req->cgroup && in_user_namespace())
+		req->cgroup = false;
 	if (stat("/dev", &dev) == 0)
 		targets->host_dev = dev.st_dev;
 	if (stat("/run", &run) == 0)
