@@ -125,6 +125,7 @@ e2e: tests
 	$(Q)BUILD=$(abspath $(BUILD)) tests/run $(E2E)
 bench: tests
 	$(Q)BUILD=$(abspath $(BUILD)) tests/bench/run
+	$(Q)BUILD=$(abspath $(BUILD)) tests/bench/filesystem
 qemu: tests
 	$(Q)BUILD=$(abspath $(BUILD)) tests/qemu $(or $(KERNEL),all)
 bundle: tests

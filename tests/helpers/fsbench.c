@@ -5,16 +5,24 @@
  * one line per operation: "NAME OPERATION OURS_NS HOSTS_NS", medians.
  *
  * stat and open are warm; read is the whole file from the page cache; touch maps
- * the file anew and touches every page; dlopen is in a fresh process each time.
+ * the file anew and touches every page; touch-cold the same after the tree's own cached pages were
+ * dropped; dlopen is in a fresh process each time, and spawn is that with fork and exec.
+ *
+ * fsbench cached FILE: reads it and prints how many bytes of it the page cache holds under this
+ * inode (cachestat(2), Linux 6.5; nothing before).
  *
  * LINK: -ldl
  */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +33,7 @@ struct operation {
 	const char *name;
 	int rounds;
 	int (*run)(const char *path);
+	bool cold; /* our side without its own pages */
 };
 
 static long long now_ns(void)
@@ -110,6 +119,40 @@ static long long dlopen_ns(const char *path)
 	return ns;
 }
 
+static int op_spawn(const char *path)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		(void)execl("/proc/self/exe", "fsbench", "load", path, (char *)NULL);
+		_exit(1);
+	}
+	return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0 ? 0 : -1;
+}
+
+static void drop_pages(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	(void)close(fd);
+}
+
+static int print_cached(const char *path)
+{
+	/* linux/mman.h of 6.5 */
+	struct { uint64_t off, len; } range = { 0, 0 };
+	struct { uint64_t cache, dirty, writeback, evicted, recently_evicted; } stat = { 0 };
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || op_read(path) < 0)
+		return 1;
+	if (syscall(451, fd, &range, &stat, 0) == 0) /* cachestat */
+		printf("%llu\n", (unsigned long long)stat.cache * 4096);
+	return 0;
+}
+
 static long long timed(const struct operation *op, const char *path)
 {
 	long long start;
@@ -135,8 +178,11 @@ static int measure(const struct operation *op, const char *name, const char *con
 
 	for (int i = -1; i < op->rounds; i++) { /* the first one warms up */
 		for (int side = 0; side < 2; side++) {
-			long long t = timed(op, path[side]);
+			long long t;
 
+			if (op->cold && side == 0)
+				drop_pages(path[side]);
+			t = timed(op, path[side]);
 			if (t < 0) {
 				perror(path[side]);
 				return -1;
@@ -154,11 +200,17 @@ static int measure(const struct operation *op, const char *name, const char *con
 int main(int argc, char *argv[])
 {
 	static const struct operation operations[] = {
-		{ "stat", 2001, op_stat }, { "open", 2001, op_open }, { "read", 51, op_read },
-		{ "touch", 51, op_touch }, { "dlopen", 51, NULL },
+		{ "stat", 2001, op_stat, false },   { "open", 2001, op_open, false },
+		{ "read", 51, op_read, false },	    { "touch", 51, op_touch, false },
+		{ "touch-cold", 15, op_touch, true }, { "dlopen", 51, NULL, false },
+		{ "spawn", 51, op_spawn, false },
 	};
 	const char *const path[2] = { argc == 4 ? argv[2] : NULL, argc == 4 ? argv[3] : NULL };
 
+	if (argc == 3 && strcmp(argv[1], "load") == 0)
+		return dlopen(argv[2], RTLD_NOW) ? 0 : 1;
+	if (argc == 3 && strcmp(argv[1], "cached") == 0)
+		return print_cached(argv[2]);
 	if (argc != 4)
 		return 2;
 	for (size_t i = 0; i < sizeof(operations) / sizeof(*operations); i++)

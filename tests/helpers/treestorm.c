@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * treestorm SOCKET N: makes N trees, each for a process with a mount namespace of
+ * treestorm SOCKET N [CACHES]: makes N trees, each for a process with a mount namespace of
  * its own, by the daemon's own protocol (connect, Inject, Commit), and prints
  * "N MEDIAN_NS" of the last ten: the cost of one more tree where N are there. The
  * processes end with this program, so the trees do too in the end.
+ *
+ * With CACHES each tree is made with one of so many distinct image caches, a process has 100 trees, the
+ * line has the median of the ten after the first CACHES too, and the program ends with its input.
  *
  * The replies are not taken apart beyond the token and "error": a JSON library
  * would be more than this needs.
@@ -16,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -25,6 +29,7 @@
 
 #define LAST 10
 #define FDS_MAX 64
+#define TREES_PER_PROCESS 100
 
 static long long now_ns(void)
 {
@@ -47,8 +52,7 @@ static pid_t start_init(void)
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		(void)unshare(CLONE_NEWNS);
-		for (int fd = 3; fd < 64; fd++)
-			(void)close(fd);
+		(void)syscall(SYS_close_range, 3, ~0U, 0); /* Linux 5.9; ready */
 		for (;;)
 			(void)pause();
 	}
@@ -72,24 +76,26 @@ static int connect_to(const char *path)
 	return sock;
 }
 
-static int send_message(int sock, const char *text, int fd)
+/* @fds: one, or two where the second is not -1; NULL for none */
+static int send_message(int sock, const char *text, const int *fds)
 {
+	size_t size = fds && fds[1] >= 0 ? 2 * sizeof(int) : sizeof(int);
 	union {
-		char buf[CMSG_SPACE(sizeof(int))];
+		char buf[CMSG_SPACE(2 * sizeof(int))];
 		struct cmsghdr align;
 	} control = { 0 };
 	struct iovec iov = { (void *)text, strlen(text) + 1 };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	struct cmsghdr *c;
 
-	if (fd >= 0) {
+	if (fds) {
 		msg.msg_control = control.buf;
-		msg.msg_controllen = sizeof(control.buf);
+		msg.msg_controllen = CMSG_SPACE(size);
 		c = CMSG_FIRSTHDR(&msg);
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+		c->cmsg_len = CMSG_LEN(size);
+		memcpy(CMSG_DATA(c), fds, size);
 	}
 	return sendmsg(sock, &msg, MSG_NOSIGNAL) == (ssize_t)iov.iov_len ? 0 : -1;
 }
@@ -129,10 +135,10 @@ static int receive_message(int sock, char *buf, size_t size)
 	return -1;
 }
 
-static int call(int sock, const char *request, int fd, char *reply, size_t size)
+static int call(int sock, const char *request, const int *fds, char *reply, size_t size)
 {
 	reply[0] = '\0';
-	if (send_message(sock, request, fd) == 0 && receive_message(sock, reply, size) == 0)
+	if (send_message(sock, request, fds) == 0 && receive_message(sock, reply, size) == 0)
 		return 0;
 	fprintf(stderr, "treestorm: %s -> %s\n", request, reply);
 	return -1;
@@ -153,30 +159,62 @@ static int commit(int sock, const char *reply, char *buf, size_t size)
 		       "{\"method\":\"io.nvfs.Commit\",\"parameters\":{\"token\":\"%.*s\","
 		       "\"done\":[],\"time_us\":1}}",
 		       len, token + 1);
-	return call(sock, request, -1, buf, size);
+	return call(sock, request, NULL, buf, size);
 }
 
-static long long make_tree(const char *path, pid_t pid, int number)
+/*
+ * An ld.so.cache of some image: this machine's with another directory in it, which stands in no name
+ * that the entries are sorted by.
+ */
+static int image_cache(int number)
+{
+	static const char dir[] = "-linux-gnu/";
+	static char buf[1 << 20];
+	static ssize_t len = -1;
+	char name[16], *at;
+	int fd;
+
+	if (len < 0) {
+		fd = open("/etc/ld.so.cache", O_RDONLY | O_CLOEXEC);
+		len = fd < 0 ? 0 : read(fd, buf, sizeof(buf));
+		(void)close(fd);
+	}
+	at = memmem(buf, (size_t)len, dir, strlen(dir));
+	if (!at)
+		return -1;
+	at += strlen("-linux-");
+	(void)snprintf(name, sizeof(name), "%03d", number % 1000);
+	memcpy(at, name, 3);
+	fd = memfd_create("cache", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (write(fd, buf, (size_t)len) != len)
+		perror("memfd");
+	memcpy(at, "gnu", 3);
+	(void)fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+	return fd;
+}
+
+/* @cache: -1 for none */
+static long long make_tree(const char *path, pid_t pid, int number, int cache)
 {
 	static char reply[1 << 20], rest[1 << 16];
 	char request[1024];
 	long long start;
-	int sock, r, pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	int sock, r, fds[2] = { (int)syscall(SYS_pidfd_open, pid, 0), cache };
 
 	(void)snprintf(request, sizeof(request),
-		       "{\"method\":\"io.nvfs.Inject\",\"parameters\":{\"fds\":1,\"pidfd\":0,"
+		       "{\"method\":\"io.nvfs.Inject\",\"parameters\":{\"fds\":%d,\"pidfd\":0,%s"
 		       "\"id\":\"storm-%d-%d\",\"pid\":%d,\"devices\":\"none\","
 		       "\"driver_capabilities\":\"\",\"target\":\"/usr/local/nvidia\","
 		       "\"source\":\"arguments\",\"privileged\":false,\"standalone\":false,"
 		       "\"cgroup\":false,\"dry_run\":false}}",
-		       getpid(), number, pid);
+		       cache < 0 ? 1 : 2, cache < 0 ? "" : "\"cache\":1,", getpid(), number, pid);
 	start = now_ns();
 	sock = connect_to(path);
-	r = sock < 0 ? -1 : call(sock, request, pidfd, reply, sizeof(reply));
+	r = sock < 0 ? -1 : call(sock, request, fds, reply, sizeof(reply));
 	if (r == 0)
 		r = commit(sock, reply, rest, sizeof(rest));
 	start = now_ns() - start;
-	(void)close(pidfd);
+	(void)close(fds[0]);
 	if (sock >= 0)
 		(void)close(sock);
 	return r < 0 ? -1 : start;
@@ -189,22 +227,41 @@ static int compare(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
+static long long median(const long long *ns)
+{
+	long long sorted[LAST];
+
+	memcpy(sorted, ns, sizeof(sorted));
+	qsort(sorted, LAST, sizeof(*sorted), compare);
+	return sorted[LAST / 2];
+}
+
 int main(int argc, char *argv[])
 {
-	long long last[LAST] = { 0 };
-	int n = argc == 3 ? atoi(argv[2]) : 0;
+	long long last[LAST] = { 0 }, early = 0;
+	int n = argc >= 3 ? atoi(argv[2]) : 0, caches = argc == 4 ? atoi(argv[3]) : 0, fds[1000];
+	pid_t pid = 0;
 
-	if (n < LAST)
+	if (n < LAST || caches < 0 || caches > 1000)
 		return 2;
+	for (int i = 0; i < caches; i++)
+		fds[i] = image_cache(i);
 	for (int i = 0; i < n; i++) {
-		pid_t pid = start_init();
-		long long ns = pid < 0 ? -1 : make_tree(argv[1], pid, i);
+		long long ns;
 
+		/* 10,000 processes would be a storm of another kind. */
+		if (!caches || i % TREES_PER_PROCESS == 0)
+			pid = start_init();
+		ns = pid < 0 ? -1 : make_tree(argv[1], pid, i, caches ? fds[i % caches] : -1);
 		if (ns < 0)
 			return 1;
 		last[i % LAST] = ns;
+		if (caches && i == caches + LAST - 1)
+			early = median(last);
 	}
-	qsort(last, LAST, sizeof(*last), compare);
-	printf("%d %lld\n", n, last[LAST / 2]);
+	printf("%d %lld %lld\n", n, median(last), early);
+	(void)fflush(stdout);
+	if (caches)
+		(void)getchar();
 	return 0;
 }
