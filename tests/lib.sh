@@ -320,7 +320,7 @@ nvfs()
 
 nvinject()
 {
-	timeout -k 5 $((30 * SLOW)) "$NVINJECT" --socket "$SOCKET" "$@"
+	timeout -k 5 $((30 * SLOW)) "$NVINJECT" --socket "$SOCKET" --timeout $((10 * SLOW)) "$@"
 }
 
 # ---- drivers -------------------------------------------------------------------------------------

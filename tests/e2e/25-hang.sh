@@ -12,7 +12,7 @@ set -eu
 command -v runc >/dev/null || skip_all "no runc"
 [ -c /dev/fuse ] || skip_all "no /dev/fuse"
 
-LIMIT=6 # seconds that a run may take here, where the machine may be busy; nvinject's own limit is 3
+LIMIT=$((6 * SLOW)) # seconds that a run may take here, where the machine may be busy; nvinject's own limit is 3
 
 # Processes of nvinject that belong to this test, by the socket that they were told.
 leftovers()
@@ -32,7 +32,7 @@ timed()
 	local start=$SECONDS
 
 	STATUS=0
-	timeout -k 1 20 "$NVINJECT" --socket "$SOCKET" "$@" >"$SCRATCH/said" 2>&1 </dev/null || STATUS=$?
+	timeout -k 1 $((20 * SLOW)) "$NVINJECT" --socket "$SOCKET" "$@" >"$SCRATCH/said" 2>&1 </dev/null || STATUS=$?
 	TOOK=$((SECONDS - start))
 	OUT=$(cat "$SCRATCH/said")
 }

@@ -12,7 +12,7 @@ TRY_TIMEOUT=20
 
 serve()
 {
-	timeout -k 5 15 "$NVFS" serve --config "$CONFIG" "$@"
+	timeout -k 5 $((15 * SLOW)) "$NVFS" serve --config "$CONFIG" "$@"
 }
 
 # What the container shows and holds: its mounts, its files with type, mode, size, time and link
@@ -298,7 +298,7 @@ stop_daemon
 # broken_cuda NAME REASON: libcuda is as the caller left it
 broken_cuda()
 {
-	try timeout 20 "$NVFS" driver --driver-root "$DRIVER_ROOT" --proc-root "$PROC_ROOT"
+	try timeout $((20 * SLOW)) "$NVFS" driver --driver-root "$DRIVER_ROOT" --proc-root "$PROC_ROOT"
 	like "$1 libcuda: nvfs driver says so" "$OUT" "libcuda\.so\.999\.10\.01: .*$2.*left out"
 	start_daemon --config "$CONFIG"
 	ok "$1 libcuda: the daemon comes up" nvfs status

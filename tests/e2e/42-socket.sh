@@ -16,7 +16,7 @@ STRANGER=1234
 
 abuse()
 {
-	timeout -k 5 60 "$ABUSE" "$SOCKET" "$@" 2>&1
+	timeout -k 5 $((60 * SLOW)) "$ABUSE" "$SOCKET" "$@" 2>&1
 }
 
 # abuse_as UID OP...: a local user
@@ -25,7 +25,7 @@ abuse_as()
 	local uid=$1
 
 	shift
-	timeout -k 5 60 setpriv --reuid "$uid" --regid "$uid" --clear-groups "$ABUSE" "$SOCKET" "$@" 2>&1
+	timeout -k 5 $((60 * SLOW)) setpriv --reuid "$uid" --regid "$uid" --clear-groups "$ABUSE" "$SOCKET" "$@" 2>&1
 }
 
 # A process of this uid in a mount namespace of its own: what a user may inject into.
@@ -416,7 +416,7 @@ done
 sleep 1.2
 worker=$(worker_pid)
 ticks=$(awk '{ print $14 + $15 }' "/proc/$worker/stat")
-ok "no descriptor is left: root is answered" timeout 2 "$NVFS" status --socket "$SOCKET"
+ok "no descriptor is left: root is answered" timeout $((2 * SLOW)) "$NVFS" status --socket "$SOCKET"
 sleep 1
 ticks=$(($(awk '{ print $14 + $15 }' "/proc/$worker/stat") - ticks))
 ok "and the daemon does not spin ($ticks ticks)" test "$ticks" -lt 50

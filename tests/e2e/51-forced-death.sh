@@ -31,7 +31,7 @@ start_killer()
 {
 	: >"$SCRATCH/killer"
 	current_worker
-	timeout -k 1 30 "$HELPERS/killread" "$DAEMON_PID" "$1" "$2" >"$SCRATCH/killer" 2>&1 &
+	timeout -k 1 $((30 * SLOW)) "$HELPERS/killread" "$DAEMON_PID" "$1" "$2" >"$SCRATCH/killer" 2>&1 &
 	KILLER=$!
 	wait_for 5 grep -q ready "$SCRATCH/killer"
 }
