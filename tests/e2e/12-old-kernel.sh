@@ -20,7 +20,7 @@ refused()
 
 	shift
 	fails "$words: nvfs serve is refused, with what it needs" 6 \
-		"mount: this kernel \\($(uname -r)\\) has no mount_setattr\\(2\\); nvfs needs Linux 5.12 or later" \
+		"mount: this kernel \\([^)]*\\) has no mount_setattr\\(2\\); nvfs needs Linux 5.12 or later" \
 		"$@" "$NVFS" serve --config "$CONFIG" --mountpoint "$MOUNTPOINT" --socket "$SOCKET"
 	is "$words: in one line" "$(wc -l <<<"$OUT")" 1
 	unlike "$words: nothing is mounted" "$(cat /proc/self/mountinfo)" "$MOUNTPOINT"
