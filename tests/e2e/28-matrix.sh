@@ -38,11 +38,11 @@ runc()
 	timeout -k 5 60 "$RUNTIME" --root "$SCRATCH/$RUNTIME" "$@" </dev/null
 }
 
-# cell KIND FAILED: the checks since FAILED was $TEST_FAILED
+# cell KIND FAILED [WORD]: the checks since FAILED was $TEST_FAILED; WORD for good ones, "yes" unless said
 cell()
 {
 	printf '%s\n' "${KINDS[@]-}" | grep -Fxq "$1" || KINDS+=("$1")
-	CELLS[$1/$RUNTIME]=yes
+	CELLS[$1/$RUNTIME]=${3:-yes}
 	[ "$TEST_FAILED" = "$2" ] || CELLS[$1/$RUNTIME]=no
 }
 
@@ -233,15 +233,32 @@ podman_kinds()
 		'[engine]' 'events_logger="none"' >"$SCRATCH/containers.conf"
 	export CONTAINERS_CONF=$SCRATCH/containers.conf
 	mount -t tmpfs nvfs-test-shm /dev/shm # podman's locks
+	# Podman gives its standard input to the container's root: not the machine's /dev/null.
+	mkdir "$SCRATCH/null"
+	mount -t tmpfs nvfs-test-null "$SCRATCH/null"
+	mknod -m 666 "$SCRATCH/null/null" c 1 3
+	mount --bind "$SCRATCH/null/null" /dev/null
 	make_rootfs busybox podman
 	tar -C "$ROOTFS" -cf "$SCRATCH/image.tar" .
 	timeout 60 "${podman[@]}" import -q "$SCRATCH/image.tar" localhost/image:1 >/dev/null
 	for RUNTIME in "${RUNTIMES[@]}"; do
 		podman_cell "plain, podman's hook" .
 		podman_cell "read-only rootfs, podman's hook" --read-only
-		podman_cell "user namespace, podman's hook" --uidmap 0:$BASE:65536 --gidmap 0:$BASE:65536
+		# Podman runs this one's hook in a mount namespace of its own: not the daemon's, not trusted.
+		podman_refused "user namespace, podman's hook" --uidmap 0:$BASE:65536 --gidmap 0:$BASE:65536
 	done
-	umount /dev/shm
+	umount /dev/null "$SCRATCH/null" /dev/shm
+}
+
+podman_refused()
+{
+	local kind=$1
+
+	shift
+	fails "$kind, $RUNTIME: refused by policy" 126 'nvinject: permission|exit code: 5' timeout -k 5 100 "${podman[@]}" --runtime "$RUNTIME" "${run[@]}" \
+		"$@" localhost/image:1 true
+	like "$kind, $RUNTIME: the daemon says so" "$(tail -n 3 "$SCRATCH/daemon.log")" 'uid 0 may not change cgroups'
+	cell "$kind" "$TEST_FAILED" refused
 }
 
 podman_cell()
