@@ -103,7 +103,7 @@ static int open_free_point(struct apply *apply, const struct place *place, bool 
 	if (fd == -ENOENT && make && !place->is_host) {
 		fd = effect_dir(&apply->effects, place->dirfd, place->name, EFFECT_MOUNT_POINT_DIR);
 		outcome->made = fd >= 0;
-	} else if (fd >= 0 && apply->adopt) {
+	} else if (fd >= 0 && apply->adopt && !place->is_host) {
 		outcome->made = fstat(fd, &st) == 0 && st.st_mode == (S_IFDIR | EFFECT_MOUNT_POINT_DIR);
 	}
 	return fd;
@@ -205,7 +205,7 @@ static int open_bind_point(struct apply *apply, const struct place *place, int t
 	int fd;
 
 	if (there >= 0 && S_ISREG(id->mode) && !id->mount_root) {
-		outcome->made = apply->adopt && id->mode == (S_IFREG | EFFECT_MOUNT_POINT_FILE);
+		outcome->made = apply->adopt && !place->is_host && id->mode == (S_IFREG | EFFECT_MOUNT_POINT_FILE);
 		fd = fcntl(there, F_DUPFD_CLOEXEC, 3);
 		return fd < 0 ? -errno : fd;
 	}

@@ -438,6 +438,34 @@ START_TEST(nothing_is_made_in_the_hosts_own_dev)
 }
 END_TEST
 
+/* procfs has directories of just the mode that ours get: to remove one would be refused. */
+START_TEST(what_looks_like_ours_is_adopted_but_not_where_the_host_owns_it)
+{
+	struct error err = { 0 };
+	struct apply *apply;
+	struct plan plan;
+	struct stat st;
+
+	if (!make_world())
+		return;
+	ck_assert_int_eq(mkdir("root/dev/nvcaps", 0755), 0);
+	put("root/dev/nvcaps/cap1", "");
+	put("root/dev/nv0", "");
+	ck_assert_int_eq(chmod("root/dev/nv0", 0444), 0);
+	ck_assert_int_eq(stat("root/dev", &st), 0);
+	for (int host = 0; host < 2; host++) {
+		apply = new_apply(&plan);
+		apply->adopt = true;
+		apply->roots.host_dev = host ? st.st_dev : 0;
+		ck_assert_msg(apply_run(apply, &err) == 0, "%s", err.text);
+		ck_assert_str_eq(plan.steps[1].target, "/dev/nv0");
+		ck_assert(apply->outcomes[1].made == !host);
+		ck_assert_int_eq(apply_undo(apply, &err), 0);
+		free_apply(apply, &plan);
+	}
+}
+END_TEST
+
 START_TEST(a_read_only_root_gets_the_cache_by_a_bind)
 {
 	auto_free char *before = NULL, *after = NULL;
@@ -512,6 +540,7 @@ UNIT_MAIN("apply", a_plan_is_applied_and_taken_back_whole,
 	  a_record_is_enough_to_take_all_back_later, a_removal_leaves_what_is_no_longer_ours,
 	  a_target_that_leads_elsewhere_is_not_followed, a_volume_of_the_users_is_not_written_to,
 	  links_of_the_image_stay_within_the_image, something_else_at_a_devices_name_is_an_error,
-	  nothing_is_made_in_the_hosts_own_dev, a_read_only_root_gets_the_cache_by_a_bind,
+	  nothing_is_made_in_the_hosts_own_dev,
+	  what_looks_like_ours_is_adopted_but_not_where_the_host_owns_it, a_read_only_root_gets_the_cache_by_a_bind,
 	  a_cache_that_is_a_link_is_left_alone,
 	  a_call_that_hangs_inside_is_ended_and_what_it_opened_stays)
