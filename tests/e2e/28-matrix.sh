@@ -255,8 +255,9 @@ podman_refused()
 	local kind=$1
 
 	shift
-	fails "$kind, $RUNTIME: refused by policy" 126 'nvinject: permission|exit code: 5' timeout -k 5 100 "${podman[@]}" --runtime "$RUNTIME" "${run[@]}" \
-		"$@" localhost/image:1 true
+	try timeout -k 5 100 "${podman[@]}" --runtime "$RUNTIME" "${run[@]}" "$@" localhost/image:1 true
+	is "$kind, $RUNTIME: the container does not start" "$STATUS" 126
+	like "$kind, $RUNTIME: the hook has refused it" "$OUT" 'exit status 5|exit code 5|exit code: 5'
 	like "$kind, $RUNTIME: the daemon says so" "$(tail -n 3 "$SCRATCH/daemon.log")" 'uid 0 may not change cgroups'
 	cell "$kind" "$TEST_FAILED" refused
 }

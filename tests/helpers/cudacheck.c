@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define N 4096
 
@@ -184,12 +185,27 @@ static bool add_vectors(const struct driver *d)
 	       step(d, "cuMemFree", d->release(dc));
 }
 
-int main(void)
+/* The same over and over in one context: the JIT compiler and what it opens, each time anew. */
+static bool add_for(const struct driver *d, double seconds)
+{
+	time_t end = time(NULL) + (time_t)seconds;
+	unsigned long rounds = 0;
+
+	do {
+		if (!add_vectors(d))
+			return false;
+		rounds++;
+	} while (time(NULL) < end);
+	printf("rounds %lu\n", rounds);
+	return true;
+}
+
+int main(int argc, char *argv[])
 {
 	struct driver d = { 0 };
 	void *context = NULL;
 
-	if (!driver_open(&d) || !context_open(&d, &context) || !add_vectors(&d))
+	if (!driver_open(&d) || !context_open(&d, &context) || !add_for(&d, argc > 1 ? atof(argv[1]) : 0))
 		return EXIT_FAILURE;
 	if (!step(&d, "cuCtxDestroy", d.destroy(context)))
 		return EXIT_FAILURE;
