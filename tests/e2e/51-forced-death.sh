@@ -218,7 +218,12 @@ reads_again()
 	library=$HOST/lib64/libcuda.so.$(driver_version "$DRIVER_ROOT")
 	dies_with "OPEN of a library" 14 open "$library"
 	dies_with "READ of a library" 15 read "$library"
-	request_that_kills READ 15 read "$library" "file '.*libcuda.*' of all trees"
+	if nvfs status --json | jq -e .features.resend >/dev/null; then
+		request_that_kills READ 15 read "$library" "file '.*libcuda.*' of all trees"
+	else
+		# Out of the journal it is answered by splice(2) alone, which does not show killread whose answer it is.
+		skip "READ: one that kills three daemons" "no RESEND on Linux $(uname -r)"
+	fi
 	stop_daemon
 }
 
