@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/driver.h"
+#include "cli/handover.h"
 #include "cli/query.h"
 #include "cli/serve.h"
 #include "cli/status.h"
@@ -30,6 +31,7 @@ static const struct command {
 	{ "generations", cmd_generations, "what the driver was, as far as containers still have it" },
 	{ "rescan", cmd_rescan, "look for changes of the driver now" },
 	{ "driver", cmd_driver, "the driver's files on this host, and what is missing" },
+	{ "handover", cmd_handover, "let the program on the disk go on in the daemon's place" },
 	{ "shutdown", cmd_shutdown, "end the daemon" },
 	{ "help", cmd_help, "this text" },
 	{ "version", cmd_version, "the version" },
@@ -70,6 +72,8 @@ int main(int argc, char **argv)
 		return run_cachebox(argv[2]);
 	if (argc == 2 && strcmp(name, "look") == 0)
 		return look_main();
+	if (strcmp(name, "keeper") == 0)
+		return cmd_keeper(argc - 1, argv + 1);
 	if (strcmp(name, "daemon") == 0)
 		return cmd_daemon(argc - 1, argv + 1);
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)

@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 #include "common/error.h"
 #include "common/log.h"
@@ -125,18 +126,41 @@ int cmd_daemon(int argc, char **argv)
 	struct config config = { 0 };
 	struct keeper_fds fds;
 	struct error err = { 0 };
-	int r = argc >= 6 ? keeper_fds_parse(argv + 1, &fds) : -EINVAL;
+	int r = argc > KEEPER_DAEMON_ARGS ? keeper_fds_parse(argv + 1, &fds) : -EINVAL;
 
 	if (r < 0) {
 		(void)error_setc(&err, ERROR_USAGE, r, "'nvfs daemon' is called by 'nvfs serve' alone");
 		return finish(r, &err);
 	}
-	r = parse_arguments(argc - 5, argv + 5, &args, &err);
+	(void)prctl(PR_SET_NAME, "nvfs"); /* it was executed as a descriptor, and would be called a number */
+	r = parse_arguments(argc - KEEPER_DAEMON_ARGS, argv + KEEPER_DAEMON_ARGS, &args, &err);
 	log_open("nvfs", args.level);
 	if (r == 0)
 		r = configure(&args, &config, &err);
 	if (r == 0)
 		r = serve(&config, &fds, &err);
+	config_done(&config);
+	return finish(r, &err);
+}
+
+int cmd_keeper(int argc, char **argv)
+{
+	struct arguments args = { .level = LOG_LEVEL_INFO };
+	struct config config = { 0 };
+	struct error err = { 0 };
+	char **rest = argv + KEEPER_RESUME_ARGS;
+	int r = argc > KEEPER_RESUME_ARGS ? 0 : -EINVAL;
+
+	if (r < 0) {
+		(void)error_setc(&err, ERROR_USAGE, r, "'nvfs keeper' is called by 'nvfs serve' alone");
+		return finish(r, &err);
+	}
+	r = parse_arguments(argc - KEEPER_RESUME_ARGS, rest, &args, &err);
+	log_open("nvfs", args.level);
+	if (r == 0)
+		r = configure(&args, &config, &err);
+	if (r == 0)
+		r = keeper_resume(&config, argv + 1, rest + 1, &err);
 	config_done(&config);
 	return finish(r, &err);
 }

@@ -85,6 +85,12 @@ int sys_pidfd_send_signal(int pidfd, int sig)
 	return ret(syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0));
 }
 
+/* pidfd_getfd(2); the duplicate is close-on-exec always */
+int sys_pidfd_getfd(int pidfd, int fd, unsigned int flags)
+{
+	return ret(syscall(SYS_pidfd_getfd, pidfd, fd, flags));
+}
+
 /* ioctl_pidfd(2) */
 int sys_pidfd_get_mnt_namespace(int pidfd)
 {

@@ -82,6 +82,9 @@ int sys_pidfd_open(pid_t pid, unsigned int flags);
 /** sys_pidfd_send_signal() - pidfd_send_signal(2), Linux 5.1; 0 tests for life */
 int sys_pidfd_send_signal(int pidfd, int sig);
 
+/** sys_pidfd_getfd() - pidfd_getfd(2), Linux 5.6: a duplicate of another process's descriptor */
+int sys_pidfd_getfd(int pidfd, int fd, unsigned int flags);
+
 /**
  * sys_pidfd_get_mnt_namespace() - ioctl PIDFD_GET_MNT_NAMESPACE, Linux 6.11
  *

@@ -343,3 +343,12 @@ char *compose_print(const struct store *store, uint32_t layout)
 
 	return shape ? layout_print(shape, describe, &d) : NULL;
 }
+
+const char *compose_cache(const struct store *store, uint32_t index, size_t *ret_size)
+{
+	const struct layout *layout = store_layout(store, index);
+	int slot = layout_lookup(layout, 0, "etc");
+
+	slot = slot < 0 ? slot : layout_lookup(layout, (uint32_t)slot, "ld.so.cache");
+	return slot < 0 ? NULL : store_blob(store, layout->nodes[slot].ref, ret_size);
+}

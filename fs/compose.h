@@ -47,6 +47,14 @@ int compose_cache_entries(const struct generation *generation, unsigned int caps
 void compose_cache_entries_free(struct ldcache_add *entries, size_t n);
 
 /**
+ * compose_cache() - the merged ld.so.cache that a layout of the store holds
+ *
+ * The image's entries and the driver's; merged once more, the driver's are replaced.
+ * Return: the store's bytes, or NULL.
+ */
+const char *compose_cache(const struct store *store, uint32_t layout, size_t *ret_size);
+
+/**
  * compose_print() - a layout as text, with what its references mean
  *
  * Return: a new string that the caller frees, or NULL.

@@ -29,6 +29,7 @@ static const struct key {
 	{ "mountpoint", KEY_PATH, offsetof(struct config, mountpoint), CONFIG_MOUNTPOINT, 0, 0 },
 	{ "socket", KEY_PATH, offsetof(struct config, socket), CONFIG_SOCKET, 0, 0 },
 	{ "selinux_context", KEY_TEXT, offsetof(struct config, selinux_context), NULL, 0, 0 },
+	{ "nvinject", KEY_PATH, offsetof(struct config, nvinject), NULL, 0, 0 },
 	{ "accept_env", KEY_ACCEPT_ENV, offsetof(struct config, accept_env), "always", 0, 0 },
 	{ "trees_per_user", KEY_NUMBER, offsetof(struct config, trees_per_user), "16", 0, 10000 },
 	{ "grace", KEY_NUMBER, offsetof(struct config, grace_s), "60", 0, 86400 },
@@ -140,6 +141,7 @@ void config_done(struct config *config)
 	free(config->mountpoint);
 	free(config->socket);
 	free(config->selinux_context);
+	free(config->nvinject);
 	memset(config, 0, sizeof(*config));
 }
 

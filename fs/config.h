@@ -21,6 +21,7 @@ struct config {
 	char *mountpoint;
 	char *socket;
 	char *selinux_context; /* NULL for none */
+	char *nvinject;        /* the program; NULL: beside our own */
 	enum accept_env accept_env;
 	unsigned int trees_per_user; /* uids but root */
 	unsigned int grace_s;        /* between the end of a container and that of its tree */

@@ -27,7 +27,10 @@
 #include "common/sys.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
+#include "fs/handover.h"
+#include "fs/reinject.h"
 #include "fs/renewal.h"
+#include "fs/revive.h"
 #include "fs/server.h"
 #include "fs/store.h"
 #include "fs/tree.h"
@@ -158,11 +161,18 @@ static void forget_tree(struct daemon *daemon, uint32_t tree, uint32_t old_layou
 	forget_listings(daemon, tree);
 }
 
+void daemon_tree_set_flag(struct daemon *daemon, uint32_t tree, uint32_t flag, bool on)
+{
+	uint32_t flags = store_tree(daemon->store, tree)->flags;
+
+	store_write_lock(daemon->store);
+	store_tree_set_flags(daemon->store, tree, on ? flags | flag : flags & ~flag);
+	store_unlock(daemon->store);
+}
+
 static void clear_flag(struct daemon *daemon, uint32_t tree, uint32_t flag)
 {
-	store_write_lock(daemon->store);
-	store_tree_set_flags(daemon->store, tree, store_tree(daemon->store, tree)->flags & ~flag);
-	store_unlock(daemon->store);
+	daemon_tree_set_flag(daemon, tree, flag, false);
 }
 
 /* making and removing */
@@ -267,10 +277,16 @@ void daemon_trees_switch(struct daemon *daemon, const struct daemon_next *next, 
 		forget_switched(daemon, next[i].tree, next[i].old_layout, by_epoch);
 }
 
-static bool same_init(const struct store_tree *tree, const struct process *process)
+/* Where its init is dead, any process of its mount namespace stands for it. */
+static bool same_container(const struct daemon *daemon, uint32_t index, const struct process *process)
 {
-	return tree->mnt_ns == process->mnt_ns &&
-	       (!tree->pid || (tree->pid == process->pid && tree->start_time == process->start_time));
+	const struct store_tree *tree = store_tree(daemon->store, index);
+	const struct container *container = container_of(daemon, index);
+
+	if (tree->mnt_ns != process->mnt_ns)
+		return false;
+	return !tree->pid || (container && container->init_dead) ||
+	       (tree->pid == process->pid && tree->start_time == process->start_time);
 }
 
 /* Its init, or any other process in its mount namespace. */
@@ -282,6 +298,9 @@ static bool is_alive(const struct daemon *daemon, uint32_t index)
 
 	if (!container || !container->init_dead)
 		return true;
+	/* Numbers of namespaces come back: who is in it must have the tree, if that is mounted already. */
+	if (!(tree->flags & STORE_TREE_UNCOMMITTED))
+		return reinject_process(daemon, index) != 0;
 	process_mnt_ns_used(&tree->mnt_ns, &used, 1);
 	return used;
 }
@@ -305,7 +324,7 @@ int64_t daemon_tree_set(struct daemon *daemon, struct daemon_tree *tree, bool *r
 	bool is_own = old && (old->owner == tree->owner || tree->by_root);
 
 	*ret_new = *ret_switched = false;
-	if (is_own && same_init(old, &tree->process))
+	if (is_own && same_container(daemon, index, &tree->process))
 		return tree_switch(daemon, index, tree, ret_switched, err);
 	/* A name that a user has taken is root's for the asking. */
 	if (old && !(tree->by_root && old->owner != tree->owner) && is_alive(daemon, index))
@@ -407,6 +426,15 @@ uint32_t daemon_trees_in_use(const struct daemon *daemon)
 
 	for (uint32_t i = 0; i < daemon->containers_room; i++)
 		n += daemon->containers[i] != NULL;
+	return n;
+}
+
+uint32_t daemon_trees_alive(const struct daemon *daemon)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < daemon->containers_room; i++)
+		n += daemon->containers[i] && is_alive(daemon, i);
 	return n;
 }
 
@@ -537,7 +565,23 @@ static int resume_tree(struct daemon *daemon, uint32_t index)
 	return 0;
 }
 
-int daemon_resume(struct daemon *daemon, struct error *err)
+/* After the end of the connection: who lives gets a mount that does. */
+static void reconnect_trees(struct daemon *daemon)
+{
+	for (uint32_t i = 0; i < daemon->containers_room; i++) {
+		const struct store_tree *tree = store_tree(daemon->store, i);
+
+		if (!container_of(daemon, i))
+			continue;
+		/* Its injector has undone everything when the daemon was gone. */
+		if (tree->flags & STORE_TREE_UNCOMMITTED || !reinject_process(daemon, i))
+			daemon_tree_remove(daemon, i);
+		else
+			reinject_tree(daemon, i);
+	}
+}
+
+int daemon_resume(struct daemon *daemon, bool connected, struct error *err)
 {
 	struct error why = { 0 };
 	int r = generation_load(daemon->store, &daemon->generation, &why);
@@ -551,7 +595,10 @@ int daemon_resume(struct daemon *daemon, struct error *err)
 		if (r < 0)
 			return error_set(err, r, "watch the containers");
 	}
+	revive_generations(daemon);
 	renewal_resume(daemon->renewal);
+	if (!connected)
+		reconnect_trees(daemon);
 	return 0;
 }
 
@@ -649,4 +696,6 @@ void daemon_tick(struct daemon *daemon)
 	check_containers(daemon);
 	check_uncommitted(daemon);
 	renewal_tick(daemon->renewal);
+	reinject_tick(daemon->reinjector);
+	handover_tick(daemon);
 }

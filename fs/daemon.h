@@ -23,6 +23,7 @@ struct deriver;
 struct error;
 struct filesystem;
 struct generation;
+struct reinjector;
 struct renewal;
 struct server;
 struct store;
@@ -36,6 +37,8 @@ struct container {
 	bool init_dead;
 	time_t ends; /* CLOCK_MONOTONIC; 0 = in use */
 	time_t commit_until; /* likewise: made by a daemon that died before Commit; 0 = not so */
+	time_t reinject_at;  /* likewise: not before */
+	unsigned int reinject_failed; /* so often in a row */
 };
 
 /* A tree that was made or changed for a client that has not yet said Commit. */
@@ -61,6 +64,7 @@ struct daemon {
 	struct generation *generation; /* the present one, older ones behind it; NULL: no driver yet */
 	uint32_t generations;          /* made so far */
 	struct renewal *renewal;
+	struct reinjector *reinjector;
 	struct process self;
 	int link;   /* to the keeper; -1 when it is gone */
 	int dev_fd; /* O_PATH, config.dev_root */
@@ -68,6 +72,10 @@ struct daemon {
 	struct container **containers;
 	uint32_t containers_room;
 	struct injection *injections;
+	struct client *handover; /* waits for the answer to io.nvfs.Handover; NULL: nobody */
+	bool stop_asked;         /* by the keeper, when the injections that are under way have ended */
+	bool gives_way;          /* a successor stands by: leave everything as it is */
+	bool ends;               /* SIGTERM was here: unmount when the last container has gone */
 	time_t started;      /* CLOCK_REALTIME */
 	size_t stalled;      /* host files that did not answer at the last tick */
 };
@@ -138,16 +146,25 @@ int64_t daemon_tree_find(struct daemon *daemon, const struct daemon_viewer *view
 /** daemon_trees_in_use() - trees of containers, without the reference tree */
 uint32_t daemon_trees_in_use(const struct daemon *daemon);
 
+/** daemon_trees_alive() - those of them whose container has a process left */
+uint32_t daemon_trees_alive(const struct daemon *daemon);
+
 /**
  * daemon_resume() - take over the trees of a daemon that died
+ * @connected: its FUSE connection too
  *
  * The store has been opened and is being served. Containers are found again by
  * pid and start time; a tree that was not committed waits a moment for its
- * injector to ask again.
+ * injector to ask again. Without the connection, what containers have mounted
+ * is dead: those that live are injected anew (reinject.h), and a tree that was
+ * not committed, or whose container has gone, goes.
  *
  * Return: 0 or -ENOMEM.
  */
-int daemon_resume(struct daemon *daemon, struct error *err);
+int daemon_resume(struct daemon *daemon, bool connected, struct error *err);
+
+/** daemon_tree_set_flag() - enum store_tree_flag */
+void daemon_tree_set_flag(struct daemon *daemon, uint32_t tree, uint32_t flag, bool on);
 
 /** daemon_tick() - every two seconds: silent clients, dead containers, a driver that changes */
 void daemon_tick(struct daemon *daemon);

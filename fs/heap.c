@@ -21,9 +21,9 @@ struct chunk {
 };
 
 /* @fd is taken over, also on failure. */
-static int heap_map(struct heap *heap, int fd, size_t reserved, struct error *err)
+static int heap_map(struct heap *heap, int fd, size_t reserved, int flags, struct error *err)
 {
-	void *base = mmap(NULL, HEAP_SIZE_MAX, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	void *base = mmap(NULL, HEAP_SIZE_MAX, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, fd, 0);
 
 	memset(heap, 0, sizeof(*heap));
 	heap->fd = fd;
@@ -41,7 +41,7 @@ static int heap_map(struct heap *heap, int fd, size_t reserved, struct error *er
 
 int heap_init(struct heap *heap, int fd, size_t reserved, struct error *err)
 {
-	int r = heap_map(heap, fd, reserved, err);
+	int r = heap_map(heap, fd, reserved, MAP_SHARED, err);
 
 	if (r < 0)
 		return r;
@@ -74,9 +74,9 @@ static int find_end(struct heap *heap)
 	return 0;
 }
 
-int heap_open(struct heap *heap, int fd, size_t reserved, struct error *err)
+static int open_mapped(struct heap *heap, int fd, size_t reserved, int flags, struct error *err)
 {
-	int r = heap_map(heap, fd, reserved, err);
+	int r = heap_map(heap, fd, reserved, flags, err);
 	struct stat st;
 
 	if (r < 0)
@@ -94,6 +94,16 @@ int heap_open(struct heap *heap, int fd, size_t reserved, struct error *err)
 	if (r < 0)
 		heap_done(heap);
 	return r;
+}
+
+int heap_open(struct heap *heap, int fd, size_t reserved, struct error *err)
+{
+	return open_mapped(heap, fd, reserved, MAP_SHARED, err);
+}
+
+int heap_open_copy(struct heap *heap, int fd, size_t reserved, struct error *err)
+{
+	return open_mapped(heap, fd, reserved, MAP_PRIVATE, err);
 }
 
 void heap_done(struct heap *heap)

@@ -48,6 +48,13 @@ void heap_done(struct heap *heap);
 int heap_open(struct heap *heap, int fd, size_t reserved, struct error *err);
 
 /**
+ * heap_open_copy() - the same for a look: what is changed is ours alone, and lost at the end
+ *
+ * The file may be written meanwhile, and what is seen of it make no sense.
+ */
+int heap_open_copy(struct heap *heap, int fd, size_t reserved, struct error *err);
+
+/**
  * heap_sweep() - free every chunk that nobody needs
  * @is_used: asked with each chunk's offset, as heap_alloc() gave it
  */

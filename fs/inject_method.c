@@ -19,11 +19,13 @@
 #include "common/ldcache.h"
 #include "common/log.h"
 #include "fs/claim.h"
+#include "fs/compose.h"
 #include "fs/daemon.h"
 #include "fs/derive.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/planner.h"
+#include "fs/reinject.h"
 #include "fs/renewal.h"
 #include "fs/server.h"
 #include "fs/store.h"
@@ -109,6 +111,20 @@ static int map_image(struct call *call, struct error *err)
 	return 0;
 }
 
+/*
+ * Where the container's cache cannot be read, because ours is mounted over it: what the
+ * image had is in the one that it has from us.
+ */
+static void keep_image(struct call *call, struct derive_request *request)
+{
+	const struct store *store = call->daemon->store;
+	const struct store_tree *tree = store_tree(store, store_tree_find(store, call->claim.name));
+
+	if (!request->image && tree && tree->mnt_ns == call->claim.process.mnt_ns)
+		request->image = compose_cache(store, store_snapshot(store, tree->snapshot)->layout,
+					       &request->image_size);
+}
+
 static int derive(struct call *call, struct error *err)
 {
 	struct derive_request request = {
@@ -119,6 +135,7 @@ static int derive(struct call *call, struct error *err)
 		.image_size = call->image_size,
 	};
 
+	keep_image(call, &request);
 	return deriver_get(call->daemon->deriver, call->daemon->generation, &request, &call->derived,
 			   err);
 }
@@ -363,6 +380,8 @@ int method_inject(struct daemon *daemon, struct client *client, json_t *params,
 	struct call call = { .daemon = daemon, .client = client };
 	int r = claim_parse(params, message, client_peer(client), &call.claim, err);
 
+	if (r == 0 && !reinject_fits(daemon, client_peer(client)->pid, call.claim.process.mnt_ns))
+		r = error_setc(err, ERROR_MOUNT, -ESRCH, "the container has ended");
 	if (r == 0)
 		r = inject(&call, trace, reply, err);
 	call_done(&call);

@@ -3,6 +3,7 @@
 #define NVFS_FS_INJECT_METHOD_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "common/varlink.h"
 
@@ -15,6 +16,7 @@ struct method_reply {
 	json_t *params;
 	int fds[VARLINK_FDS_MAX];
 	size_t n_fds;
+	bool later; /* nothing is given back yet: the method answers by itself */
 };
 
 /** method_inject() - io.nvfs.Inject: a tree and a plan for a container */

@@ -17,12 +17,14 @@ enum link_type {
 	LINK_PONG = 'P',
 	LINK_DONE = 'X', /* unmounted: nothing is to be kept any more */
 	LINK_HANDOVER = 'H', /* start the program on disk in my place */
-	LINK_FAILED = 'E', /* could not begin: do not try again */
+	LINK_BUSY = 'U', /* told to stop, but containers live: going on until they have gone */
+	LINK_STANDBY = 'B', /* a successor: the state can be read */
 	LINK_DROP = 'D', /* a file that you hold is not served any more: object */
 	/* keeper to daemon */
 	LINK_PING = 'p',
 	LINK_GO = 'G', /* all descriptors have been sent: serve */
-	LINK_STOP = 'S', /* finish what you are at and exit: a successor waits */
+	LINK_STOP = 'S', /* finish what you are at and exit: a successor stands by */
+	LINK_FAILED = 'E', /* there is no handover; object: an exit status */
 	/* both ways */
 	LINK_FILE = 'F', /* a host's file: object and descriptor */
 };

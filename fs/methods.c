@@ -27,6 +27,7 @@
 #include "fs/derive.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
+#include "fs/handover.h"
 #include "fs/health.h"
 #include "fs/inject_method.h"
 #include "fs/renewal.h"
@@ -562,7 +563,7 @@ static int method_shutdown(struct daemon *daemon, struct client *client, json_t 
 			   struct method_reply *reply, struct error *err)
 {
 	bool force = json_is_true(json_object_get(params, "force"));
-	uint32_t n = daemon_trees_in_use(daemon);
+	uint32_t n = daemon_trees_alive(daemon);
 	int r;
 
 	(void)client;
@@ -573,7 +574,7 @@ static int method_shutdown(struct daemon *daemon, struct client *client, json_t 
 				 n == 1 ? " uses" : "s use");
 		return error_remedy(err, -EBUSY, "nvfs ls lists them; --force cuts them off");
 	}
-	r = filesystem_unmount(daemon->fs, force, err);
+	r = filesystem_unmount(daemon->fs, 1, err); /* whoever else has something of it open */
 	if (r < 0)
 		return r;
 	loop_stop(daemon->loop);
@@ -612,6 +613,8 @@ static const char interface_text[] =
 	"method Abort(token: string) -> ()\n"
 	"method Strip(cache: int, target: string, fds: int) -> (cache: int, fds: int)\n"
 	"method Remove(id: ?string, pid: ?int) -> ()\n"
+	"# Give way to the program on the disk; answers when that has read the state\n"
+	"method Handover() -> ()\n"
 	"method Shutdown(force: ?bool) -> ()\n"
 	"\n"
 	"error Error (class: string, message: string, remedy: string, errno: int, trace: ?string)\n";
@@ -659,6 +662,7 @@ static const struct method methods[] = {
 	{ "io.nvfs.Why", ANYBODY, method_why },
 	{ "io.nvfs.Generations", ANYBODY, method_generations },
 	{ "io.nvfs.Rescan", ROOT, method_rescan },
+	{ "io.nvfs.Handover", ROOT, method_handover },
 	{ "io.nvfs.Shutdown", ROOT, method_shutdown },
 	{ "org.varlink.service.GetInfo", ANYBODY, method_info },
 	{ "org.varlink.service.GetInterfaceDescription", ANYBODY, method_description },
@@ -701,6 +705,8 @@ void methods_call(void *data, struct client *client, const char *name, json_t *p
 		number = 0;
 	(void)snprintf(trace, sizeof(trace), "%06x", number & 0xffffff);
 	r = method_run(daemon, client, name, params, message, trace, &reply, &err);
+	if (r >= 0 && reply.later)
+		return;
 	if (r >= 0) {
 		client_reply(client, reply.params, reply.fds, reply.n_fds);
 		return;
@@ -715,5 +721,6 @@ void methods_call(void *data, struct client *client, const char *name, json_t *p
 
 void methods_gone(void *data, struct client *client)
 {
+	handover_client_gone(data, client);
 	daemon_client_gone(data, client);
 }

@@ -2,6 +2,7 @@
 #ifndef NVFS_FS_MOUNTPOINT_H
 #define NVFS_FS_MOUNTPOINT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct error;
@@ -19,6 +20,22 @@ struct error;
  * Return: 0, -EINVAL, -ENOTDIR, -ENOTEMPTY, -EBUSY or the errno of mkdir(2).
  */
 int mountpoint_prepare(const char *path, struct error *err);
+
+/**
+ * mountpoint_clear() - take away mounts of nvfs daemons that are dead
+ *
+ * Nothing else is touched: a mount whose daemon answers, or hangs, stays. A
+ * child asks, so that the caller cannot hang; it has one thread.
+ *
+ * Return: how many were taken away, or a negative errno.
+ */
+int mountpoint_clear(const char *path, struct error *err);
+
+/**
+ * mountpoint_shows() - does a process with this mountinfo have the tree of this name?
+ * @mountinfo: NUL-terminated; its filesystem may be dead
+ */
+bool mountpoint_shows(const char *mountinfo, const char *name);
 
 /**
  * mountpoint_find_type() - what is mounted on a path, from the text of mountinfo

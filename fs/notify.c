@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The notification protocol of sd_notify(3), without descriptors. */
+/* The notification protocol of sd_notify(3). */
 #include "fs/notify.h"
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,10 +12,28 @@
 
 #include "common/cleanup.h"
 
+bool notify_is_there(void)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+
+	return path && *path;
+}
+
 void notify_systemd(const char *state)
+{
+	notify_systemd_fd(state, -1);
+}
+
+void notify_systemd_fd(const char *state, int fd)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)state, .iov_len = strlen(state) };
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { 0 };
+	struct msghdr msg = { .msg_name = &addr, .msg_iov = &iov, .msg_iovlen = 1 };
 	auto_close int sock = -1;
 	size_t len = path ? strlen(path) : 0;
 
@@ -23,8 +42,16 @@ void notify_systemd(const char *state)
 	memcpy(addr.sun_path, path, len);
 	if (addr.sun_path[0] == '@') /* the abstract namespace, unix(7) */
 		addr.sun_path[0] = '\0';
+	msg.msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+	if (fd >= 0) {
+		control.align.cmsg_level = SOL_SOCKET;
+		control.align.cmsg_type = SCM_RIGHTS;
+		control.align.cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
+		msg.msg_control = control.buf;
+		msg.msg_controllen = sizeof(control.buf);
+	}
 	sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (sock >= 0)
-		(void)sendto(sock, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&addr,
-			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+		(void)sendmsg(sock, &msg, MSG_NOSIGNAL);
 }

@@ -2,6 +2,8 @@
 #ifndef NVFS_FS_NOTIFY_H
 #define NVFS_FS_NOTIFY_H
 
+#include <stdbool.h>
+
 /**
  * notify_systemd() - tell the service manager a state, "READY=1"
  *
@@ -10,5 +12,11 @@
  * open to programs without libsystemd.
  */
 void notify_systemd(const char *state);
+
+/** notify_systemd_fd() - the same, with a descriptor for the service manager's store */
+void notify_systemd_fd(const char *state, int fd);
+
+/** notify_is_there() - is there a service manager that listens? */
+bool notify_is_there(void);
 
 #endif

@@ -19,8 +19,10 @@
 #include "common/file.h"
 #include "common/parse.h"
 #include "common/sys.h"
+#include "fs/mountpoint.h"
 
 #define TEXT_MAX 8192
+#define MOUNTINFO_MAX (64UL * 1024 * 1024)
 
 #ifndef PIDFD_THREAD
 #define PIDFD_THREAD O_EXCL /* linux/pidfd.h, 6.9 */
@@ -120,6 +122,15 @@ int process_from_pidfd(int pidfd, struct process *ret, struct error *err)
 	}
 	*ret = process;
 	return 0;
+}
+
+int process_from_pid(pid_t pid, struct process *ret, struct error *err)
+{
+	char text[16];
+
+	(void)snprintf(text, sizeof(text), "%d", pid);
+	ret->pid = pid;
+	return process_read(text, ret, err);
 }
 
 int process_self(struct process *ret, struct error *err)
@@ -253,4 +264,33 @@ bool process_mounts(dev_t dev, const char *root)
 	}
 	free(seen.inodes);
 	return found;
+}
+
+static bool has_tree(int proc, const char *pid, const char *name)
+{
+	auto_free char *mountinfo = NULL;
+	char path[300];
+
+	(void)snprintf(path, sizeof(path), "%s/mountinfo", pid);
+	return file_read_at(proc, path, MOUNTINFO_MAX, &mountinfo, NULL, NULL) == 0 &&
+	       mountpoint_shows(mountinfo, name);
+}
+
+pid_t process_find(uint64_t mnt_ns, const char *name)
+{
+	auto_closedir DIR *proc = opendir("/proc");
+	const struct dirent *entry;
+
+	while (proc && (entry = readdir(proc))) {
+		char path[300];
+		struct stat st;
+
+		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/ns/mnt", entry->d_name);
+		if (fstatat(dirfd(proc), path, &st, 0) == 0 && st.st_ino == mnt_ns &&
+		    has_tree(dirfd(proc), entry->d_name, name))
+			return (pid_t)strtol(entry->d_name, NULL, 10);
+	}
+	return 0;
 }

@@ -32,6 +32,9 @@ int process_from_pidfd(int pidfd, struct process *ret, struct error *err);
 /** process_self() - the daemon itself */
 int process_self(struct process *ret, struct error *err);
 
+/** process_from_pid() - the same of a number, which may be another process's by the time of the answer */
+int process_from_pid(pid_t pid, struct process *ret, struct error *err);
+
 /** process_pidfd_is_dead() - poll(2) a pidfd */
 bool process_pidfd_is_dead(int pidfd);
 
@@ -56,5 +59,13 @@ void process_mnt_ns_used(const uint64_t *mnt_ns, bool *used, size_t n);
  * out the answer is yes.
  */
 bool process_mounts(dev_t dev, const char *root);
+
+/**
+ * process_find() - a process of a mount namespace that has the tree of this name mounted
+ * @mnt_ns: inode number; numbers of namespaces come back, so the mount is asked for
+ *
+ * Return: its pid, or 0.
+ */
+pid_t process_find(uint64_t mnt_ns, const char *name);
 
 #endif

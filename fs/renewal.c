@@ -25,6 +25,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "common/varlink.h"
+#include "fs/compose.h"
 #include "fs/daemon.h"
 #include "fs/derive.h"
 #include "fs/filesystem.h"
@@ -112,7 +113,7 @@ static bool is_quiet(const struct renewal *renewal)
  * still read by ourselves, a later daemon must be able to read too, unlinked or
  * not: the keeper gets it.
  */
-static void back_file(struct daemon *daemon, uint32_t object, const char *path)
+void renewal_back_file(struct daemon *daemon, uint32_t object, const char *path)
 {
 	int fd = store_object_fd(daemon->store, object), id;
 
@@ -138,7 +139,7 @@ static int record(struct daemon *daemon, struct generation *g, struct error *err
 
 	for (size_t i = 0; r == 0 && i < g->driver->n_files; i++) {
 		if (store_object(daemon->store, g->objects[i])->generation == g->number)
-			back_file(daemon, g->objects[i], g->driver->files[i].path);
+			renewal_back_file(daemon, g->objects[i], g->driver->files[i].path);
 	}
 	return r;
 }
@@ -169,16 +170,6 @@ static uint32_t layout_of(const struct store *store, const struct store_tree *tr
 	return store_snapshot(store, tree->snapshot)->layout;
 }
 
-/* The merged cache that the tree has now: the image's entries and the old driver's, which go. */
-static const char *cache_of(const struct store *store, const struct store_tree *tree, size_t *ret_size)
-{
-	const struct layout *layout = store_layout(store, layout_of(store, tree));
-	int slot = layout_lookup(layout, 0, "etc");
-
-	slot = slot < 0 ? slot : layout_lookup(layout, (uint32_t)slot, "ld.so.cache");
-	return slot < 0 ? NULL : store_blob(store, layout->nodes[slot].ref, ret_size);
-}
-
 /* The same request, of the present generation. */
 static int derive_next(struct daemon *daemon, uint32_t index, uint32_t *ret, struct error *err)
 {
@@ -192,7 +183,8 @@ static int derive_next(struct daemon *daemon, uint32_t index, uint32_t *ret, str
 	if (tree->mnt_ns) {
 		request.selection = &selection;
 		request.target = varlink_string(spec, "target", HOST_TARGET);
-		request.image = cache_of(daemon->store, tree, &request.image_size);
+		request.image = compose_cache(daemon->store, layout_of(daemon->store, tree),
+					      &request.image_size);
 		r = driver_caps_parse(varlink_string(spec, "driver_capabilities", ""), &request.caps, err);
 		r = r ? r : select_given(spec, daemon->generation->gpus, &selection);
 	}
@@ -204,13 +196,23 @@ static int derive_next(struct daemon *daemon, uint32_t index, uint32_t *ret, str
 	return r;
 }
 
+/* Does it show a generation of which files are lost? Those are gone whatever the configuration says. */
+static bool is_damaged(const struct daemon *daemon, uint32_t index)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+	const struct generation *g = generation_find(daemon->generation,
+						     store_snapshot(daemon->store, tree->snapshot)->generation);
+
+	return !g || g->damaged;
+}
+
 static bool wants_next(const struct daemon *daemon, uint32_t index, bool all)
 {
 	const struct store_tree *tree = store_tree(daemon->store, index);
 
 	if (!tree || store_snapshot(daemon->store, tree->snapshot)->generation == daemon->generation->number)
 		return false;
-	return !tree->mnt_ns || (all && !daemon->config.pin);
+	return !tree->mnt_ns || (all && !daemon->config.pin) || is_damaged(daemon, index);
 }
 
 /* Trees of older generations; without @all only the reference tree. */
@@ -368,11 +370,15 @@ static int accept(struct renewal *renewal, struct generation *g, enum generation
 	if (r == 0 && is_first)
 		r = make_host_tree(daemon, err);
 	deriver_forget(daemon->deriver);
-	if (!is_first)
-		switch_trees(daemon, change == GENERATION_OTHER);
+	switch_trees(daemon, is_first || change == GENERATION_OTHER);
 	log_info("driver %s (generation %u): %zu files below '%s', %zu GPU%s", g->driver->version, g->number,
 		 g->driver->n_files, daemon->config.driver_root, g->gpus->n, g->gpus->n == 1 ? "" : "s");
 	return r;
+}
+
+static bool has_generation(const struct daemon *daemon)
+{
+	return daemon->generation && !daemon->generation->damaged;
 }
 
 /* Without a module the files say what the driver is, and whether they are whole nobody knows. */
@@ -380,7 +386,7 @@ static enum generation_change change_of(const struct daemon *daemon, const struc
 {
 	enum generation_change change;
 
-	if (!daemon->generation)
+	if (!has_generation(daemon))
 		return GENERATION_OTHER;
 	change = generation_compare(daemon->store, daemon->generation, g);
 	if (change == GENERATION_OTHER && !g->driver->version_from_module)
@@ -434,7 +440,7 @@ static void end_look(struct renewal *renewal)
 /* What the last look means to a person; "" when all is well. */
 static void judge(struct renewal *renewal)
 {
-	const struct driver *driver = renewal->daemon->generation ? renewal->daemon->generation->driver : NULL;
+	const struct driver *driver = has_generation(renewal->daemon) ? renewal->daemon->generation->driver : NULL;
 	struct generation_module module = { 0 };
 	char text[sizeof(renewal->note)] = "";
 	size_t len;
@@ -563,19 +569,20 @@ int renewal_check(struct renewal *renewal, struct error *err)
 	const struct daemon *daemon = renewal->daemon;
 	int r;
 
-	if (daemon->generation && !module_has_changed(daemon))
+	if (has_generation(daemon) && !module_has_changed(daemon))
 		return 0;
-	if (daemon->generation && !is_quiet(renewal)) {
+	if (has_generation(daemon) && !is_quiet(renewal)) {
 		(void)error_setc(err, ERROR_AGAIN, -EAGAIN, "the driver is being changed");
 		return error_remedy(err, -EAGAIN, "try again when its packages are installed");
 	}
 	r = wait_for_look(renewal, err);
-	if (r == -EAGAIN || (r == 0 && daemon->generation && !module_has_changed(daemon)))
+	if (r == -EAGAIN || (r == 0 && has_generation(daemon) && !module_has_changed(daemon)))
 		return r;
 	r = r < 0 ? r : -ELIBBAD;
 	if (err)
 		*err = (struct error){ 0 };
-	(void)error_setc(err, ERROR_DRIVER, r, "%s%s", daemon->generation ? "" : "no driver yet: ", renewal->note);
+	(void)error_setc(err, ERROR_DRIVER, r, "%s%s", has_generation(daemon) ? "" : "no driver yet: ",
+			  renewal->note);
 	return error_remedy(err, r, "load the kernel module; nvfs driver says what is missing");
 }
 
@@ -584,7 +591,7 @@ static bool wants_look(struct renewal *renewal)
 	const struct daemon *daemon = renewal->daemon;
 	int64_t since_ms = now_ms() - renewal->look_ms;
 
-	if (!daemon->generation)
+	if (!has_generation(daemon))
 		return true;
 	if (!is_quiet(renewal))
 		return false;
@@ -637,7 +644,8 @@ void renewal_resume(struct renewal *renewal)
 		return;
 	renewal->changed = true; /* nobody has watched the directories meanwhile */
 	/* A change to another version is for all, and the daemon before may have died in it. */
-	switch_trees(daemon, g->older && strcmp(g->older->driver->version, g->driver->version) != 0);
+	if (!g->damaged)
+		switch_trees(daemon, g->older && strcmp(g->older->driver->version, g->driver->version) != 0);
 }
 
 const char *renewal_note(const struct renewal *renewal)

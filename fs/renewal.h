@@ -18,6 +18,7 @@
  */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "nvml/finding.h"
 
@@ -53,6 +54,12 @@ int renewal_rescan(struct renewal *renewal, const char **ret, struct error *err)
 
 /** renewal_resume() - give the trees of a daemon that died in the middle of a change the rest of it */
 void renewal_resume(struct renewal *renewal);
+
+/**
+ * renewal_back_file() - hand a file that the store has open to the kernel, or else to the keeper
+ * @path: for messages
+ */
+void renewal_back_file(struct daemon *daemon, uint32_t object, const char *path);
 
 /** renewal_note() - why there is no driver, or none that fits, what does not answer; "" when all is well */
 const char *renewal_note(const struct renewal *renewal);

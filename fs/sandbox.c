@@ -22,6 +22,8 @@
 static uint64_t effective_of(enum sandbox_process process)
 {
 	switch (process) {
+	case SANDBOX_KEEPER_END:
+		return BIT(CAP_SYS_ADMIN);
 	case SANDBOX_DAEMON:
 		return DAEMON;
 	case SANDBOX_FUSE_THREAD:

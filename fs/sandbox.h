@@ -9,7 +9,9 @@
  *
  *   process      capability       until       for
  *   keeper       in effect: none  from start  nothing: it waits, starts daemons, signals its own child
- *     handed on  all of the below its end     a daemon that it starts has them by execve(2) as root
+ *     handed on  all of the below its end     a daemon that it starts has them by execve(2) as root,
+ *                                             and the program that takes its place at a handover
+ *     at its end SYS_ADMIN        its end     umount2 of a mount that its last daemon has left dead
  *   daemon       SYS_ADMIN        its end     mount and umount2 of the superblock, FUSE backing ids,
  *                                             clones of mounts and their flags
  *                SYS_PTRACE       its end     /proc/PID/ns of containers, whose processes may have more
@@ -48,6 +50,12 @@
  * execve(2) made has no such handler: there it is death by SIGSYS, which whoever
  * waits for it reports. Calls of a foreign ABI (i386, x32) are death for all.
  *
+ * At a handover the keeper executes the new program in its place, under the list
+ * that it has; so do the daemons that it starts from then on. A program that needs
+ * more does not say that it could take over, and the handover is refused; a new
+ * nvfs serve, which takes over from a daemon without a keeper, has a list of its own. Taking the descriptors of another keeper's daemon (adopt.h)
+ * happens before the keeper gives anything up.
+ *
  * To extend: a call goes into the table of sandbox_calls.c with the processes
  * that make it and the reason; a capability into the table of sandbox.c and
  * the one above. What a new child of the keeper or daemon calls counts for
@@ -62,10 +70,11 @@ struct error;
 enum sandbox_process {
 	SANDBOX_KEEPER = 1,
 	SANDBOX_DAEMON = 2,
-	/* These have no list of their own beside the daemon's. */
+	/* These have no list of their own beside the daemon's or keeper's. */
 	SANDBOX_LOOKER = 4,
 	SANDBOX_FUSE_THREAD = 8,
 	SANDBOX_READ_THREAD = 16,
+	SANDBOX_KEEPER_END = 32,
 };
 
 /**
@@ -95,6 +104,13 @@ int sandbox_drop_bounding(void);
  * Return: 0, -ENOMEM or the errno of seccomp(2).
  */
 int sandbox_filter(enum sandbox_process process, struct error *err);
+
+/**
+ * sandbox_filter_inherited() - the same for a program that was executed in place of one that has its list
+ *
+ * The list is on already, and another copy at every such exec would end at the kernel's limit.
+ */
+int sandbox_filter_inherited(struct error *err);
 
 /** sandbox_is_filtered() - has this process its list of system calls? */
 int sandbox_is_filtered(void);

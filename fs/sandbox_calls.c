@@ -81,7 +81,7 @@ static const struct sandbox_call calls[] = {
 	{ SCMP_SYS(capset), ALL }, { SCMP_SYS(seccomp), ALL },
 
 	/* children: daemon, cache parser (which becomes nobody), nvinject */
-	{ SCMP_SYS(fork), ALL }, { SCMP_SYS(vfork), ALL }, { SCMP_SYS(execve), ALL },
+	{ SCMP_SYS(fork), ALL }, { SCMP_SYS(vfork), ALL }, { SCMP_SYS(execve), ALL }, { SCMP_SYS(execveat), START },
 	{ SCMP_SYS(wait4), ALL }, { SCMP_SYS(waitid), ALL }, { SCMP_SYS(kill), ALL },
 	{ SCMP_SYS(pidfd_open), ALL }, { SCMP_SYS(pidfd_send_signal), ALL }, { SCMP_SYS(setpgid), ALL },
 	{ SCMP_SYS(setsid), ALL }, { SCMP_SYS(set_tid_address), ALL }, { SCMP_SYS(arch_prctl), ALL },
@@ -95,6 +95,8 @@ static const struct sandbox_call calls[] = {
 	{ SCMP_SYS(setns), ALL }, { SCMP_SYS(move_mount), ALL }, { SCMP_SYS(bpf), ALL },
 	{ SCMP_SYS(symlinkat), ALL }, { SCMP_SYS(fchown), ALL }, { SCMP_SYS(fchownat), ALL },
 	{ SCMP_SYS(setfsuid), ALL }, { SCMP_SYS(setfsgid), ALL }, { SCMP_SYS(alarm), ALL },
+	{ SCMP_SYS(setitimer), ALL }, { SCMP_SYS(utimensat), ALL }, { SCMP_SYS(sendfile), ALL },
+	{ SCMP_SYS(rt_sigpending), ALL }, { 457 /* statmount, 6.8 */, ALL },
 	{ SCMP_SYS(getuid32), ALL }, { SCMP_SYS(rt_sigtimedwait), ALL },
 };
 

@@ -127,6 +127,19 @@ int sandbox_filter(enum sandbox_process process, struct error *err)
 	return 0;
 }
 
+int sandbox_filter_inherited(struct error *err)
+{
+	int r;
+
+	if (features_is_disabled(getenv("NVFS_DISABLE"), "seccomp"))
+		return 0;
+	r = catch_refusals();
+	if (r < 0)
+		return error_set(err, r, "limit system calls");
+	atomic_store(&filtered, true);
+	return 0;
+}
+
 int sandbox_is_filtered(void)
 {
 	return atomic_load(&filtered);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <sys/vfs.h>
@@ -31,12 +33,15 @@
 #include "fs/derive.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
+#include "fs/handover.h"
 #include "fs/keeper.h"
 #include "fs/link.h"
 #include "fs/methods.h"
+#include "fs/reinject.h"
 #include "fs/renewal.h"
 #include "fs/sandbox.h"
 #include "fs/server.h"
+#include "fs/statefile.h"
 #include "fs/store.h"
 
 #define TICK_S 2
@@ -83,34 +88,49 @@ static int raise_nofile(struct error *err)
 
 /* events */
 
-static void on_signal(struct loop_source *source, uint32_t events)
+/* No container is left. Who else has something of the mount open must not keep us from going. */
+static void end(struct daemon *daemon)
 {
-	struct daemon *daemon = ((struct watch *)source)->daemon;
-	struct signalfd_siginfo info;
 	struct error err = { 0 };
-	uint32_t n = daemon_trees_in_use(daemon);
 
-	(void)events;
-	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	if (n) {
-		log_warning("%s: %u container%s a driver tree, going on; nvfs shutdown --force ends it",
-			    strsignal((int)info.ssi_signo), n, n == 1 ? " uses" : "s use");
-		return;
-	}
-	if (filesystem_unmount(daemon->fs, 0, &err) < 0)
+	if (filesystem_unmount(daemon->fs, 1, &err) < 0)
 		log_error("%s", err.text);
 	loop_stop(daemon->loop);
 }
 
+static void on_signal(struct loop_source *source, uint32_t events)
+{
+	struct daemon *daemon = ((struct watch *)source)->daemon;
+	struct signalfd_siginfo info;
+	uint32_t n = daemon_trees_alive(daemon);
+
+	(void)events;
+	if (read(source->fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	daemon->ends = true;
+	if (!n) {
+		end(daemon);
+		return;
+	}
+	log_warning("%s: %u container%s a driver tree, going on until the last one ends; "
+		    "nvfs shutdown --force ends it now",
+		    strsignal((int)info.ssi_signo), n, n == 1 ? " uses" : "s use");
+	if (daemon->link >= 0)
+		(void)link_send(daemon->link, LINK_BUSY, 0, -1);
+}
+
 static void on_timer(struct loop_source *source, uint32_t events)
 {
+	struct daemon *daemon = ((struct watch *)source)->daemon;
 	uint64_t expirations;
 
 	(void)events;
-	if (read(source->fd, &expirations, sizeof(expirations)) == sizeof(expirations))
-		daemon_tick(((struct watch *)source)->daemon);
+	if (read(source->fd, &expirations, sizeof(expirations)) != sizeof(expirations))
+		return;
+	daemon_tick(daemon);
 	sandbox_report();
+	if (daemon->ends && !daemon->gives_way && !daemon_trees_alive(daemon))
+		end(daemon);
 }
 
 static void on_ended(struct loop_source *source, uint32_t events)
@@ -132,8 +152,12 @@ static void on_link(struct loop_source *source, uint32_t events)
 	(void)events;
 	if (r > 0 && message.type == LINK_PING) {
 		(void)link_send(source->fd, LINK_PONG, 0, -1);
+	} else if (r > 0 && message.type == LINK_STOP) {
+		handover_stop(daemon);
+	} else if (r > 0 && message.type == LINK_FAILED) {
+		handover_failed(daemon, message.object);
 	} else if (r <= 0) {
-		log_warning("the keeper is gone: nobody will replace this daemon, ignoring");
+		log_warning("the keeper is gone: nobody replaces this daemon until nvfs serve is started again, ignoring");
 		loop_remove(daemon->loop, source);
 		daemon->link = -1;
 	}
@@ -202,11 +226,25 @@ static int receive_files(struct daemon *daemon, struct error *err)
 	return r > 0 ? 0 : error_set(err, r < 0 ? r : -EPIPE, "hear from the keeper");
 }
 
+/* The one before serves still: say that we could, and wait until it has gone. */
+static int stand_by(const struct keeper_fds *fds, struct error *err)
+{
+	struct pollfd link = { .fd = fds->link, .events = POLLIN };
+	int r = handover_rehearse(fds->state, err);
+
+	if (r < 0)
+		return r;
+	r = link_send(fds->link, LINK_STANDBY, 0, -1);
+	return r < 0 || poll(&link, 1, -1) < 0 ? error_set(err, r < 0 ? r : -errno, "stand by") : 0;
+}
+
 static int open_store(struct serving *s, struct error *err)
 {
-	int r = s->fds->go_on ? store_open(s->fds->state, &s->daemon.store, err) :
-				store_new(s->fds->state, &s->daemon.store, err);
+	int r = s->fds->mode == KEEPER_MODE_FIRST ? store_new(s->fds->state, &s->daemon.store, err) :
+						    store_open(s->fds->state, &s->daemon.store, err);
 
+	if (r == 0 && s->fds->mode == KEEPER_MODE_RECOVER)
+		store_disconnect(s->daemon.store);
 	return r < 0 ? r : receive_files(&s->daemon, err);
 }
 
@@ -242,6 +280,12 @@ static bool is_on_overlay(const char *path)
 	return statfs(path, &st) == 0 && (unsigned long)st.f_type == OVERLAYFS_SUPER_MAGIC;
 }
 
+/* With the connection of another daemon, which is in use. */
+static bool goes_on(const struct keeper_fds *fds)
+{
+	return fds->mode == KEEPER_MODE_GO_ON || fds->mode == KEEPER_MODE_HAND_OVER;
+}
+
 static int bring_up(struct serving *s, struct error *err)
 {
 	struct daemon *daemon = &s->daemon;
@@ -250,21 +294,23 @@ static int bring_up(struct serving *s, struct error *err)
 		.selinux_context = daemon->config.selinux_context,
 		.n_workers = daemon->config.workers,
 		/* Going on, the state knows; nothing of the host's files is asked then. */
-		.overlay = !s->fds->go_on && is_on_overlay(daemon->config.driver_root),
+		.overlay = !goes_on(s->fds) && is_on_overlay(daemon->config.driver_root),
 	};
 	struct server_handler handler = { .on_call = methods_call, .on_gone = methods_gone,
 					  .data = daemon };
+	bool go_on = goes_on(s->fds);
 	int r = sandbox_limit(SANDBOX_DAEMON, err);
 
 	r = r ? r : raise_nofile(err);
 	features_allowed(getenv("NVFS_DISABLE"), &options.allowed);
-	if (r == 0 && !s->fds->go_on)
+	if (r == 0 && !go_on)
 		r = check_driver_root(daemon, err);
+	if (r == 0 && s->fds->mode == KEEPER_MODE_HAND_OVER)
+		r = stand_by(s->fds, err);
 	if (r == 0)
 		r = open_store(s, err);
 	if (r == 0)
-		r = s->fds->go_on ?
-			    filesystem_resume(&options, s->fds->fuse, daemon->store, &daemon->fs, err) :
+		r = go_on ? filesystem_resume(&options, s->fds->fuse, daemon->store, &daemon->fs, err) :
 			    filesystem_mount(&options, s->fds->fuse, daemon->store, &daemon->fs, err);
 	if (r == 0)
 		r = open_roots(daemon, err);
@@ -282,17 +328,17 @@ static int bring_up(struct serving *s, struct error *err)
 		r = watch_all(s, err);
 	if (r == 0)
 		r = renewal_new(daemon, &daemon->renewal, err);
-	return r == 0 && s->fds->go_on ? daemon_resume(daemon, err) : r;
+	if (r == 0)
+		r = reinjector_new(daemon, &daemon->reinjector, err);
+	return r == 0 && s->fds->mode != KEEPER_MODE_FIRST ? daemon_resume(daemon, go_on, err) : r;
 }
 
 static void end_service(struct daemon *daemon)
 {
 	server_free(daemon->server);
-	if (daemon->fs) {
-		(void)filesystem_unmount(daemon->fs, 1, NULL);
-		filesystem_free(daemon->fs);
-	}
+	filesystem_free(daemon->fs);
 	cachebox_free(daemon->box);
+	reinjector_free(daemon->reinjector);
 }
 
 /* Closing a host's file may take for ever: the keeper has heard by then that we are done. */
@@ -323,11 +369,37 @@ static void take_down(struct serving *s)
 	cleanup_close(&daemon->watch_fd);
 }
 
+/* For a keeper that comes when ours is gone. */
+static void tell_who_serves(const struct serving *s)
+{
+	struct store_server server = { .pid = getpid(), .fuse_fd = s->fds->fuse, .listen_fd = s->fds->listen };
+	struct process keeper = { 0 };
+	struct ucred cred = { 0 }; /* who made the pair; not getppid(), which may be another one by now */
+	socklen_t size = sizeof(cred);
+
+	(void)getsockopt(s->fds->link, SOL_SOCKET, SO_PEERCRED, &cred, &size);
+	server.keeper_pid = cred.pid;
+	if (cred.pid)
+		(void)process_from_pid(cred.pid, &keeper, NULL);
+	server.start_time = s->daemon.self.start_time;
+	server.keeper_start = keeper.start_time;
+	store_write_lock(s->daemon.store);
+	store_set_server(s->daemon.store, &server);
+	store_unlock(s->daemon.store);
+}
+
+/* With nobody to do it for us. */
+static void remove_names(const struct config *config)
+{
+	(void)unlink(config->socket);
+	statefile_remove(config->socket);
+}
+
 static void say_ready(const struct serving *s)
 {
 	const struct daemon *daemon = &s->daemon;
 
-	if (s->fds->go_on)
+	if (goes_on(s->fds))
 		log_info("going on with %u container%s", daemon_trees_in_use(daemon),
 			 daemon_trees_in_use(daemon) == 1 ? "" : "s");
 	else
@@ -342,23 +414,32 @@ int serve(const struct config *config, const struct keeper_fds *fds, struct erro
 			     .fds = fds, .signals.source.fd = -1, .timer.source.fd = -1 };
 	int r = bring_up(&s, err);
 
-	if (r < 0 && fds->go_on)
+	if (r < 0 && goes_on(fds))
 		return r; /* the mount is in use: leave all to the next one */
 	r = r ? r : sandbox_filter(SANDBOX_DAEMON, err);
 	if (r == 0) {
-		if (fds->go_on)
-			renewal_tick(s.daemon.renewal);
-		else
+		if (fds->mode == KEEPER_MODE_FIRST)
 			(void)renewal_check(s.daemon.renewal, NULL); /* without a driver we serve too */
+		else
+			renewal_tick(s.daemon.renewal);
+		reinject_tick(s.daemon.reinjector);
+		tell_who_serves(&s);
 		say_ready(&s);
 		r = loop_run(s.daemon.loop, err);
 	}
-	end_service(&s.daemon);
-	sandbox_report();
+	if (s.daemon.gives_way)
+		return 0; /* likewise */
 	if (r == 0 && s.failed)
 		r = error_setc(err, ERROR_MOUNT, -EIO, "'%s' was unmounted by somebody else",
 			       config->mountpoint);
+	if (s.daemon.fs)
+		(void)filesystem_unmount(s.daemon.fs, 1, NULL);
+	if (r == 0 && s.daemon.link < 0)
+		remove_names(config);
+	/* Before what may take long, or for ever: the keeper then knows that nobody is to be started any more. */
 	(void)link_send(fds->link, LINK_DONE, r < 0 ? (uint32_t)error_exit_status(err) : 0, -1);
+	end_service(&s.daemon);
+	sandbox_report();
 	take_down(&s);
 	return r;
 }

@@ -11,6 +11,8 @@
 #include "fs/store.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +45,14 @@ uint32_t table_append(struct store *store, struct table *table)
 }
 
 /* the store itself */
+
+void store_boot_id(char ret[STATE_BOOT_ID])
+{
+	auto_close int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, ret, STATE_BOOT_ID - 1);
+
+	memset(ret + (n < 0 ? 0 : n), 0, STATE_BOOT_ID - (size_t)(n < 0 ? 0 : n));
+}
 
 struct store *store_alloc(void)
 {
@@ -77,8 +87,9 @@ int store_new(int fd, struct store **ret, struct error *err)
 	}
 	store->state = heap_at(&store->heap, 0);
 	/* Field by field: the rest is zero, and most of it is never to be touched. */
-	store->state->version = STATE_VERSION;
-	store->state->size = sizeof(struct state);
+	store->state->begin.version = STATE_VERSION;
+	store->state->begin.size = sizeof(struct state);
+	store_boot_id(store->state->begin.boot_id);
 	store->state->next_serial = 1;
 	store->state->next_ino = INO_FIRST;
 	store->state->generation = STORE_NONE;
@@ -89,7 +100,7 @@ int store_new(int fd, struct store **ret, struct error *err)
 	store->state->snapshots.element = sizeof(struct store_snapshot);
 	store->state->trees.element = sizeof(struct store_tree);
 	counters_init(&store->state->counters);
-	publish(&store->state->magic, STATE_MAGIC);
+	publish(&store->state->begin.magic, STATE_MAGIC);
 	*ret = store;
 	return 0;
 }
@@ -136,6 +147,20 @@ struct store_session *store_session(struct store *store)
 struct counters *store_counters(struct store *store)
 {
 	return &store->state->counters;
+}
+
+void store_set_server(struct store *store, const struct store_server *server)
+{
+	publish((uint32_t *)&store->state->server.pid, 0);
+	store->state->server = *server;
+	store->state->server.state_fd = store->heap.fd;
+}
+
+int store_read_server(int fd, struct store_server *ret)
+{
+	ssize_t n = pread(fd, ret, sizeof(*ret), offsetof(struct state, server));
+
+	return n == (ssize_t)sizeof(*ret) ? 0 : -EBADMSG;
 }
 
 uint32_t store_generation(const struct store *store)

@@ -82,6 +82,7 @@ struct store_tree {
 enum store_tree_flag {
 	STORE_TREE_UNCOMMITTED = 1, /* made for an injection that has not said that it is done */
 	STORE_TREE_STALE = 2,       /* the kernel may know names of an older snapshot */
+	STORE_TREE_REINJECT = 4,    /* its container is to be injected anew: see reinject.h */
 };
 
 #define STORE_WORKERS_MAX 16
@@ -116,6 +117,13 @@ struct store_session {
 	struct store_read reads[STORE_READS_MAX];
 };
 
+/* Who serves from the file, and with which descriptors of its own: for a keeper that comes next. */
+struct store_server {
+	int32_t pid, keeper_pid;           /* 0: nobody */
+	uint64_t start_time, keeper_start; /* of both: field 22 of /proc/PID/stat */
+	int32_t fuse_fd, listen_fd, state_fd, unused;
+};
+
 /**
  * store_new() - map a state file and make it an empty store
  * @fd:  an empty memfd or file on tmpfs; taken over
@@ -142,6 +150,38 @@ void store_free(struct store *store);
  * -EBADMSG (not a state file, or damaged), -ENOMEM or the errno of mmap(2).
  */
 int store_open(int fd, struct store **ret, struct error *err);
+
+/**
+ * store_open_copy() - what store_open() would give, while another process serves from the file
+ * @fd: stays the caller's
+ *
+ * Nothing in the file is changed. -EBADMSG may also mean that the other one was
+ * in the middle of a change.
+ */
+int store_open_copy(int fd, struct store **ret, struct error *err);
+
+/**
+ * store_check() - can this file be gone on with? Nothing in it is changed
+ * @fd: stays the caller's
+ *
+ * Return: 0; -ENODATA (empty), -EBADMSG (not a state file), -EPROTO (the layout
+ * is of another version, which is named), -ESTALE (from before the machine's
+ * last start) or the errno of pread(2).
+ */
+int store_check(int fd, struct error *err);
+
+/**
+ * store_disconnect() [w] - the FUSE connection is gone for good
+ *
+ * Trees, nodes and numbers stay; the kernel holds no file for us any more.
+ */
+void store_disconnect(struct store *store);
+
+/** store_set_server() [w] - who serves; state_fd is filled in here */
+void store_set_server(struct store *store, const struct store_server *server);
+
+/** store_read_server() - from a file that store_check() finds good; 0 or -EBADMSG */
+int store_read_server(int fd, struct store_server *ret);
 
 /** store_session() - the FUSE session's part of the file */
 struct store_session *store_session(struct store *store);

@@ -14,7 +14,7 @@
 #include "fs/store.h"
 
 #define STATE_MAGIC 0x6e766673u /* "nvfs" */
-#define STATE_VERSION 4 /* of the layout; goes up with every change */
+#define STATE_VERSION 5 /* of the layout; goes up with every change */
 #define INO_FIRST 16            /* below: the top directories */
 #define INO_END 0x70000000u     /* above: links and host files, see tree.c */
 
@@ -22,11 +22,20 @@ struct table {
 	uint32_t offset, count, room, element;
 };
 
-struct state {
+#define STATE_BOOT_ID 40 /* text of the kernel's boot id, and NULs */
+
+/* What every version begins with, at least up to the size. */
+struct state_begin {
 	uint32_t magic, version, size;
+	char boot_id[STATE_BOOT_ID]; /* of the start of the machine that it belongs to */
+};
+
+struct state {
+	struct state_begin begin;
 	uint32_t next_serial;
 	uint32_t next_ino;
 	uint32_t generation; /* blob: description of the present generation; STORE_NONE without */
+	struct store_server server;
 	struct table objects, links, blobs, layouts, snapshots, trees;
 	struct store_session session;
 	struct counters counters;
@@ -96,6 +105,9 @@ uint32_t table_append(struct store *store, struct table *table);
 /** store_chains_build() - lay the chains of a counted table anew; 0 or -ENOMEM */
 int store_chains_build(const struct store *store, const struct table *table, struct chains *chains,
 		       uint32_t n);
+
+/** store_boot_id() - of this start of the machine; all NUL where the kernel does not tell */
+void store_boot_id(char ret[STATE_BOOT_ID]);
 
 /** store_alloc() - a store around nothing yet, with its lock; NULL when out of memory */
 struct store *store_alloc(void);

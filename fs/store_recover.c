@@ -11,6 +11,8 @@
 #include "fs/store.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -57,18 +59,28 @@ static bool table_is_sound(const struct store *store, const struct table *table,
 }
 
 /* Before anything else is believed: the layout of another version is never followed. */
-static int check_version(int fd, struct error *err)
+int store_check(int fd, struct error *err)
 {
-	struct {
-		uint32_t magic, version, size; /* as struct state begins, in every version */
-	} begin;
+	/* As struct state begins: magic, version and size in every version. */
+	struct state_begin begin = { 0 };
+	char boot_id[STATE_BOOT_ID] = "";
+	ssize_t n = pread(fd, &begin, sizeof(begin), 0);
 
-	if (pread(fd, &begin, sizeof(begin), 0) != sizeof(begin) || begin.magic != STATE_MAGIC)
-		return error_set(err, -EBADMSG, "not a state file of nvfs");
-	if (begin.version != STATE_VERSION || begin.size != sizeof(struct state))
-		return error_setc(err, ERROR_OTHER, -EPROTO,
-				  "the state file has layout %u of %u bytes, and this program knows %u of %zu",
-				  begin.version, begin.size, STATE_VERSION, sizeof(struct state));
+	if (n < 0)
+		return error_set(err, -errno, "read it");
+	if (n == 0 || (n == sizeof(begin) && !begin.magic))
+		return error_setc(err, ERROR_OTHER, -ENODATA, "it is empty");
+	if (n < (ssize_t)offsetof(struct state_begin, boot_id) || begin.magic != STATE_MAGIC)
+		return error_setc(err, ERROR_OTHER, -EBADMSG, "not a state file of nvfs");
+	if (begin.version != STATE_VERSION)
+		return error_setc(err, ERROR_OTHER, -EPROTO, "it has layout %u, this program reads layout %u",
+				  begin.version, STATE_VERSION);
+	if (begin.size != sizeof(struct state))
+		return error_setc(err, ERROR_OTHER, -EPROTO, "its header has %u bytes, and this program's %zu",
+				  begin.size, sizeof(struct state));
+	store_boot_id(boot_id);
+	if (memcmp(begin.boot_id, boot_id, sizeof(boot_id)) != 0)
+		return error_setc(err, ERROR_OTHER, -ESTALE, "it is from before the machine started");
 	return 0;
 }
 
@@ -344,17 +356,18 @@ static int recover(struct store *store, struct error *err)
 	return r < 0 ? error_set(err, r, "recover the state") : 0;
 }
 
-int store_open(int fd, struct store **ret, struct error *err)
+static int open_store(int fd, int (*open)(struct heap *, int, size_t, struct error *),
+		      struct store **ret, struct error *err)
 {
 	struct store *store = store_alloc();
-	int r = store ? check_version(fd, err) : error_set(err, -ENOMEM, "open the store");
+	int r = store ? store_check(fd, err) : error_set(err, -ENOMEM, "open the store");
 
 	if (r < 0) {
 		cleanup_close(&fd);
 		store_free(store);
 		return r;
 	}
-	r = heap_open(&store->heap, fd, sizeof(struct state), err);
+	r = open(&store->heap, fd, sizeof(struct state), err);
 	if (r == 0) {
 		store->state = heap_at(&store->heap, 0);
 		r = recover(store, err);
@@ -365,4 +378,29 @@ int store_open(int fd, struct store **ret, struct error *err)
 	}
 	*ret = store;
 	return 0;
+}
+
+int store_open(int fd, struct store **ret, struct error *err)
+{
+	return open_store(fd, heap_open, ret, err);
+}
+
+int store_open_copy(int fd, struct store **ret, struct error *err)
+{
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
+	return own < 0 ? error_set(err, -errno, "open the store") : open_store(own, heap_open_copy, ret, err);
+}
+
+void store_disconnect(struct store *store)
+{
+	struct state *state = store->state;
+
+	publish(&state->session.init_size, 0);
+	for (uint32_t i = 0; i < STORE_WORKERS_MAX; i++) {
+		state->session.requests[i].deaths = 0;
+		memset(state->session.requests[i].bytes, 0, sizeof(uint64_t)); /* no request */
+	}
+	for (uint32_t i = 0; i < state->objects.count; i++)
+		((struct store_object *)table_at(store, &state->objects, i))->backing_id = 0;
 }

@@ -24,6 +24,7 @@
 #include "inject/regular.h"
 
 #define HERE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
+#define OTHER_TREES_MAX 16
 
 static int note(struct outcome *outcome, const char *result, const char *why)
 {
@@ -55,7 +56,7 @@ static void cleanup_place(struct place *place)
 
 /*
  * A driver tree of another superblock than ours: its daemon is gone, or is not the one that we
- * talk to. Only a new mount on top heals it. Whether it is dead is not asked, since a mount that
+ * talk to. Only a new mount heals it. Whether it is dead is not asked, since a mount that
  * the container made to look like one would hold us for ever.
  */
 static bool is_tree_of_another_daemon(int fd, const struct place_identity *theirs,
@@ -110,6 +111,24 @@ static int open_free_point(struct apply *apply, const struct place *place, bool 
 }
 
 /*
+ * Such trees give way: ours on top of one would do, but one more would be left after each death
+ * of everybody. Several may lie on each other; what cannot be taken away stays.
+ */
+static void clear_other_trees(const struct place *place, const struct place_identity *ours)
+{
+	struct place_identity theirs;
+
+	for (int i = 0; i < OTHER_TREES_MAX; i++) {
+		auto_close int fd = openat(place->dirfd, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+		if (fd < 0 || place_identify(fd, &theirs) < 0 || !theirs.mount_root ||
+		    !is_tree_of_another_daemon(fd, &theirs, ours) ||
+		    effect_unmount(place->dirfd, place->name) < 0)
+			return;
+	}
+}
+
+/*
  * The directory to mount on. -EALREADY: our mount is there. -EXDEV: a mount of somebody
  * else's is there, and the directory is returned in @ret_fd all the same.
  */
@@ -122,6 +141,7 @@ static int open_mount_point(struct apply *apply, const struct step *step, const 
 	r = place_identify(step->fd, &outcome->identity);
 	if (r < 0)
 		return r;
+	clear_other_trees(place, &outcome->identity);
 	*ret_fd = fd = open_free_point(apply, place, make, outcome);
 	if (fd != -EXDEV)
 		return fd < 0 ? fd : 0;
@@ -356,11 +376,13 @@ static int bind_cache(struct apply *apply, const struct place *place, struct out
 				  OPEN_TREE_CLONE | AT_SYMLINK_NOFOLLOW);
 	if (r < 0)
 		return r;
+	r = place_identify(mount, &outcome->identity);
+	if (r == 0)
+		clear_other_trees(place, &outcome->identity);
 	point = openat(place->dirfd, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (point < 0)
 		return -errno;
-	r = place_identify(point, &id);
-	r = r ? r : place_identify(mount, &outcome->identity);
+	r = r ? r : place_identify(point, &id);
 	if (r < 0 || !S_ISREG(id.mode))
 		return r < 0 ? r : -EMEDIUMTYPE;
 	if (place_is_same(&id, &outcome->identity))

@@ -98,6 +98,21 @@ static bool did_nothing(const json_t *record)
 	       strcmp(result, "kept") == 0 || strcmp(result, "omitted") == 0;
 }
 
+/* What was made for the thing is still ours to remove, also where the thing itself was done anew. */
+static int inherit_made(json_t *record, const json_t *old)
+{
+	static const char *const keys[] = { "made", "dirs" };
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		json_t *value = json_object_get(old, keys[i]);
+
+		if (value && !json_object_get(record, keys[i]))
+			r |= json_object_set(record, keys[i], value);
+	}
+	return r;
+}
+
 int record_merge_old(json_t *done, const json_t *old)
 {
 	size_t n = json_array_size(done), i, k;
@@ -111,6 +126,8 @@ int record_merge_old(json_t *done, const json_t *old)
 			r |= json_array_append(done, was);
 		else if (did_nothing(json_array_get(done, k)))
 			r |= json_array_set(done, k, was);
+		else
+			r |= inherit_made(json_array_get(done, k), was);
 	}
 	return r ? -ENOMEM : 0;
 }

@@ -81,7 +81,7 @@ is "nothing stays mounted" "$(cat /proc/self/mountinfo)" "$mounts"
 
 start_daemon --config "$CONFIG"
 fails "a second daemon on the mount point" 6 'mount: .*another nvfs daemon' serve_at "$MOUNTPOINT"
-fails "a second daemon on the socket" 1 'another daemon listens' serve_at "$SCRATCH/m" "$SOCKET"
+fails "a second daemon on the socket" 1 'another daemon serves' serve_at "$SCRATCH/m" "$SOCKET"
 answers "after the second daemons"
 ok "and its tree is there" test -e "$MOUNTPOINT/host/lib64/libcuda.so.1"
 

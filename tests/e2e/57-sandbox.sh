@@ -119,6 +119,26 @@ main_line()
 	kill_containers
 }
 
+keepers_became()
+{
+	[ "$(grep -c 'the keeper is nvfs .* now' "$SCRATCH/daemon.log")" = "$1" ]
+}
+
+# The new program begins with what it inherits, and gives up the same.
+after_handovers()
+{
+	for n in 1 2 3; do
+		ok "handover $n" nvfs handover
+		ok "handover $n: the keeper is the new program too" wait_for 10 keepers_became "$n"
+	done
+	limits_of_the_keeper
+	is "keeper: one list, and not one more for each handover" "$(status_of "$DAEMON_PID" Seccomp_filters)" 1
+	fails "keeper: not dumpable again" 1 "denied" \
+		setpriv --bounding-set -all readlink -v "/proc/$DAEMON_PID/fd/0"
+	limits_of_the_daemon "$(worker_pid)"
+	is "no handover needed what is refused" "$(refused)" "[]"
+}
+
 # On a kernel that nobody has tried.
 turned_off()
 {
@@ -137,6 +157,7 @@ limits_of_the_keeper
 limits_of_the_daemon "$(worker_pid)"
 limits_of_the_parser "$(worker_pid)"
 main_line
+after_handovers
 unlike "the log tells of no refused call" "$(cat "$SCRATCH/daemon.log")" "was refused"
 stop_daemon
 is "it ends well" "$DAEMON_STATUS" 0

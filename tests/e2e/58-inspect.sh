@@ -211,7 +211,7 @@ test_no_keeper()
 	wait_for 5 nobody_listens
 	fastest_check "a daemon that is dead is down" "^down: connect to '.*': Connection refused"
 	fails "metrics say that it is down" 7 'nvfs_up 0' nvfs status --metrics
-	rm -f "$SOCKET"
+	rm -f "$SOCKET" "${SOCKET%/*}/state" # what follows begins anew
 	check_is "so is one that was never there" 2 "^down: connect to '.*': No such file"
 	unmount_below "$MOUNTPOINT"
 }

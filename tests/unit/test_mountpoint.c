@@ -10,6 +10,20 @@
 #include "common/error.h"
 #include "tests/unit/unit.h"
 
+START_TEST(a_tree_is_known_by_its_name_in_the_filesystem)
+{
+	static const char text[] =
+		"40 27 0:40 /abc /usr/local/nvidia ro,nosuid - fuse.nvfs nvfs ro\n"
+		"41 27 0:41 /other /usr/local/nvidia ro,nosuid - fuse.sshfs nvfs ro\n";
+
+	ck_assert(mountpoint_shows(text, "abc"));
+	ck_assert(!mountpoint_shows(text, "ab"));
+	ck_assert(!mountpoint_shows(text, "other"));
+	ck_assert(!mountpoint_shows("40 27 0:40", "abc"));
+	ck_assert(!mountpoint_shows("", "abc"));
+}
+END_TEST
+
 static const char mountinfo[] =
 	"23 27 0:21 / /proc rw,relatime - proc proc rw\n"
 	"36 27 0:40 / /run/nvfs ro,nosuid,nodev shared:7 master:2 - fuse.nvfs nvfs ro,user_id=0\n"
@@ -74,6 +88,6 @@ START_TEST(a_directory_is_made_and_what_cannot_serve_is_refused)
 }
 END_TEST
 
-UNIT_MAIN("mountpoint", the_topmost_mount_counts, paths_are_compared_whole,
+UNIT_MAIN("mountpoint", the_topmost_mount_counts, a_tree_is_known_by_its_name_in_the_filesystem, paths_are_compared_whole,
 	  damaged_text_finds_nothing_and_does_no_harm,
 	  a_directory_is_made_and_what_cannot_serve_is_refused)

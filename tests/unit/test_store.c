@@ -168,7 +168,7 @@ START_TEST(a_file_of_another_kind_version_or_a_damaged_one_is_refused)
 	uint32_t header[3] = { 0x6e766673u, 99, 64 };
 	int fd = memfd_create("state", MFD_CLOEXEC), copy;
 
-	ck_assert_int_eq(store_open(memfd_create("empty", MFD_CLOEXEC), &store, NULL), -EBADMSG);
+	ck_assert_int_eq(store_open(memfd_create("empty", MFD_CLOEXEC), &store, NULL), -ENODATA);
 	ck_assert_int_eq(write(fd, header, sizeof(header)), (ssize_t)sizeof(header));
 	ck_assert_int_eq(store_open(dup(fd), &store, NULL), -EPROTO);
 	(void)close(fd);
@@ -178,7 +178,7 @@ START_TEST(a_file_of_another_kind_version_or_a_damaged_one_is_refused)
 	(void)add_tree("a", 10, put_layout("f", "1"));
 	store_free(store);
 	/* every field of the tables' part, turned into nonsense in its turn: refused or survived */
-	for (off_t at = 12; at < 24 + 6 * 16; at += 4) {
+	for (off_t at = 12; at < 64 + 6 * 16; at += 4) {
 		uint32_t good, bad = 0xfffffff0u;
 		struct store *opened = NULL;
 
@@ -189,6 +189,28 @@ START_TEST(a_file_of_another_kind_version_or_a_damaged_one_is_refused)
 		ck_assert_int_eq(pwrite(copy, &good, sizeof(good), at), (ssize_t)sizeof(good));
 	}
 	ck_assert_int_eq(store_open(copy, &store, NULL), 0);
+	store_free(store);
+}
+END_TEST
+
+START_TEST(without_its_connection_a_store_keeps_trees_and_forgets_what_the_kernel_held)
+{
+	struct store_object object = { .mode = 0100444, .path = STORE_NONE, .backing_id = 0 };
+	uint32_t index, tree;
+
+	open_store();
+	index = store_object_add(store, &object);
+	store_object_set_backing(store, index, 7);
+	tree = add_tree("a", 10, put_layout("f", "1"));
+	store_session(store)->init_size = 40;
+	store_session(store)->requests[3].bytes[0] = 64;
+	store_session(store)->requests[3].deaths = 2;
+	store_disconnect(store);
+	ck_assert_int_eq(store_object(store, index)->backing_id, 0);
+	ck_assert_uint_eq(store_tree_find(store, "a"), tree);
+	ck_assert_uint_eq(store_session(store)->init_size, 0);
+	ck_assert_uint_eq(store_session(store)->requests[3].deaths, 0);
+	ck_assert_int_eq(store_session(store)->requests[3].bytes[0], 0);
 	store_free(store);
 }
 END_TEST
@@ -441,6 +463,7 @@ UNIT_MAIN("store", equal_blobs_are_stored_once_and_go_with_the_last_reference,
 	  identical_trees_share_one_layout, a_tree_is_found_by_name_and_pid_until_it_is_removed,
 	  two_trees_of_one_process_come_and_go_in_any_order, another_process_goes_on_with_the_file,
 	  a_file_of_another_kind_version_or_a_damaged_one_is_refused,
+	  without_its_connection_a_store_keeps_trees_and_forgets_what_the_kernel_held,
 	  an_index_comes_back_with_a_new_serial,
 	  a_switched_tree_keeps_its_old_snapshot_and_can_go_back,
 	  links_and_objects_keep_their_index_for_ever,

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * nvinject as a child of the daemon. The child asks the daemon as any other
+ * nvinject does, so nothing here may wait for it: its pidfd is an event source.
+ */
+#include "fs/reinject.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <limits.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/log.h"
+#include "common/sys.h"
+#include "common/varlink.h"
+#include "fs/daemon.h"
+#include "fs/generation.h"
+#include "fs/store.h"
+#include "nvml/gpu.h"
+
+#define AT_ONCE 4       /* children that run at the same time */
+#define LIMIT_S 60      /* one that takes longer hangs */
+#define TRIES 3         /* for a reason that does not look as if it would pass */
+#define PAUSE_S 2       /* before the next try; twice as long each time */
+#define PAUSE_MAX_S 60
+#define ARGS_MAX 20
+
+struct child {
+	struct loop_source source; /* pidfd; first: cast back */
+	struct reinjector *owner;
+	pid_t pid; /* 0: this place is free */
+	uint32_t tree, serial;
+	time_t started; /* CLOCK_MONOTONIC */
+};
+
+struct reinjector {
+	struct daemon *daemon;
+	struct child children[AT_ONCE];
+};
+
+/* One command line; strings are owned or live as long as the spec. */
+struct command {
+	char program[PATH_MAX];
+	char pid[16];
+	char *devices;
+	json_t *spec;
+	const char *argv[ARGS_MAX];
+	size_t n;
+};
+
+static time_t now_s(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+static const char *tree_name(const struct daemon *daemon, uint32_t tree)
+{
+	return store_blob(daemon->store, store_tree(daemon->store, tree)->name, NULL);
+}
+
+pid_t reinject_process(const struct daemon *daemon, uint32_t index)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+	struct process process;
+
+	if (tree->pid && process_from_pid(tree->pid, &process, NULL) == 0 &&
+	    process.start_time == tree->start_time && process.mnt_ns == tree->mnt_ns)
+		return tree->pid;
+	return process_find(tree->mnt_ns, tree_name(daemon, index));
+}
+
+/* the command line */
+
+static void add(struct command *command, const char *option, const char *value)
+{
+	if (command->n + 3 > ARGS_MAX)
+		return;
+	command->argv[command->n++] = option;
+	if (value)
+		command->argv[command->n++] = value;
+}
+
+static bool has_gpu(const struct generation *g, const char *uuid)
+{
+	for (size_t i = 0; i < g->gpus->n; i++) {
+		if (strcmp(g->gpus->gpus[i].uuid, uuid) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The GPUs that it was given, as far as they are still there: never others. */
+static char *given_devices(const struct daemon *daemon, const json_t *spec)
+{
+	const json_t *uuids = json_object_get(spec, "gpus"), *uuid;
+	char *list = NULL;
+	size_t len = 0, i, n = 0;
+	FILE *out = open_memstream(&list, &len);
+
+	if (!out)
+		return NULL;
+	json_array_foreach(uuids, i, uuid) {
+		const char *text = json_string_value(uuid);
+
+		if (text && *text && has_gpu(daemon->generation, text))
+			fprintf(out, "%s%s", n++ ? "," : "", text);
+	}
+	if (!n)
+		fputs("none", out);
+	if (fclose(out) == 0)
+		return list;
+	free(list);
+	return NULL;
+}
+
+static bool had_cgroup(const struct daemon *daemon, const struct store_tree *tree)
+{
+	const char *text = store_blob(daemon->store, tree->done, NULL);
+	json_t *done = text ? json_loads(text, 0, NULL) : NULL, *step;
+	bool had = false;
+	size_t i;
+
+	json_array_foreach(done, i, step)
+		had = had || strcmp(varlink_string(step, "step", ""), "cgroup") == 0;
+	json_decref(done);
+	return had;
+}
+
+/* Beside this program, unless the configuration names another place. */
+static int find_program(const struct daemon *daemon, char ret[PATH_MAX], struct error *err)
+{
+	ssize_t n;
+	char *slash;
+
+	if (daemon->config.nvinject) {
+		(void)snprintf(ret, PATH_MAX, "%s", daemon->config.nvinject);
+	} else {
+		n = readlink("/proc/self/exe", ret, PATH_MAX - sizeof("/nvinject"));
+		if (n <= 0)
+			return error_set(err, n < 0 ? -errno : -ENOENT, "read '/proc/self/exe'");
+		ret[n] = '\0';
+		slash = strrchr(ret, '/');
+		strcpy(slash ? slash : ret, "/nvinject");
+	}
+	if (access(ret, X_OK) == 0)
+		return 0;
+	(void)error_set(err, -errno, "run '%s'", ret);
+	return error_remedy(err, -ENOENT, "install nvinject beside nvfs, or set nvinject in nvfs.conf");
+}
+
+static void command_done(struct command *command)
+{
+	free(command->devices);
+	json_decref(command->spec);
+}
+
+static int command_build(const struct daemon *daemon, uint32_t index, pid_t pid,
+			 struct command *ret, struct error *err)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+	int r = find_program(daemon, ret->program, err);
+
+	if (r < 0)
+		return r;
+	ret->spec = json_loads(store_blob(daemon->store, tree->spec, NULL), 0, NULL);
+	ret->devices = given_devices(daemon, ret->spec);
+	if (!ret->spec || !ret->devices)
+		return error_set(err, -ENOMEM, "repeat the request");
+	(void)snprintf(ret->pid, sizeof(ret->pid), "%d", pid);
+	add(ret, "nvinject", NULL);
+	add(ret, "--socket", daemon->config.socket);
+	add(ret, "--pid", ret->pid);
+	add(ret, "--id", varlink_string(ret->spec, "id", ""));
+	add(ret, "--devices", ret->devices);
+	add(ret, "--driver-capabilities", varlink_string(ret->spec, "driver_capabilities", ""));
+	add(ret, "--target", varlink_string(ret->spec, "target", ""));
+	if (!had_cgroup(daemon, tree))
+		add(ret, "--no-cgroup", NULL);
+	return 0;
+}
+
+/* children */
+
+/* posix_spawn(3): no code of ours runs between fork and exec, and there are other threads. */
+static int spawn(const struct command *command, pid_t *ret, struct error *err)
+{
+	char *env[] = { NULL };
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attr;
+	sigset_t none;
+	int r;
+
+	(void)sigemptyset(&none);
+	(void)posix_spawnattr_init(&attr);
+	(void)posix_spawnattr_setsigmask(&attr, &none);
+	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
+	(void)posix_spawn_file_actions_init(&files);
+	(void)posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDWR, 0);
+	(void)posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_RDWR, 0);
+	r = -posix_spawn(ret, command->program, &files, &attr, (char *const *)(uintptr_t)command->argv, env);
+	(void)posix_spawn_file_actions_destroy(&files);
+	(void)posix_spawnattr_destroy(&attr);
+	return r < 0 ? error_set(err, r, "run '%s'", command->program) : 0;
+}
+
+static struct child *child_of(struct reinjector *reinjector, uint32_t tree)
+{
+	for (size_t i = 0; i < AT_ONCE; i++) {
+		if (reinjector->children[i].pid && reinjector->children[i].tree == tree)
+			return &reinjector->children[i];
+	}
+	return NULL;
+}
+
+static struct child *free_child(struct reinjector *reinjector)
+{
+	size_t i = 0;
+
+	while (i < AT_ONCE && reinjector->children[i].pid)
+		i++;
+	return i < AT_ONCE ? &reinjector->children[i] : NULL;
+}
+
+/* Will the same thing work later? A driver that is being changed, a daemon that was busy. */
+static bool may_pass(int status)
+{
+	return status == ERROR_AGAIN || status == ERROR_DRIVER || status == ERROR_DAEMON;
+}
+
+static void failed(struct daemon *daemon, uint32_t tree, int status)
+{
+	struct container *container = daemon->containers[tree];
+	unsigned int pause = PAUSE_S << (container->reinject_failed < 5 ? container->reinject_failed : 5);
+
+	container->reinject_failed++;
+	container->reinject_at = now_s() + (pause < PAUSE_MAX_S ? pause : PAUSE_MAX_S);
+	if (may_pass(status) || container->reinject_failed < TRIES)
+		return;
+	log_error("container '%s' has no driver tree any more: nvinject exited with status %d; "
+		  "inject it by hand, or restart it", tree_name(daemon, tree), status);
+	daemon_tree_set_flag(daemon, tree, STORE_TREE_REINJECT, false);
+}
+
+static void ended(struct daemon *daemon, uint32_t tree, int status)
+{
+	if (status == 0) {
+		log_info("injected '%s' anew", tree_name(daemon, tree));
+		daemon->containers[tree]->reinject_failed = 0;
+		daemon_tree_set_flag(daemon, tree, STORE_TREE_REINJECT, false);
+	} else if (!reinject_process(daemon, tree)) {
+		daemon_tree_set_flag(daemon, tree, STORE_TREE_REINJECT, false); /* it is over, too */
+	} else {
+		failed(daemon, tree, status);
+	}
+}
+
+static bool is_container(const struct daemon *daemon, uint32_t tree)
+{
+	return tree < daemon->containers_room && daemon->containers[tree];
+}
+
+static void on_child_end(struct loop_source *source, uint32_t events)
+{
+	struct child *child = (struct child *)source;
+	struct reinjector *reinjector = child->owner;
+	struct daemon *daemon = reinjector->daemon;
+	const struct store_tree *tree = store_tree(daemon->store, child->tree);
+	int status = 0;
+
+	(void)events;
+	loop_remove(daemon->loop, source);
+	cleanup_close(&source->fd);
+	(void)waitpid(child->pid, &status, 0);
+	child->pid = 0;
+	if (tree && tree->serial == child->serial && is_container(daemon, child->tree))
+		ended(daemon, child->tree, WIFEXITED(status) ? WEXITSTATUS(status) : ERROR_OTHER);
+	reinject_tick(reinjector);
+}
+
+static int child_start(struct child *child, struct daemon *daemon, uint32_t tree, pid_t pid,
+		       struct error *err)
+{
+	struct command command = { .n = 0 };
+	int r = command_build(daemon, tree, pid, &command, err);
+
+	if (r == 0)
+		r = spawn(&command, &child->pid, err);
+	command_done(&command);
+	if (r < 0) {
+		child->pid = 0;
+		return r;
+	}
+	child->tree = tree;
+	child->serial = store_tree(daemon->store, tree)->serial;
+	child->started = now_s();
+	child->source = (struct loop_source){ .fd = sys_pidfd_open(child->pid, 0), .on_ready = on_child_end };
+	r = child->source.fd < 0 ? child->source.fd : loop_add(daemon->loop, &child->source, EPOLLIN);
+	if (r < 0) { /* nobody would tell its end: it must not have one that counts */
+		(void)kill(child->pid, SIGKILL);
+		(void)waitpid(child->pid, NULL, 0);
+		cleanup_close(&child->source.fd);
+		child->pid = 0;
+		return error_set(err, r, "watch nvinject");
+	}
+	return 0;
+}
+
+/* waiting trees */
+
+static bool is_due(struct reinjector *reinjector, uint32_t index)
+{
+	struct daemon *daemon = reinjector->daemon;
+	const struct store_tree *tree = store_tree(daemon->store, index);
+
+	return tree && is_container(daemon, index) && tree->flags & STORE_TREE_REINJECT &&
+	       daemon->containers[index]->reinject_at <= now_s() && !child_of(reinjector, index);
+}
+
+static void start_one(struct reinjector *reinjector, struct child *child, uint32_t tree)
+{
+	struct daemon *daemon = reinjector->daemon;
+	struct error err = { 0 };
+	pid_t pid = reinject_process(daemon, tree);
+
+	if (!pid) {
+		daemon_tree_set_flag(daemon, tree, STORE_TREE_REINJECT, false);
+		return;
+	}
+	if (child_start(child, daemon, tree, pid, &err) < 0) {
+		log_error("inject '%s' anew: %s%s%s", tree_name(daemon, tree), err.text,
+			  *err.remedy ? "; " : "", err.remedy);
+		failed(daemon, tree, ERROR_OTHER);
+	}
+}
+
+static void end_hanging(struct reinjector *reinjector)
+{
+	for (size_t i = 0; i < AT_ONCE; i++) {
+		const struct child *child = &reinjector->children[i];
+
+		if (child->pid && now_s() - child->started > LIMIT_S)
+			(void)sys_pidfd_send_signal(child->source.fd, SIGKILL);
+	}
+}
+
+void reinject_tick(struct reinjector *reinjector)
+{
+	const struct daemon *daemon = reinjector->daemon;
+	struct child *child;
+
+	end_hanging(reinjector);
+	if (!daemon->generation || daemon->generation->damaged)
+		return; /* there is nothing to give yet */
+	for (uint32_t i = 0; i < store_trees_end(daemon->store); i++) {
+		if (!is_due(reinjector, i))
+			continue;
+		child = free_child(reinjector);
+		if (!child)
+			return;
+		start_one(reinjector, child, i);
+	}
+}
+
+void reinject_tree(struct daemon *daemon, uint32_t tree)
+{
+	if (!is_container(daemon, tree))
+		return;
+	daemon->containers[tree]->reinject_at = 0;
+	daemon->containers[tree]->reinject_failed = 0;
+	daemon_tree_set_flag(daemon, tree, STORE_TREE_REINJECT, true);
+}
+
+bool reinject_fits(const struct daemon *daemon, pid_t caller, uint64_t mnt_ns)
+{
+	for (size_t i = 0; i < AT_ONCE; i++) {
+		const struct child *child = &daemon->reinjector->children[i];
+		const struct store_tree *tree = store_tree(daemon->store, child->tree);
+
+		if (child->pid && child->pid == caller)
+			return tree && tree->serial == child->serial && tree->mnt_ns == mnt_ns;
+	}
+	return true;
+}
+
+int reinjector_new(struct daemon *daemon, struct reinjector **ret, struct error *err)
+{
+	struct reinjector *reinjector = calloc(1, sizeof(*reinjector));
+
+	if (!reinjector)
+		return error_set(err, -ENOMEM, "prepare injections");
+	reinjector->daemon = daemon;
+	for (size_t i = 0; i < AT_ONCE; i++)
+		reinjector->children[i].owner = reinjector;
+	*ret = reinjector;
+	return 0;
+}
+
+void reinjector_free(struct reinjector *reinjector)
+{
+	for (size_t i = 0; reinjector && i < AT_ONCE; i++) {
+		struct child *child = &reinjector->children[i];
+
+		if (!child->pid)
+			continue;
+		(void)sys_pidfd_send_signal(child->source.fd, SIGKILL);
+		(void)waitpid(child->pid, NULL, 0);
+		cleanup_close(&child->source.fd);
+	}
+	free(reinjector);
+}
