@@ -138,6 +138,10 @@ install: programs
 	install -D -m 0644 inject/nvinject.1 $(DESTDIR)$(PREFIX)/share/man/man1/nvinject.1
 	install -D -m 0644 fs/nvfs.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/nvfs.conf.5
 	install -D -m 0644 contrib/nvfs.conf $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/nvfs.conf
+	install -D -m 0644 contrib/needrestart.conf $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/needrestart.conf
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' contrib/nvfs.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/nvfs.service
 	install -D -m 0755 contrib/hook.sh $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/hook.sh
 
 compile_commands.json:
