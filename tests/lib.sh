@@ -176,12 +176,11 @@ unlike()
 # wait_for SECONDS COMMAND...: poll until the command succeeds; its output is not shown.
 wait_for()
 {
-	local tries=$(($1 * 20 * SLOW))
+	local end=$((SECONDS + 1 + $1 * SLOW))
 
 	shift
 	while ! "$@" >/dev/null 2>&1; do
-		tries=$((tries - 1))
-		[ "$tries" -gt 0 ] || return 1
+		[ "$SECONDS" -lt "$end" ] || return 1
 		sleep 0.05
 	done
 }
