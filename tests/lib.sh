@@ -29,7 +29,7 @@ SLOW=${SLOW:-1}
 
 # Messages are compared as text, and no test may depend on the caller's home or proxy.
 export LC_ALL=C
-PATH=$PATH:/usr/sbin:/sbin
+PATH=$PATH:/usr/sbin:/sbin:/usr/local/bin # the last is where a root has the helpers, for nsenter
 # What a bundle carries comes first.
 [ ! -d "$TESTS/../bin" ] || PATH=$(cd "$TESTS/../bin" && pwd):$PATH
 export PATH

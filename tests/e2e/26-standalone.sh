@@ -30,7 +30,7 @@ end_namespace()
 # inside COMMAND...: in the namespace, outside its root; in_root COMMAND...: in the root, too.
 inside()
 {
-	PATH=$PATH:/usr/local/bin timeout -k 5 $((60 * SLOW)) nsenter --mount --target "$NS" "$@"
+	timeout -k 5 $((60 * SLOW)) nsenter --mount --target "$NS" "$@"
 }
 
 in_root()
