@@ -666,7 +666,8 @@ static void check_containers(struct daemon *daemon)
 
 		if (!mnt_ns[i])
 			continue;
-		if (used[i])
+		/* The cheap question for all, the sure one for those that seem to live. */
+		if (used[i] && is_alive(daemon, i))
 			c->ends = 0;
 		else
 			check_unused(daemon, c);
