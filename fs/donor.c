@@ -22,7 +22,10 @@
 #include "common/sys.h"
 
 #define STACK_SIZE (64 * 1024)
-#define TIMEOUT_S 5 /* a host's filesystem that hangs must not keep us */
+/* A host's filesystem that hangs must not keep us. The outer child outlives the inner one, which
+ * writes to our stack: who has SIGALRM pending never runs again. */
+#define INNER_TIMEOUT_S 5
+#define OUTER_TIMEOUT_S 10
 
 struct donor {
 	const char *dev_root;
@@ -39,7 +42,7 @@ static int take_clones(void *arg)
 	const struct sys_mount_attr attr = { .propagation = MS_PRIVATE };
 	struct donor *donor = arg;
 
-	(void)alarm(TIMEOUT_S);
+	(void)alarm(INNER_TIMEOUT_S);
 	for (size_t i = 0; i < donor->n; i++) {
 		struct donor_clone *clone = &donor->clones[i];
 
@@ -87,7 +90,7 @@ static int prepare(void *arg)
 	struct donor *donor = arg;
 	int r;
 
-	(void)alarm(TIMEOUT_S);
+	(void)alarm(OUTER_TIMEOUT_S);
 	donor->step = donor->dev_root;
 	donor->result = cover_devices(donor);
 	if (donor->result < 0)
