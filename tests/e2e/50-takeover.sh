@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# The daemon is killed and stopped, over and over, while containers work on their trees: no operation
-# fails, and none waits for long. With passthrough and RESEND; with reads by the daemon; and with the
-# journal in place of RESEND.
+# The daemon is killed, handed over and stopped, over and over, while containers work on their trees: no
+# operation fails, and none waits for long. With passthrough and RESEND; with reads by the daemon; and
+# with the journal in place of RESEND.
 #
-# TAKEOVER_KILLS (20) and TAKEOVER_STOPS (2, and 1 in the settings after the first): how often. The
-# full form has 200 and 5; it has one setting more. TAKEOVER_DRIVER=550 takes NVIDIA's own libraries
+# TAKEOVER_KILLS (20), TAKEOVER_HANDOVERS (2) and TAKEOVER_STOPS (2, and 1 in the settings after the
+# first): how often. The full form has 200, 20 and 5; it has one setting more. TAKEOVER_DRIVER=550 takes NVIDIA's own libraries
 # instead of the sample.
 set -eu
 # shellcheck source=tests/lib.sh
@@ -14,8 +14,9 @@ set -eu
 
 command -v runc >/dev/null || skip_all "no runc"
 KILLS=${TAKEOVER_KILLS:-20}
+HANDOVERS=${TAKEOVER_HANDOVERS:-2}
 TREE=/usr/local/nvidia
-LIMIT=$(((120 + KILLS * 3) * SLOW))
+LIMIT=$(((120 + KILLS * 3 + HANDOVERS * 3) * SLOW))
 LOADS=()
 SETTING=0
 
@@ -82,28 +83,38 @@ kill_often()
 {
 	local i old
 
-	: >"$SCRATCH/kills"
 	for ((i = 0; i < KILLS; i++)); do
 		pause_before_kill "$i"
 		child_of_keeper
 		old=$WORKER
-		echo "kill ${EPOCHREALTIME/./}" >>"$SCRATCH/kills"
+		echo "end ${EPOCHREALTIME/./}" >>"$SCRATCH/ends"
 		kill -KILL "$old"
 		wait_for 5 is_replaced "$old" || return 1
 	done
 }
 
-# waits [BEFORE_US]: how long each operation took that a kill, or the 5 ms after it, fell into; or the
-# moment that long before it. ms, sorted.
+hand_over_often()
+{
+	local i
+
+	for ((i = 0; i < HANDOVERS; i++)); do
+		pause_before_kill "$i"
+		echo "end ${EPOCHREALTIME/./}" >>"$SCRATCH/ends"
+		nvfs handover || return 1
+	done
+}
+
+# waits [BEFORE_US]: how long each operation took that the end of a daemon, or the 5 ms after it, fell
+# into; or the moment that long before it. ms, sorted.
 waits()
 {
-	cat "$SCRATCH/kills" "$SCRATCH"/load-* | awk -v before="${1:-0}" '
-		$1 == "kill" { kills[n++] = $2 - before }
+	cat "$SCRATCH/ends" "$SCRATCH"/load-* | awk -v before="${1:-0}" '
+		$1 == "end" { ends[n++] = $2 - before }
 		$1 == "wait" { start[m] = $3; long[m++] = $4 }
 		END {
 			for (i = 0; i < m; i++)
 				for (k = 0; k < n; k++)
-					if (start[i] < kills[k] + 5000 && start[i] + long[i] > kills[k]) {
+					if (start[i] < ends[k] + 5000 && start[i] + long[i] > ends[k]) {
 						printf "%.1f\n", long[i] / 1000
 						break
 					}
@@ -126,25 +137,29 @@ count_ops()
 	cat "$SCRATCH"/load-* | awk '$1 == "ops" { n += $2 } END { print n + 0 }'
 }
 
-killed_under_load()
+# under_load WHAT TIMES COMMAND...: COMMAND ends that many daemons while four containers work on their
+# trees, and one touches new pages of what it has mapped.
+under_load()
 {
-	local name limit p99 usual
+	local name limit p99 usual what=$1 times=$2
 
+	shift 2
+	: >"$SCRATCH/ends"
 	for name in one two three four; do
-		start_load loop "$name-$SETTING"
+		start_load loop "$name-$SETTING-$what"
 	done
-	start_load map "mapper-$SETTING"
-	ok "$KILLS times kill -9, and each time there is a new daemon" kill_often
+	start_load map "mapper-$SETTING-$what"
+	ok "$times times $what, and each time there is a new daemon" "$@"
 	stop_loads
 	waits >"$SCRATCH/waits"
 	p99=$(percentile 99 <"$SCRATCH/waits")
 	usual=$(waits 50000 | percentile 99)
-	diag "$(count_ops) operations, $KILLS deaths; $(wc -l <"$SCRATCH/waits") waited at a death:" \
+	diag "$(count_ops) operations, $times times $what; $(wc -l <"$SCRATCH/waits") waited then:" \
 		"median $(percentile 50 <"$SCRATCH/waits") ms, 99th percentile $p99 ms, longest $(tail -n 1 \
-			"$SCRATCH/waits") ms; 50 ms before a death the 99th percentile is ${usual:-0} ms"
-	# Operations wait for a processor too: that is what they do without a death.
+			"$SCRATCH/waits") ms; 50 ms before it the 99th percentile is ${usual:-0} ms"
+	# Operations wait for a processor too: that is what they do while nothing ends.
 	limit=$((100 * SLOW))
-	ok "a death makes them wait less than $limit ms (99th percentile)" \
+	ok "$what: it makes them wait less than $limit ms (99th percentile)" \
 		under "$p99" "$(awk -v u="${usual:-0}" -v l=$limit 'BEGIN { print u + l }')"
 	kill_containers
 	rm -f "$SCRATCH"/load-*
@@ -175,7 +190,8 @@ setting()
 	SETTING=$((SETTING + 1))
 	diag "NVFS_DISABLE=$1"
 	NVFS_DISABLE=$1 start_daemon --config "$CONFIG"
-	killed_under_load
+	under_load kill-9 "$KILLS" kill_often
+	under_load handover "$HANDOVERS" hand_over_often
 	stopped "$2"
 	unlike "the daemon has nothing to complain of" "$(cat "$SCRATCH/daemon.log")" 'error|EIO|<3>'
 	stop_daemon
