@@ -12,6 +12,7 @@
 #include "fs/ops.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,15 +103,26 @@ static void reply_passthrough(fuse_req_t req, int32_t backing_id)
 	(void)fuse_reply_buf(req, (const char *)&out, sizeof(out));
 }
 
+/*
+ * Root of a container with CAP_SYS_ADMIN and no user namespace may remount the superblock read-write,
+ * and modes hold nobody with CAP_DAC_OVERRIDE. With passthrough the kernel opens the host's file with
+ * the flags of this open and our credentials (backing_file_open()): no other word than this one would
+ * keep that root from writing to the driver.
+ */
+static bool open_is_reading(int flags)
+{
+	return (flags & O_ACCMODE) == O_RDONLY && !(flags & O_TRUNC);
+}
+
 static void op_open(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi)
 {
 	struct ops_context *ctx = fuse_req_userdata(req);
 	struct tree_file file = { .object = STORE_NONE };
 	pid_t pid = fuse_req_ctx(req)->pid;
-	int r;
+	int r = open_is_reading(fi->flags) ? 0 : -EROFS;
 
 	store_read_lock(ctx->store);
-	r = tree_open(ctx->store, nodeid, &file);
+	r = r ? r : tree_open(ctx->store, nodeid, &file);
 	store_unlock(ctx->store);
 	if (r < 0) {
 		(void)fuse_reply_err(req, -r);
