@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@
 #endif
 
 #define PIDFD_GET_MNT_NAMESPACE _IO(0xFF, 3) /* linux/pidfd.h, 6.11 */
+#define PEERPIDFD 77 /* SO_PEERPIDFD of asm-generic/socket.h, 6.5 */
 #define OPENAT2_RETRIES 128
 
 static int ret(long r)
@@ -77,6 +79,15 @@ int sys_mount_setattr(int dirfd, const char *path, unsigned int flags,
 int sys_pidfd_open(pid_t pid, unsigned int flags)
 {
 	return ret(syscall(SYS_pidfd_open, pid, flags));
+}
+
+/* unix(7) */
+int sys_peer_pidfd(int sock)
+{
+	int fd = -1;
+	socklen_t size = sizeof(fd);
+
+	return getsockopt(sock, SOL_SOCKET, PEERPIDFD, &fd, &size) < 0 ? -errno : fd;
 }
 
 /* pidfd_send_signal(2) */

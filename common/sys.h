@@ -79,6 +79,16 @@ int sys_mount_setattr(int dirfd, const char *path, unsigned int flags,
 /** sys_pidfd_open() - pidfd_open(2), Linux 5.3 */
 int sys_pidfd_open(pid_t pid, unsigned int flags);
 
+/**
+ * sys_peer_pidfd() - SO_PEERPIDFD of unix(7), Linux 6.5: a pidfd of who connected
+ *
+ * Unlike the number that SO_PEERCRED tells, it never stands for another process.
+ *
+ * Return: a descriptor that the caller closes; -ENOPROTOOPT before 6.5; -ESRCH or
+ * another errno where that process has been reaped.
+ */
+int sys_peer_pidfd(int sock);
+
 /** sys_pidfd_send_signal() - pidfd_send_signal(2), Linux 5.1; 0 tests for life */
 int sys_pidfd_send_signal(int pidfd, int sig);
 

@@ -237,6 +237,17 @@ static void client_ready(struct loop_source *source, uint32_t events)
 
 /* accepting */
 
+/*
+ * The number is of who called connect(2), and may be another's by now: that of a process of root's, if
+ * the connection waited long enough to be taken. Only before Linux 6.5 there is nothing but the number.
+ */
+static int peer_pidfd(int sock, pid_t pid)
+{
+	int fd = sys_peer_pidfd(sock);
+
+	return fd == -ENOPROTOOPT && pid > 0 ? sys_pidfd_open(pid, 0) : fd;
+}
+
 static void peer_read(int sock, struct peer *ret)
 {
 	struct ucred cred = { .uid = (uid_t)-1 };
@@ -247,7 +258,7 @@ static void peer_read(int sock, struct peer *ret)
 	(void)getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &size);
 	ret->uid = cred.uid;
 	ret->pid = cred.pid;
-	pidfd = cred.pid > 0 ? sys_pidfd_open(cred.pid, 0) : -1;
+	pidfd = peer_pidfd(sock, cred.pid);
 	if (pidfd >= 0)
 		(void)process_from_pidfd(pidfd, &ret->process, NULL);
 }

@@ -13,6 +13,8 @@
  * for one message ended         wait until the daemon ends the connection, whatever it says before
  *   connect       another connection; those before stay open
  *   flood=N       N connections with half a message each; prints how many the daemon kept
+ *   leave         a child goes on with the connections, and we end: then no process has the pid of
+ *                 who connected
  *   shut          no more bytes from us, but replies are read
  *   wait=MS       how long recv and ended wait from now on, instead of 15 s
  *   sleep=MS      run=COMMAND
@@ -340,6 +342,16 @@ static void flood(const char *path, int n)
 	printf("kept %d of %d\n", kept, n);
 }
 
+static void leave(void)
+{
+	pid_t child = fork();
+
+	if (child < 0)
+		die("fork");
+	if (child > 0)
+		_exit(0);
+}
+
 static bool run(struct abuse *a, char *op)
 {
 	char *arg = strchr(op, '=');
@@ -367,6 +379,8 @@ static bool run(struct abuse *a, char *op)
 			;
 	else if (strcmp(op, "connect") == 0)
 		a->sock = try_connect(a->path);
+	else if (strcmp(op, "leave") == 0)
+		leave();
 	else if (strncmp(op, "flood=", 6) == 0)
 		flood(a->path, number(arg));
 	else if (strcmp(op, "shut") == 0)
