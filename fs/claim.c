@@ -85,7 +85,6 @@ int claim_parse(json_t *params, const struct varlink_message *message, const str
 		r = message_fd(params, "cache", message, &claim.cache_fd, err);
 	if (r < 0)
 		return r;
-	claim.privileged = flag(params, "privileged");
 	claim.standalone = flag(params, "standalone");
 	claim.cgroup = flag(params, "cgroup");
 	claim.dry_run = flag(params, "dry_run");
@@ -134,9 +133,9 @@ int claim_allowed(const struct claim *claim, const struct peer *peer,
 	return 0;
 }
 
-bool claim_env_counts(const struct claim *claim, enum accept_env accept_env)
+bool claim_env_counts(json_t *params, enum accept_env accept_env)
 {
-	if (strcmp(claim->source, "env") != 0 || accept_env == ACCEPT_ENV_ALWAYS)
+	if (strcmp(varlink_string(params, "source", ""), "env") != 0 || accept_env == ACCEPT_ENV_ALWAYS)
 		return true;
-	return accept_env == ACCEPT_ENV_PRIVILEGED && claim->privileged;
+	return accept_env == ACCEPT_ENV_PRIVILEGED && flag(params, "privileged");
 }

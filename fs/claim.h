@@ -23,7 +23,6 @@ struct claim {
 	unsigned int caps; /* enum driver_cap, expanded */
 	const char *target;
 	const char *source; /* "arguments", "env" or "mounts" */
-	bool privileged;
 	bool standalone; /* the caller's own namespaces */
 	bool cgroup;     /* the caller is going to change a cgroup */
 	bool dry_run;
@@ -61,10 +60,11 @@ int claim_allowed(const struct claim *claim, const struct peer *peer,
 
 /**
  * claim_env_counts() - is the container's environment reason enough for GPUs?
+ * @params: from the message, not looked at before: what an environment asks may be nonsense
  *
  * accept_env of nvfs.conf(5); a request by arguments or mounts always counts.
  */
-bool claim_env_counts(const struct claim *claim, enum accept_env accept_env);
+bool claim_env_counts(json_t *params, enum accept_env accept_env);
 
 /** claim_is_root() - root, where the daemon is root too: same user and mount namespace */
 bool claim_is_root(const struct peer *peer, const struct process *self);

@@ -196,7 +196,8 @@ static int64_t tree_add(struct daemon *daemon, struct daemon_tree *tree, struct 
 		.pid = tree->pidfd >= 0 ? tree->process.pid : 0,
 		.start_time = tree->process.start_time,
 		.mnt_ns = tree->process.mnt_ns,
-		.flags = tree->process.mnt_ns ? STORE_TREE_UNCOMMITTED : 0,
+		.flags = (tree->process.mnt_ns ? STORE_TREE_UNCOMMITTED : 0) |
+			 (tree->by_root ? STORE_TREE_BY_ROOT : 0),
 	};
 	uint32_t index;
 	int r;
@@ -321,13 +322,14 @@ int64_t daemon_tree_set(struct daemon *daemon, struct daemon_tree *tree, bool *r
 {
 	uint32_t index = store_tree_find(daemon->store, tree->name);
 	const struct store_tree *old = index == STORE_NONE ? NULL : store_tree(daemon->store, index);
-	bool is_own = old && (old->owner == tree->owner || tree->by_root);
+	bool is_roots = old && old->flags & STORE_TREE_BY_ROOT;
+	bool is_own = old && (tree->by_root || (!is_roots && old->owner == tree->owner));
 
 	*ret_new = *ret_switched = false;
 	if (is_own && same_container(daemon, index, &tree->process))
 		return tree_switch(daemon, index, tree, ret_switched, err);
-	/* A name that a user has taken is root's for the asking. */
-	if (old && !(tree->by_root && old->owner != tree->owner) && is_alive(daemon, index))
+	/* A name that a user, or a container's root, has taken is root's for the asking. */
+	if (old && !(tree->by_root && !is_roots) && is_alive(daemon, index))
 		return refuse_taken(daemon, tree, index, err);
 	if (old)
 		daemon_tree_remove(daemon, index);
@@ -365,7 +367,7 @@ bool daemon_may_see(const struct daemon *daemon, const struct daemon_viewer *vie
 	if (!tree || viewer->is_root)
 		return tree != NULL;
 	/* Elsewhere a uid means nothing: root of a container is not the owner of root's trees. */
-	return tree->mnt_ns && tree->owner == viewer->uid &&
+	return tree->mnt_ns && !(tree->flags & STORE_TREE_BY_ROOT) && tree->owner == viewer->uid &&
 	       (viewer->is_local || tree->mnt_ns == viewer->mnt_ns);
 }
 

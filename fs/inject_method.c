@@ -34,6 +34,8 @@
 #include "nvml/gpu.h"
 #include "nvml/select.h"
 
+#define CONTAINER_ROOTS 64
+
 /* Everything that belongs to one call. */
 struct call {
 	struct daemon *daemon;
@@ -63,13 +65,25 @@ static void call_done(struct call *call)
 		(void)munmap(call->image, call->image_size);
 }
 
-static unsigned int count_trees_of(const struct daemon *daemon, uid_t uid)
+/*
+ * Trees that count for the peer's limit. Roots of containers all have the uid 0: each counts for itself, by
+ * its mount namespace; who makes namespaces to have more has CONTAINER_ROOTS of them.
+ */
+static unsigned int count_trees_of(const struct daemon *daemon, const struct peer *peer)
 {
-	unsigned int n = 0;
+	unsigned int all = 0, here = 0;
 
-	for (uint32_t i = 0; i < daemon->containers_room; i++)
-		n += daemon->containers[i] && store_tree(daemon->store, i)->owner == uid;
-	return n;
+	for (uint32_t i = 0; i < daemon->containers_room; i++) {
+		const struct store_tree *tree = store_tree(daemon->store, i);
+
+		if (!daemon->containers[i] || tree->flags & STORE_TREE_BY_ROOT || tree->owner != peer->uid)
+			continue;
+		all++;
+		here += tree->mnt_ns == peer->process.mnt_ns;
+	}
+	if (peer->uid != 0)
+		return all;
+	return here > all / CONTAINER_ROOTS ? here : all / CONTAINER_ROOTS;
 }
 
 static int choose_devices(struct call *call, struct error *err)
@@ -355,11 +369,8 @@ static int inject(struct call *call, const char *trace, struct method_reply *rep
 	const struct peer *peer = client_peer(call->client);
 	int r;
 
-	if (!claim_env_counts(&call->claim, daemon->config.accept_env))
-		return reply_nothing(reply, "only the container's environment asks, and accept_env says no",
-				     err);
 	r = claim_allowed(&call->claim, peer, &daemon->self, &daemon->config,
-			  count_trees_of(daemon, peer->uid), err);
+			  count_trees_of(daemon, peer), err);
 	if (r < 0)
 		return r;
 	r = renewal_check(daemon->renewal, err);
@@ -378,7 +389,13 @@ int method_inject(struct daemon *daemon, struct client *client, json_t *params,
 		  struct error *err)
 {
 	struct call call = { .daemon = daemon, .client = client };
-	int r = claim_parse(params, message, client_peer(client), &call.claim, err);
+	int r;
+
+	/* First of all: whatever nonsense an environment asks that does not count, its container starts. */
+	if (!claim_env_counts(params, daemon->config.accept_env))
+		return reply_nothing(reply, "only the container's environment asks, and accept_env says no",
+				     err);
+	r = claim_parse(params, message, client_peer(client), &call.claim, err);
 
 	if (r == 0 && !reinject_fits(daemon, client_peer(client)->pid, call.claim.process.mnt_ns))
 		r = error_setc(err, ERROR_MOUNT, -ESRCH, "the container has ended");

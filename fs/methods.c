@@ -459,6 +459,27 @@ static int set_done(struct daemon *daemon, uint32_t tree, const json_t *done, st
 	return 0;
 }
 
+/*
+ * A record is what root's nvinject acts on at a removal, and the daemon when it injects anew. Who may
+ * change no cgroup has changed none.
+ */
+static int check_record(const struct daemon *daemon, const struct client *client, const json_t *done,
+			struct error *err)
+{
+	const json_t *step;
+	size_t i;
+
+	if (!json_is_array(done))
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'done' is not a list");
+	json_array_foreach(done, i, step) {
+		if (strcmp(varlink_string(step, "step", ""), "cgroup") == 0 && !is_root(daemon, client))
+			return error_setc(err, ERROR_PERMISSION, -EPERM,
+					  "uid %u may not change cgroups, nor say that it did",
+					  client_peer(client)->uid);
+	}
+	return 0;
+}
+
 static int method_commit(struct daemon *daemon, struct client *client, json_t *params,
 			 struct varlink_message *message, const char *trace,
 			 struct method_reply *reply, struct error *err)
@@ -472,8 +493,9 @@ static int method_commit(struct daemon *daemon, struct client *client, json_t *p
 	(void)trace;
 	if (!injection)
 		return -ENOENT;
-	if (!json_is_array(done))
-		return error_setc(err, ERROR_USAGE, -EINVAL, "'done' is not a list");
+	r = check_record(daemon, client, done, err);
+	if (r < 0)
+		return r;
 	tree = daemon_injection_tree(daemon, injection);
 	if (tree) {
 		r = set_done(daemon, injection->tree, done, err);

@@ -83,6 +83,7 @@ enum store_tree_flag {
 	STORE_TREE_UNCOMMITTED = 1, /* made for an injection that has not said that it is done */
 	STORE_TREE_STALE = 2,       /* the kernel may know names of an older snapshot */
 	STORE_TREE_REINJECT = 4,    /* its container is to be injected anew: see reinject.h */
+	STORE_TREE_BY_ROOT = 8,     /* made by the host's root; its owner, 0, is any container's root as well */
 };
 
 #define STORE_WORKERS_MAX 16

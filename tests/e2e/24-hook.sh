@@ -215,9 +215,26 @@ if begin never "$(env_of NVIDIA_VISIBLE_DEVICES=all)"; then
 	not_ok "never: no tree was made" nvfs show "$(container_id never)"
 	untouched never
 fi
+name=never-nonsense
+if begin "$name" "$(env_of NVIDIA_VISIBLE_DEVICES=GPU-nope,%%%,none NVIDIA_DRIVER_CAPABILITIES=teleport)"; then
+	untouched "$name"
+fi
 name=never-mounts
 if begin "$name" "$(mount_of all)"; then
 	is "$name: mounts are not the image's, and hold" "$(trees_of)" 1
+	is "$name: the GPU is allowed" "$(gpu "$name")" "/dev/nvidia0 ENXIO"
+	kill_container "$name"
+fi
+stop_daemon
+write_config 'accept_env = privileged'
+start_daemon --config "$CONFIG"
+if begin unprivileged "$(env_of NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=teleport)"; then
+	untouched unprivileged
+fi
+name=privileged
+if begin "$name" "$(env_of NVIDIA_VISIBLE_DEVICES=all)" \
+	'.process.capabilities |= map_values(. + ["CAP_SYS_ADMIN"])'; then
+	is "$name: one mount for the tree" "$(trees_of)" 1
 	is "$name: the GPU is allowed" "$(gpu "$name")" "/dev/nvidia0 ENXIO"
 	kill_container "$name"
 fi

@@ -129,20 +129,31 @@ START_TEST(a_user_may_have_trees_for_namespaces_of_its_own)
 }
 END_TEST
 
+static bool counts(const char *text, enum accept_env accept_env)
+{
+	json_t *params = json_loads(text, 0, NULL);
+	bool r = claim_env_counts(params, accept_env);
+
+	ck_assert_ptr_nonnull(params);
+	json_decref(params);
+	return r;
+}
+
 START_TEST(accept_env_decides_on_the_environment_alone)
 {
-	struct claim c = { .source = "env" };
+	static const char env[] = "{\"source\":\"env\"}",
+			  privileged[] = "{\"source\":\"env\",\"privileged\":true}",
+			  nonsense[] = "{\"source\":\"env\",\"devices\":7,\"driver_capabilities\":\"x\"}";
 
-	ck_assert(claim_env_counts(&c, ACCEPT_ENV_ALWAYS));
-	ck_assert(!claim_env_counts(&c, ACCEPT_ENV_PRIVILEGED));
-	ck_assert(!claim_env_counts(&c, ACCEPT_ENV_NEVER));
-	c.privileged = true;
-	ck_assert(claim_env_counts(&c, ACCEPT_ENV_PRIVILEGED));
-	ck_assert(!claim_env_counts(&c, ACCEPT_ENV_NEVER));
-	c.source = "mounts";
-	ck_assert(claim_env_counts(&c, ACCEPT_ENV_NEVER));
-	c.source = "arguments";
-	ck_assert(claim_env_counts(&c, ACCEPT_ENV_NEVER));
+	ck_assert(counts(env, ACCEPT_ENV_ALWAYS));
+	ck_assert(!counts(env, ACCEPT_ENV_PRIVILEGED));
+	ck_assert(!counts(env, ACCEPT_ENV_NEVER));
+	ck_assert(counts(privileged, ACCEPT_ENV_PRIVILEGED));
+	ck_assert(!counts(privileged, ACCEPT_ENV_NEVER));
+	ck_assert(counts("{\"source\":\"mounts\"}", ACCEPT_ENV_NEVER));
+	ck_assert(counts("{\"source\":\"arguments\"}", ACCEPT_ENV_NEVER));
+	ck_assert(counts("{}", ACCEPT_ENV_NEVER));
+	ck_assert(!counts(nonsense, ACCEPT_ENV_NEVER));
 }
 END_TEST
 
