@@ -60,6 +60,9 @@ static int open_mntns(const struct targets *targets, struct error *err)
 		fd = openat(targets->proc_pid, "ns/mnt", O_RDONLY | O_CLOEXEC);
 	if (fd >= 0)
 		return fd;
+	/* A process on its way out gives its namespaces back before its pidfd tells that it has ended. */
+	if (errno == ENOENT || errno == ESRCH)
+		return error_setc(err, ERROR_MOUNT, -ESRCH, "the process has ended");
 	fd = error_set(err, -errno, "open its mount namespace");
 	return fd == -EACCES || fd == -EPERM ? error_classify(err, fd, ERROR_PERMISSION) : fd;
 }
