@@ -99,17 +99,11 @@ int claim_parse(json_t *params, const struct varlink_message *message, const str
 	return r;
 }
 
-bool claim_is_root(const struct peer *peer, const struct process *self)
-{
-	return peer->uid == 0 && peer->process.user_ns == self->user_ns &&
-	       peer->process.mnt_ns == self->mnt_ns;
-}
-
 int claim_allowed(const struct claim *claim, const struct peer *peer,
 		    const struct process *self, const struct config *config, unsigned int trees,
 		    struct error *err)
 {
-	if (claim_is_root(peer, self))
+	if (peer_is_root(peer, self))
 		return 0;
 	if (claim->cgroup) {
 		(void)error_setc(err, ERROR_PERMISSION, -EPERM,

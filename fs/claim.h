@@ -49,8 +49,8 @@ int claim_parse(json_t *params, const struct varlink_message *message, const str
  * @trees: how many trees the peer's uid has already
  * @err:   ERROR_PERMISSION
  *
- * Root of the daemon's own user and mount namespace may do all. Anybody else
- * may have a tree for a process of its own, without a change of cgroups.
+ * The host's root, see peer_is_root(), may do all. Anybody else may have a
+ * tree for a process of its own, without a change of cgroups.
  *
  * Return: 0 or -EPERM.
  */
@@ -65,9 +65,6 @@ int claim_allowed(const struct claim *claim, const struct peer *peer,
  * accept_env of nvfs.conf(5); a request by arguments or mounts always counts.
  */
 bool claim_env_counts(json_t *params, enum accept_env accept_env);
-
-/** claim_is_root() - root, where the daemon is root too: same user and mount namespace */
-bool claim_is_root(const struct peer *peer, const struct process *self);
 
 /** claim_target_is_valid() - absolute, no detours, printable, of bearable length */
 bool claim_target_is_valid(const char *target);

@@ -312,8 +312,12 @@ static int refuse_taken(struct daemon *daemon, struct daemon_tree *tree, uint32_
 	tree_release(daemon, tree);
 	if (!tree->by_root)
 		return error_setc(err, ERROR_PERMISSION, -EPERM, "id '%.64s' is taken", tree->name);
-	(void)error_setc(err, ERROR_USAGE, -EEXIST, "id '%.64s' is the live container of pid %d",
-			 tree->name, store_tree(daemon->store, index)->pid);
+	if (store_tree(daemon->store, index)->pid)
+		(void)error_setc(err, ERROR_USAGE, -EEXIST, "id '%.64s' is the live container of pid %d",
+				 tree->name, store_tree(daemon->store, index)->pid);
+	else
+		(void)error_setc(err, ERROR_USAGE, -EEXIST, "id '%.64s' is in use by another container",
+				 tree->name);
 	return error_remedy(err, -EEXIST, "use another --id, or nvinject --remove --id first");
 }
 

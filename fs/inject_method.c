@@ -205,7 +205,7 @@ static int make_tree(struct call *call, struct error *err)
 		.pidfd = -1,
 		.owner = client_peer(call->client)->uid,
 		.layout = call->derived.layout,
-		.by_root = claim_is_root(client_peer(call->client), &daemon->self),
+		.by_root = peer_is_root(client_peer(call->client), &daemon->self),
 	};
 	bool is_new, switched;
 	int64_t index;

@@ -57,7 +57,7 @@ struct method {
 
 static bool is_root(const struct daemon *daemon, const struct client *client)
 {
-	return claim_is_root(client_peer(client), &daemon->self);
+	return peer_is_root(client_peer(client), &daemon->self);
 }
 
 static struct daemon_viewer viewer_of(const struct daemon *daemon, const struct client *client)

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #include "common/sys.h"
 #include "fs/mountpoint.h"
 
+#define BIT(cap) (1ULL << (cap)) /* of a set in /proc/PID/status */
 #define TEXT_MAX 8192
 #define MOUNTINFO_MAX (64UL * 1024 * 1024)
 
@@ -131,6 +133,55 @@ int process_from_pid(pid_t pid, struct process *ret, struct error *err)
 	(void)snprintf(text, sizeof(text), "%d", pid);
 	ret->pid = pid;
 	return process_read(text, ret, err);
+}
+
+static uint64_t permitted_of(int proc_fd)
+{
+	auto_free char *text = NULL;
+	uint64_t caps = 0;
+	char *line;
+
+	if (file_read_at(proc_fd, "status", TEXT_MAX, &text, NULL, NULL) < 0)
+		return 0;
+	line = strstr(text, "\nCapPrm:\t");
+	return line && sscanf(line, "\nCapPrm:\t%" SCNx64, &caps) == 1 ? caps : 0;
+}
+
+/* proc_pid_attr(5): without a module that labels, reading is EINVAL for all alike. */
+static bool same_label(int proc_fd)
+{
+	auto_free char *its = NULL, *ours = NULL;
+	int a = file_read_at(proc_fd, "attr/current", TEXT_MAX, &its, NULL, NULL);
+	int b = file_read_at(AT_FDCWD, "/proc/self/attr/current", TEXT_MAX, &ours, NULL, NULL);
+
+	return a < 0 || b < 0 ? a == b && (a == -EINVAL || a == -ENOENT) : strcmp(its, ours) == 0;
+}
+
+/* A filesystem that does not answer must not be asked: inode and device are known without. */
+static bool same_root(int proc_fd)
+{
+	auto_close int root = openat(proc_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const int how = AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
+	struct statx its, ours;
+
+	return root >= 0 && statx(root, "", how, STATX_INO, &its) == 0 &&
+	       statx(AT_FDCWD, "/", AT_STATX_DONT_SYNC, STATX_INO, &ours) == 0 &&
+	       its.stx_ino == ours.stx_ino && its.stx_dev_major == ours.stx_dev_major &&
+	       its.stx_dev_minor == ours.stx_dev_minor;
+}
+
+bool process_could_enter(const struct process *process, const struct process *self)
+{
+	const uint64_t wanted = BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_CHROOT) | BIT(CAP_SYS_PTRACE);
+	auto_close int proc_fd = -1;
+	char path[32];
+
+	if (process->user_ns != self->user_ns || process->pid_ns != self->pid_ns)
+		return false;
+	(void)snprintf(path, sizeof(path), "/proc/%d", process->pid);
+	proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return proc_fd >= 0 && (permitted_of(proc_fd) & wanted) == wanted && same_label(proc_fd) &&
+	       same_root(proc_fd);
 }
 
 int process_self(struct process *ret, struct error *err)

@@ -35,6 +35,21 @@ int process_self(struct process *ret, struct error *err);
 /** process_from_pid() - the same of a number, which may be another process's by the time of the answer */
 int process_from_pid(pid_t pid, struct process *ret, struct error *err);
 
+/**
+ * process_could_enter() - could this process enter our mount namespace by itself?
+ * @process: of another mount namespace, from process_from_pidfd(); the caller asks the pidfd again
+ *           afterwards whether all of it was that process's
+ *
+ * setns(2) and namespaces(7): it takes CAP_SYS_ADMIN, CAP_SYS_CHROOT and, to open /proc/PID/ns/mnt of a
+ * process with more capabilities, CAP_SYS_PTRACE, in our user namespace; our pid namespace, to see us at
+ * all; and no security module that has another label for it. Beside that, its root directory must be ours:
+ * who was given another one is to stay there.
+ *
+ * A container satisfies that only if it has the host's pid namespace, these capabilities without a user
+ * namespace, no AppArmor or SELinux, and the host's root directory: then it is the host's root.
+ */
+bool process_could_enter(const struct process *process, const struct process *self);
+
 /** process_pidfd_is_dead() - poll(2) a pidfd */
 bool process_pidfd_is_dead(int pidfd);
 

@@ -248,7 +248,13 @@ static int peer_pidfd(int sock, pid_t pid)
 	return fd == -ENOPROTOOPT && pid > 0 ? sys_pidfd_open(pid, 0) : fd;
 }
 
-static void peer_read(int sock, struct peer *ret)
+bool peer_is_root(const struct peer *peer, const struct process *self)
+{
+	return peer->uid == 0 && peer->process.user_ns == self->user_ns &&
+	       (peer->process.mnt_ns == self->mnt_ns || peer->could_enter);
+}
+
+static void peer_read(int sock, const struct process *self, struct peer *ret)
 {
 	struct ucred cred = { .uid = (uid_t)-1 };
 	socklen_t size = sizeof(cred);
@@ -259,8 +265,10 @@ static void peer_read(int sock, struct peer *ret)
 	ret->uid = cred.uid;
 	ret->pid = cred.pid;
 	pidfd = peer_pidfd(sock, cred.pid);
-	if (pidfd >= 0)
-		(void)process_from_pidfd(pidfd, &ret->process, NULL);
+	if (pidfd < 0 || process_from_pidfd(pidfd, &ret->process, NULL) < 0)
+		return;
+	if (ret->uid == 0 && ret->process.mnt_ns != self->mnt_ns)
+		ret->could_enter = process_could_enter(&ret->process, self) && !process_pidfd_is_dead(pidfd);
 }
 
 /* The last descriptors are for containers and for root. */
@@ -275,15 +283,13 @@ static bool is_scarce(int fd)
 static bool may_connect(const struct server *server, const struct peer *peer, int sock)
 {
 	unsigned int n = 0;
-	uid_t uid = peer->uid;
 
-	if (uid == 0 && peer->process.user_ns == server->self.user_ns &&
-	    peer->process.mnt_ns == server->self.mnt_ns)
+	if (peer_is_root(peer, &server->self))
 		return true;
 	if (is_scarce(sock))
 		return false;
 	for (const struct client *c = server->clients; c; c = c->next)
-		n += c->peer.uid == uid;
+		n += c->peer.uid == peer->uid;
 	return n < CLIENTS_PER_UID && server->n_clients < CLIENTS_MAX;
 }
 
@@ -294,7 +300,7 @@ static int client_add(struct server *server, int sock)
 
 	if (!client)
 		return -ENOMEM;
-	peer_read(sock, &client->peer);
+	peer_read(sock, &server->self, &client->peer);
 	if (!may_connect(server, &client->peer, sock)) {
 		free(client);
 		return -EUSERS;

@@ -29,7 +29,17 @@ struct peer {
 	uid_t uid;
 	pid_t pid;
 	struct process process; /* zeroed where /proc did not tell */
+	bool could_enter;       /* the daemon's mount namespace, by itself: see process_could_enter() */
 };
+
+/**
+ * peer_is_root() - is this the host's root?
+ * @self: the daemon
+ *
+ * uid 0 in the daemon's user namespace, and in its mount namespace or able to enter that anyway, as the
+ * hooks that a runtime runs in a copy of it. Root of a container is nobody's root but the container's.
+ */
+bool peer_is_root(const struct peer *peer, const struct process *self);
 
 struct server_handler {
 	/* A method call; exactly one client_reply() or client_error() answers it. */

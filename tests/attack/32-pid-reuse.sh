@@ -136,11 +136,11 @@ kill -KILL "$TAKER"
 
 # ---- the client's ---------------------------------------------------------------------------------
 
-# Root of another mount namespace connects while the daemon is busy, hands the connection to its child
+# Root of another mount namespace, with less than the capabilities of root, connects while the daemon is busy, hands the connection to its child
 # and ends. Its number goes to a process of root's in the daemon's own namespaces.
 worker=$(worker_pid)
 kill -STOP "$worker"
-unshare --mount --propagation private "$HELPERS/sockabuse" "$SOCKET" \
+unshare --mount --propagation private setpriv --bounding-set -sys_ptrace "$HELPERS/sockabuse" "$SOCKET" \
 	'send={"method":"io.nvfs.Rescan","parameters":{}}' leave recv >"$SCRATCH/answer" 2>&1 &
 CLIENT=$!
 wait "$CLIENT"

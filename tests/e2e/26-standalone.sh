@@ -138,7 +138,7 @@ is "the daemon has forgotten it" "$(record c1)" ''
 ok "inject again" standalone c1 --devices none
 FIRST=$NS FIRST_ROOTFS=$ROOTFS
 namespace c2
-fails "its id from another namespace" 5 "permission: id 'c1' is taken" standalone c1 --devices none
+fails "its id from another namespace" 2 "usage: id 'c1' is in use by another container" standalone c1 --devices none
 ok "an id of its own" standalone c2 --devices none
 SECOND=$NS SECOND_ROOTFS=$ROOTFS
 NS=$FIRST ROOTFS=$FIRST_ROOTFS

@@ -119,6 +119,20 @@ START_TEST(root_of_another_namespace_is_no_root)
 }
 END_TEST
 
+START_TEST(root_that_could_enter_the_daemons_namespace_is_root)
+{
+	struct peer p = { .uid = 0, .process = { .user_ns = 100, .mnt_ns = 201 }, .could_enter = true };
+
+	ck_assert(peer_is_root(&p, &self));
+	p.could_enter = false;
+	ck_assert(!peer_is_root(&p, &self));
+	p = (struct peer){ .uid = 1000, .process = { .user_ns = 100, .mnt_ns = 201 }, .could_enter = true };
+	ck_assert(!peer_is_root(&p, &self));
+	p = (struct peer){ .uid = 0, .process = { .user_ns = 101, .mnt_ns = 201 }, .could_enter = true };
+	ck_assert(!peer_is_root(&p, &self));
+}
+END_TEST
+
 START_TEST(a_user_may_have_trees_for_namespaces_of_its_own)
 {
 	ck_assert_int_eq(allowed(1000, 100, 200, false, 1000, 300, 1), 0);
@@ -160,4 +174,5 @@ END_TEST
 UNIT_MAIN("claim", a_plain_claim_has_the_defaults, what_is_missing_or_wrong_is_refused_as_usage,
 	  a_descriptor_that_is_no_pidfd_is_refused, targets_are_plain_absolute_paths,
 	  root_of_the_daemons_namespaces_may_do_all, root_of_another_namespace_is_no_root,
+	  root_that_could_enter_the_daemons_namespace_is_root,
 	  a_user_may_have_trees_for_namespaces_of_its_own, accept_env_decides_on_the_environment_alone)

@@ -84,6 +84,24 @@ START_TEST(a_mount_of_a_directory_is_found_in_any_namespace)
 }
 END_TEST
 
+START_TEST(who_is_in_other_namespaces_could_not_enter_ours)
+{
+	struct process self, other;
+
+	ck_assert_int_eq(process_self(&self, NULL), 0);
+	other = self;
+	other.user_ns++;
+	ck_assert(!process_could_enter(&other, &self));
+	other = self;
+	other.pid_ns++;
+	ck_assert(!process_could_enter(&other, &self));
+	other = self;
+	other.pid = -1;
+	ck_assert(!process_could_enter(&other, &self));
+}
+END_TEST
+
 UNIT_MAIN("process", a_pidfd_tells_who_a_process_is, a_dead_process_is_nobody,
 	  what_is_no_pidfd_is_refused, our_own_mount_namespace_is_in_use_and_no_other_number,
-	  a_mount_of_a_directory_is_found_in_any_namespace)
+	  a_mount_of_a_directory_is_found_in_any_namespace,
+	  who_is_in_other_namespaces_could_not_enter_ours)
