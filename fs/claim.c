@@ -4,11 +4,14 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/error.h"
 #include "common/varlink.h"
 #include "fs/server.h"
 #include "nvml/driver_cap.h"
+#include "nvml/gpu.h"
+#include "nvml/select.h"
 
 #define DEFAULT_CAPS "compute,utility"
 #define DEFAULT_TARGET "/usr/local/nvidia"
@@ -100,11 +103,16 @@ int claim_parse(json_t *params, const struct varlink_message *message, const str
 }
 
 int claim_allowed(const struct claim *claim, const struct peer *peer,
-		    const struct process *self, const struct config *config, unsigned int trees,
-		    struct error *err)
+		    const struct process *self, const struct config *config,
+		    const struct claim_standing *standing, struct error *err)
 {
 	if (peer_is_root(peer, self))
 		return 0;
+	if (!standing->in_group) {
+		(void)error_setc(err, ERROR_PERMISSION, -EPERM, "uid %u is not in the group '%.40s'", peer->uid,
+				 config->user_group);
+		return error_remedy(err, -EPERM, "user_group in nvfs.conf says who may ask");
+	}
 	if (claim->cgroup) {
 		(void)error_setc(err, ERROR_PERMISSION, -EPERM,
 				 "uid %u may not change cgroups", peer->uid);
@@ -121,9 +129,44 @@ int claim_allowed(const struct claim *claim, const struct peer *peer,
 	if (claim->process.mnt_ns == self->mnt_ns)
 		return error_setc(err, ERROR_PERMISSION, -EPERM,
 				  "process %d is in the host's own mount namespace", claim->process.pid);
-	if (trees >= config->trees_per_user)
+	if (standing->trees >= config->trees_per_user)
 		return error_setc(err, ERROR_PERMISSION, -EPERM, "uid %u has %u trees, the most it may",
-				  peer->uid, trees);
+				  peer->uid, standing->trees);
+	return 0;
+}
+
+static bool is_selected(const struct gpu_selection *selection, size_t at)
+{
+	for (size_t i = 0; i < selection->n; i++) {
+		if (selection->at[i] == at)
+			return true;
+	}
+	return false;
+}
+
+int claim_limit_devices(const char *devices, const struct gpu_list *gpus, const char *ceiling,
+			struct gpu_selection *selection, struct error *err)
+{
+	struct gpu_selection most = { 0 };
+	struct error why = { 0 };
+	size_t n = 0;
+	int r = gpu_select(gpus, ceiling, &most, &why);
+
+	if (r == -ENOMEM)
+		return error_set(err, r, "select GPUs");
+	if (r < 0)
+		return error_setc(err, ERROR_PERMISSION, -EPERM, "user_devices of nvfs.conf: %s", why.text);
+	for (size_t i = 0; i < selection->n && r == 0; i++) {
+		if (is_selected(&most, selection->at[i]))
+			selection->at[n++] = selection->at[i];
+		else if (strcasecmp(devices, "all") != 0)
+			r = error_setc(err, ERROR_PERMISSION, -EPERM, "%s is not for users",
+				       gpus->gpus[selection->at[i]].uuid);
+	}
+	gpu_selection_done(&most);
+	if (r < 0)
+		return error_remedy(err, r, "ask for 'all', or see user_devices in nvfs.conf");
+	selection->n = n;
 	return 0;
 }
 

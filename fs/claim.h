@@ -10,6 +10,8 @@
 #include "fs/process.h"
 
 struct error;
+struct gpu_list;
+struct gpu_selection;
 struct peer;
 struct varlink_message;
 
@@ -43,11 +45,17 @@ struct claim {
 int claim_parse(json_t *params, const struct varlink_message *message, const struct peer *peer,
 		  struct claim *ret, struct error *err);
 
+/* What counts of a peer that isn't root. */
+struct claim_standing {
+	unsigned int trees; /* that it has already */
+	bool in_group;      /* user_group of nvfs.conf(5) */
+};
+
 /**
  * claim_allowed() - the policy: may this peer have this?
- * @self:  the daemon
- * @trees: how many trees the peer's uid has already
- * @err:   ERROR_PERMISSION
+ * @self:     the daemon
+ * @standing: borrowed; not looked at for root
+ * @err:      ERROR_PERMISSION
  *
  * The host's root, see peer_is_root(), may do all. Anybody else may have a
  * tree for a process of its own, without a change of cgroups.
@@ -55,8 +63,21 @@ int claim_parse(json_t *params, const struct varlink_message *message, const str
  * Return: 0 or -EPERM.
  */
 int claim_allowed(const struct claim *claim, const struct peer *peer,
-		    const struct process *self, const struct config *config, unsigned int trees,
-		    struct error *err);
+		    const struct process *self, const struct config *config,
+		    const struct claim_standing *standing, struct error *err);
+
+/**
+ * claim_limit_devices() - what of a selection may who isn't root have?
+ * @devices:   as it was asked for
+ * @ceiling:   user_devices of nvfs.conf(5)
+ * @selection: what @devices came to; of "all" there stays what @ceiling has
+ * @err:       ERROR_PERMISSION: the GPU, by UUID, that is beyond, or a ceiling that is nonsense: nobody
+ *             has anything by it then
+ *
+ * Return: 0, -EPERM or -ENOMEM.
+ */
+int claim_limit_devices(const char *devices, const struct gpu_list *gpus, const char *ceiling,
+			struct gpu_selection *selection, struct error *err);
 
 /**
  * claim_env_counts() - is the container's environment reason enough for GPUs?

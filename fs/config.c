@@ -32,6 +32,8 @@ static const struct key {
 	{ "nvinject", KEY_PATH, offsetof(struct config, nvinject), NULL, 0, 0 },
 	{ "accept_env", KEY_ACCEPT_ENV, offsetof(struct config, accept_env), "always", 0, 0 },
 	{ "trees_per_user", KEY_NUMBER, offsetof(struct config, trees_per_user), "16", 0, 10000 },
+	{ "user_group", KEY_TEXT, offsetof(struct config, user_group), "", 0, 0 },
+	{ "user_devices", KEY_TEXT, offsetof(struct config, user_devices), "all", 0, 0 },
 	{ "grace", KEY_NUMBER, offsetof(struct config, grace_s), "60", 0, 86400 },
 	{ "workers", KEY_NUMBER, offsetof(struct config, workers), "2", 1, 16 },
 	{ "settle", KEY_NUMBER, offsetof(struct config, settle_s), "2", 0, 3600 },
@@ -142,6 +144,8 @@ void config_done(struct config *config)
 	free(config->socket);
 	free(config->selinux_context);
 	free(config->nvinject);
+	free(config->user_group);
+	free(config->user_devices);
 	memset(config, 0, sizeof(*config));
 }
 

@@ -24,6 +24,8 @@ struct config {
 	char *nvinject;        /* the program; NULL: beside our own */
 	enum accept_env accept_env;
 	unsigned int trees_per_user; /* uids but root */
+	char *user_group;   /* whose members may ask besides root: name or number; "" is anybody */
+	char *user_devices; /* what they may ask for, as in --devices */
 	unsigned int grace_s;        /* between the end of a container and that of its tree */
 	unsigned int workers;
 	unsigned int settle_s; /* the driver's directories must be quiet so long */

@@ -24,6 +24,7 @@
 #include "fs/derive.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
+#include "fs/group.h"
 #include "fs/planner.h"
 #include "fs/reinject.h"
 #include "fs/renewal.h"
@@ -86,6 +87,28 @@ static unsigned int count_trees_of(const struct daemon *daemon, const struct pee
 	return here > all / CONTAINER_ROOTS ? here : all / CONTAINER_ROOTS;
 }
 
+/* A group that cannot be found has no members. */
+static bool is_user(const struct daemon *daemon, const struct client *client)
+{
+	const char *name = daemon->config.user_group;
+	gid_t gid;
+
+	return !*name || (group_find(GROUP_FILE, name, &gid) == 0 && client_is_in_group(client, gid));
+}
+
+static int check_policy(const struct call *call, struct error *err)
+{
+	const struct daemon *daemon = call->daemon;
+	const struct peer *peer = client_peer(call->client);
+	struct claim_standing standing = { 0 };
+
+	if (!peer_is_root(peer, &daemon->self)) {
+		standing.trees = count_trees_of(daemon, peer);
+		standing.in_group = is_user(daemon, call->client);
+	}
+	return claim_allowed(&call->claim, peer, &daemon->self, &daemon->config, &standing, err);
+}
+
 static int choose_devices(struct call *call, struct error *err)
 {
 	const struct daemon *daemon = call->daemon;
@@ -98,6 +121,9 @@ static int choose_devices(struct call *call, struct error *err)
 	};
 	int r = gpu_select(daemon->generation->gpus, call->claim.devices, &call->selection, err);
 
+	if (r == 0 && !peer_is_root(client_peer(call->client), &daemon->self))
+		r = claim_limit_devices(call->claim.devices, daemon->generation->gpus,
+					daemon->config.user_devices, &call->selection, err);
 	if (r == 0)
 		r = devnode_list(&request, &call->nodes, &call->n_nodes, &call->findings, err);
 	return r;
@@ -366,11 +392,8 @@ static int inject(struct call *call, const char *trace, struct method_reply *rep
 		  struct error *err)
 {
 	struct daemon *daemon = call->daemon;
-	const struct peer *peer = client_peer(call->client);
-	int r;
+	int r = check_policy(call, err);
 
-	r = claim_allowed(&call->claim, peer, &daemon->self, &daemon->config,
-			  count_trees_of(daemon, peer), err);
 	if (r < 0)
 		return r;
 	r = renewal_check(daemon->renewal, err);

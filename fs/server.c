@@ -72,6 +72,29 @@ const struct peer *client_peer(const struct client *client)
 	return &client->peer;
 }
 
+bool client_is_in_group(const struct client *client, gid_t gid)
+{
+	struct ucred cred = { .gid = (gid_t)-1 };
+	socklen_t size = sizeof(cred);
+	auto_free gid_t *groups = NULL;
+	int r = -ERANGE;
+
+	if (getsockopt(client->source.fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) == 0 && cred.gid == gid)
+		return true;
+	/* The kernel tells how much room it takes. */
+	for (size = 0; r == -ERANGE && !groups;) {
+		groups = size ? malloc(size) : NULL;
+		if (size && !groups)
+			return false;
+		r = getsockopt(client->source.fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0 ? -errno : 0;
+	}
+	for (size_t i = 0; r == 0 && groups && i < size / sizeof(*groups); i++) {
+		if (groups[i] == gid)
+			return true;
+	}
+	return false;
+}
+
 /* sending */
 
 static void outgoing_free(struct outgoing *out)
@@ -214,6 +237,23 @@ static void client_process(struct client *client)
 	}
 }
 
+/* The last descriptors are for containers and for root. */
+static bool is_scarce(int fd)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)fd + FDS_RESERVED >= limit.rlim_cur;
+}
+
+/* Descriptors of a message that does not end are held until it does: not the last ones. */
+static bool takes_the_last(const struct client *client)
+{
+	const struct varlink_reader *reader = &client->reader;
+
+	return reader->n_fds && is_scarce(reader->fds[reader->n_fds - 1]) &&
+	       !peer_is_root(&client->peer, &client->server->self);
+}
+
 static void client_ready(struct loop_source *source, uint32_t events)
 {
 	struct client *client = (struct client *)source;
@@ -227,6 +267,7 @@ static void client_ready(struct loop_source *source, uint32_t events)
 			client->last = now_s();
 		else if (n != -EAGAIN)
 			client->gone = true;
+		client->gone = client->gone || takes_the_last(client);
 	}
 	client_process(client);
 	if (client->gone)
@@ -269,14 +310,6 @@ static void peer_read(int sock, const struct process *self, struct peer *ret)
 		return;
 	if (ret->uid == 0 && ret->process.mnt_ns != self->mnt_ns)
 		ret->could_enter = process_could_enter(&ret->process, self) && !process_pidfd_is_dead(pidfd);
-}
-
-/* The last descriptors are for containers and for root. */
-static bool is_scarce(int fd)
-{
-	struct rlimit limit;
-
-	return getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)fd + FDS_RESERVED >= limit.rlim_cur;
 }
 
 /* Root of the host is always let in; root of a container is anybody. */

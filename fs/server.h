@@ -77,6 +77,14 @@ void server_expire(struct server *server);
 const struct peer *client_peer(const struct client *client);
 
 /**
+ * client_is_in_group() - was who connected a member?
+ *
+ * unix(7), SO_PEERCRED and SO_PEERGROUPS: the effective and the supplementary groups at connect(2), as the
+ * daemon's user namespace knows them.
+ */
+bool client_is_in_group(const struct client *client, gid_t gid);
+
+/**
  * client_reply() - answer a call
  * @params: reference taken over; NULL for an empty reply or when out of memory
  * @fds:    @n_fds descriptors, closed when they are sent or not needed any more

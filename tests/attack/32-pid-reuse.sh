@@ -136,8 +136,8 @@ kill -KILL "$TAKER"
 
 # ---- the client's ---------------------------------------------------------------------------------
 
-# Root of another mount namespace, with less than the capabilities of root, connects while the daemon is busy, hands the connection to its child
-# and ends. Its number goes to a process of root's in the daemon's own namespaces.
+# Root of another mount namespace, with less than the capabilities of root, connects while the daemon is
+# busy, hands the connection to its child and ends. Its number goes to a process of root's in the daemon's own namespaces.
 worker=$(worker_pid)
 kill -STOP "$worker"
 unshare --mount --propagation private setpriv --bounding-set -sys_ptrace "$HELPERS/sockabuse" "$SOCKET" \
@@ -145,7 +145,7 @@ unshare --mount --propagation private setpriv --bounding-set -sys_ptrace "$HELPE
 CLIENT=$!
 wait "$CLIENT"
 next_pid "$CLIENT"
-sleep 100 </dev/null >/dev/null 2>&1 &
+sleep 100 >/dev/null 2>&1 &
 ROOT=$!
 kill -CONT "$worker"
 is "the client's number is a process of root's" "$ROOT" "$CLIENT"

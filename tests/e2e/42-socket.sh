@@ -403,9 +403,49 @@ ok "and not much earlier or later ($((SECONDS - SILENT_SINCE)) s)" \
 	test $((SECONDS - SILENT_SINCE)) -ge 20 -a $((SECONDS - SILENT_SINCE)) -le $((75 * SLOW))
 answers "after the silent one"
 
+# ---- user_group, user_devices ---------------------------------------------------------------------
+
+# abuse_in GROUPS UID OP...: a local user with these supplementary groups
+abuse_in()
+{
+	local groups=$1 uid=$2
+
+	shift 2
+	timeout -k 5 $((60 * SLOW)) setpriv --reuid "$uid" --regid "$uid" --groups "$groups" "$ABUSE" "$SOCKET" "$@" 2>&1
+}
+
+PID=$(container_pid c3)
+stop_daemon
+write_config 'user_group = 4321'
+start_daemon --config "$CONFIG"
+try abuse_as $STRANGER "fd=pidfd:$THEIRS" "send=$(inject g1)" recv
+like "who is not in user_group gets no tree" "$OUT" "$permission.*not in the group"
+try abuse_in 1,2,4321,5 $STRANGER "fd=pidfd:$THEIRS" "send=$(inject g1)" recv
+like "a member does" "$OUT" '"state":"new"'
+try abuse_as 4321 "fd=pidfd:$THEIRS" "send=$(inject g1)" recv
+like "for processes of its own" "$OUT" "$permission.*is of uid $STRANGER"
+ok "root needs no group" nvinject --pid "$PID" --devices all --id "pid-$PID"
+nvinject --remove --pid "$PID"
+stop_daemon
+write_config "user_group = $(getent group 1 | cut -d: -f1)" 'user_devices = none'
+start_daemon --config "$CONFIG"
+try abuse_in 1 $STRANGER "fd=pidfd:$THEIRS" "send=$(inject g1)" recv
+like "a group by its name" "$OUT" '"state":"new"'
+unlike "of all GPUs a user gets those of user_devices: none" "$OUT" '/dev/nvidia0'
+try abuse_in 1 $STRANGER "fd=pidfd:$THEIRS" "send=$(call Inject '"fds":1,"pidfd":0,"id":"g1","devices":"0"')" recv
+like "and one beyond is refused by name" "$OUT" "$permission.*GPU-[^ ]* is not for users"
+try nvinject --pid "$PID" --devices 0 --id "pid-$PID" --dry-run
+like "root gets it" "$OUT" '/dev/nvidia0'
+stop_daemon
+write_config 'user_group = no-such-group-here'
+start_daemon --config "$CONFIG"
+try abuse_in 1 $STRANGER "fd=pidfd:$THEIRS" "send=$(inject g1)" recv
+like "a group that is not there has no members" "$OUT" "$permission.*no-such-group-here"
+stop_daemon
+
 # ---- descriptors of the daemon run out -----------------------------------------------------------
 
-stop_daemon
+write_config
 start_daemon --config "$CONFIG"
 prlimit --pid "$(worker_pid)" --nofile=120:120
 floods=()

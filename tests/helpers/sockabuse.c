@@ -13,6 +13,7 @@
  * for one message ended         wait until the daemon ends the connection, whatever it says before
  *   connect       another connection; those before stay open
  *   flood=N       N connections with half a message each; prints how many the daemon kept
+ *   hoard=N       N connections, and then half a message with 120 descriptors on each, one at a time
  *   leave         a child goes on with the connections, and we end: then no process has the pid of
  *                 who connected
  *   shut          no more bytes from us, but replies are read
@@ -342,6 +343,26 @@ static void flood(const char *path, int n)
 	printf("kept %d of %d\n", kept, n);
 }
 
+static void hoard(struct abuse *a, int n)
+{
+	int socks[4096], opened = 0;
+
+	for (int i = 0; i < n && i < 4096; i++) {
+		socks[opened] = try_connect(a->path);
+		opened += socks[opened] >= 0;
+	}
+	(void)usleep(500000);
+	for (int i = 0; i < opened * 120; i++) {
+		int fd = make_fd("null");
+
+		a->sock = socks[i % opened];
+		a->n_fds = 0;
+		queue_fd(a, fd);
+		send_bytes(a, i < opened ? "{" : " ", 1);
+		(void)close(fd);
+	}
+}
+
 static void leave(void)
 {
 	pid_t child = fork();
@@ -379,6 +400,8 @@ static bool run(struct abuse *a, char *op)
 			;
 	else if (strcmp(op, "connect") == 0)
 		a->sock = try_connect(a->path);
+	else if (strncmp(op, "hoard=", 6) == 0)
+		hoard(a, number(arg));
 	else if (strcmp(op, "leave") == 0)
 		leave();
 	else if (strncmp(op, "flood=", 6) == 0)

@@ -10,13 +10,16 @@
 #include "common/varlink.h"
 #include "fs/server.h"
 #include "nvml/driver_cap.h"
+#include "nvml/gpu.h"
+#include "nvml/select.h"
 #include "tests/unit/unit.h"
 
 static struct error err;
 static struct claim claim;
 static struct peer peer;
 static struct process self = { .pid = 1, .user_ns = 100, .mnt_ns = 200 };
-static struct config config = { .trees_per_user = 2 };
+static char group[] = "gpu";
+static struct config config = { .trees_per_user = 2, .user_group = group };
 
 /* A message whose one descriptor is a pidfd of this process. */
 static int parse(const char *text)
@@ -93,6 +96,8 @@ START_TEST(targets_are_plain_absolute_paths)
 }
 END_TEST
 
+static bool in_group = true;
+
 static int allowed(uid_t uid, uint64_t user_ns, uint64_t mnt_ns, bool cgroup, uid_t owner,
 		   uint64_t container_ns, unsigned int trees)
 {
@@ -100,7 +105,7 @@ static int allowed(uid_t uid, uint64_t user_ns, uint64_t mnt_ns, bool cgroup, ui
 	struct peer p = { .uid = uid, .process = { .user_ns = user_ns, .mnt_ns = mnt_ns } };
 
 	memset(&err, 0, sizeof(err));
-	return claim_allowed(&c, &p, &self, &config, trees, &err);
+	return claim_allowed(&c, &p, &self, &config, &(struct claim_standing){ trees, in_group }, &err);
 }
 
 START_TEST(root_of_the_daemons_namespaces_may_do_all)
@@ -143,6 +148,65 @@ START_TEST(a_user_may_have_trees_for_namespaces_of_its_own)
 }
 END_TEST
 
+START_TEST(a_group_of_users_leaves_others_and_not_root_out)
+{
+	in_group = false;
+	ck_assert_int_eq(allowed(1000, 100, 200, false, 1000, 300, 0), -EPERM);
+	ck_assert_ptr_nonnull(strstr(err.text, "not in the group 'gpu'"));
+	ck_assert_int_eq(allowed(0, 100, 201, false, 0, 201, 0), -EPERM); /* root of a container */
+	ck_assert_int_eq(allowed(0, 100, 200, true, 0, 300, 0), 0);
+	in_group = true;
+	ck_assert_int_eq(allowed(1000, 100, 200, false, 1000, 300, 0), 0);
+}
+END_TEST
+
+static struct gpu gpus[] = { { .index = 0, .uuid = "GPU-a0", .bus_id = "0000:01:00.0", .usable = true },
+			     { .index = 1, .uuid = "GPU-b1", .bus_id = "0000:02:00.0", .usable = true },
+			     { .index = 2, .uuid = "GPU-c2", .bus_id = "0000:03:00.0", .usable = true } };
+
+/* The positions that are left as one number, or a negative errno: 102 is 1, 0, 2. */
+static int limited(const char *devices, const char *ceiling)
+{
+	const struct gpu_list list = { gpus, 3 };
+	struct gpu_selection selection = { 0 };
+	int r;
+
+	memset(&err, 0, sizeof(err));
+	ck_assert_int_eq(gpu_select(&list, devices, &selection, NULL), 0);
+	r = claim_limit_devices(devices, &list, ceiling, &selection, &err);
+	for (size_t i = 0; i < selection.n && r >= 0; i++)
+		r = r * 10 + (int)selection.at[i] + 1;
+	gpu_selection_done(&selection);
+	return r;
+}
+
+START_TEST(users_have_no_device_beyond_the_ceiling)
+{
+	ck_assert_int_eq(limited("all", "all"), 123);
+	ck_assert_int_eq(limited("2,0", "all"), 31);
+	ck_assert_int_eq(limited("all", "0,2"), 13);
+	ck_assert_int_eq(limited("ALL", "GPU-b1"), 2);
+	ck_assert_int_eq(limited("2", "0,2"), 3);
+	ck_assert_int_eq(limited("1", "0,2"), -EPERM);
+	ck_assert_ptr_nonnull(strstr(err.text, "GPU-b1"));
+	ck_assert_int_eq(error_exit_status(&err), ERROR_PERMISSION);
+	ck_assert_int_eq(limited("0,1", "0,2"), -EPERM);
+	ck_assert_int_eq(limited("all", "none"), 0);
+	ck_assert_int_eq(limited("all", "void"), 0);
+	ck_assert_int_eq(limited("none", "none"), 0);
+	ck_assert_int_eq(limited("0", "none"), -EPERM);
+}
+END_TEST
+
+START_TEST(a_ceiling_that_is_nonsense_lets_nothing_through)
+{
+	ck_assert_int_eq(limited("all", "GPU-gone"), -EPERM);
+	ck_assert_int_eq(error_exit_status(&err), ERROR_PERMISSION);
+	ck_assert_ptr_nonnull(strstr(err.text, "user_devices"));
+	ck_assert_int_eq(limited("0", "0,7"), -EPERM);
+}
+END_TEST
+
 static bool counts(const char *text, enum accept_env accept_env)
 {
 	json_t *params = json_loads(text, 0, NULL);
@@ -175,4 +239,5 @@ UNIT_MAIN("claim", a_plain_claim_has_the_defaults, what_is_missing_or_wrong_is_r
 	  a_descriptor_that_is_no_pidfd_is_refused, targets_are_plain_absolute_paths,
 	  root_of_the_daemons_namespaces_may_do_all, root_of_another_namespace_is_no_root,
 	  root_that_could_enter_the_daemons_namespace_is_root,
-	  a_user_may_have_trees_for_namespaces_of_its_own, accept_env_decides_on_the_environment_alone)
+	  a_group_of_users_leaves_others_and_not_root_out, users_have_no_device_beyond_the_ceiling,
+	  a_ceiling_that_is_nonsense_lets_nothing_through, a_user_may_have_trees_for_namespaces_of_its_own, accept_env_decides_on_the_environment_alone)

@@ -38,6 +38,8 @@ START_TEST(every_key_has_a_default)
 	ck_assert_ptr_null(config.selinux_context);
 	ck_assert_uint_eq(config.grace_s, 60);
 	ck_assert_int_eq(config.accept_env, ACCEPT_ENV_ALWAYS);
+	ck_assert_str_eq(config.user_group, "");
+	ck_assert_str_eq(config.user_devices, "all");
 	config_done(&config);
 }
 END_TEST
