@@ -173,10 +173,10 @@ test_unmounted()
 # fastest_check NAME REGEX: down, and said in under 100 ms; tried again where others use the machine.
 fastest_check()
 {
-	local tries=10 limit=100
+	local tries=10 limit=$((100 * SLOW))
 
 	# A program with sanitizers needs longer than that to start.
-	! grep -q __asan_init "$NVFS" || limit=1000
+	! grep -q __asan_init "$NVFS" || limit=$((1000 * SLOW))
 	check_is "$1" 2 "$2"
 	while [ "$CHECK_MS" -ge "$limit" ] && [ "$tries" -gt 0 ]; do
 		check_is "$1" 2 "$2"
