@@ -33,6 +33,7 @@ static const struct key {
 	{ "accept_env", KEY_ACCEPT_ENV, offsetof(struct config, accept_env), "always", 0, 0 },
 	{ "trees_per_user", KEY_NUMBER, offsetof(struct config, trees_per_user), "16", 0, 10000 },
 	{ "grace", KEY_NUMBER, offsetof(struct config, grace_s), "60", 0, 86400 },
+	{ "heal", KEY_NUMBER, offsetof(struct config, heal_s), "2", 0, 3600 },
 	{ "workers", KEY_NUMBER, offsetof(struct config, workers), "2", 1, 16 },
 	{ "settle", KEY_NUMBER, offsetof(struct config, settle_s), "2", 0, 3600 },
 	{ "pin", KEY_BOOL, offsetof(struct config, pin), "no", 0, 0 },

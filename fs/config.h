@@ -25,6 +25,7 @@ struct config {
 	enum accept_env accept_env;
 	unsigned int trees_per_user; /* uids but root */
 	unsigned int grace_s;        /* between the end of a container and that of its tree */
+	unsigned int heal_s;         /* between two looks at a container's cgroup; 0: none */
 	unsigned int workers;
 	unsigned int settle_s; /* the driver's directories must be quiet so long */
 	bool pin;              /* a tree keeps the driver that it was made with */
