@@ -3,6 +3,7 @@
 #
 # A container keeps the devices that it was given, whatever is done to its cgroup, until they are taken back
 # by nvfs revoke; on cgroup v1 and v2, without systemd (55-systemd-units.sh is with it).
+# shellcheck disable=SC2317 # functions that wait_for calls
 set -eu
 # The v2 half hides the machine's cgroup mounts: never in anybody else's mount namespace.
 [ "$(id -u)" != 0 ] || [ -n "${NVFS_CGROUP_NS:-}" ] ||

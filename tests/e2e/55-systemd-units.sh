@@ -3,7 +3,9 @@
 #
 # Containers whose cgroup is a unit of systemd (tests/machine.sh): what systemd does to units does not
 # take their devices away, and what was given is taken back whole.
+# shellcheck disable=SC2317,SC2034 # functions that wait_for calls, variables of lib.sh's
 set -eu
+# shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 # shellcheck source=tests/machine.sh
 . "$TESTS/machine.sh"
