@@ -13,8 +13,8 @@
 #
 # where outside calls run_machine, and inside ends with `diag end; exit 0`.
 
-# Set by lib.sh, and for the scripts that source this.
-# shellcheck disable=SC2034,SC2154
+# Set by lib.sh, and for the scripts that source this, which have set -e.
+# shellcheck disable=SC2034,SC2154,SC2164
 
 # As the machine's own root sees it.
 THIS_SCRIPT=$TESTS/e2e/$(basename "$0")

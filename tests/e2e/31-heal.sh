@@ -194,6 +194,7 @@ all()
 		standalone
 	fi
 	stop_daemon
+	ok "$V: no cgroup is left" sweep
 }
 
 host_snapshot

@@ -39,8 +39,9 @@ pure()
 {
 	SCOPE=nvfs-$1.scope
 	CGROUP=/sys/fs/cgroup/machine.slice/$SCOPE
+	: >"$SCRATCH/minict.out"
 	systemd-run -q --scope --slice=machine.slice --unit="$SCOPE" -p DevicePolicy=closed \
-		"$HELPERS/minict" "$ROOTFS" </dev/null >"$SCRATCH/minict.out" 2>&1 &
+		"$HELPERS/minict" "$ROOTFS" </dev/null >>"$SCRATCH/minict.out" 2>&1 &
 	wait_for 10 grep -q ready "$SCRATCH/minict.out"
 	PID=$(head -n 1 "$CGROUP/cgroup.procs")
 }
