@@ -32,11 +32,14 @@ STATIC_LD = $(if $(SAN),-pie,-static-pie) -Wl,-z,relro,-z,now,-z,noexecstack -Wl
             $(SANITIZE) $(LDFLAGS)
 
 FUSE_CF    = $(shell pkg-config --cflags fuse3)
-NVFS_LIBS  = $(shell pkg-config --libs fuse3 jansson libelf libcap libseccomp inih) -pthread
+# Units of systemd are told of their containers' devices where libsystemd is to be had: make SYSTEMD= is without.
+SYSTEMD   ?= $(shell pkg-config --exists libsystemd && echo libsystemd)
+NVFS_LIBS  = $(shell pkg-config --libs fuse3 jansson libelf libcap libseccomp inih $(SYSTEMD)) -pthread
 INJECT_LIBS = $(shell pkg-config $(if $(SAN),,--static) --libs jansson libcap)
 CHECK_LIBS = $(shell pkg-config --libs check)
 
-sources   = $(sort $(wildcard $(1)/*.c))
+NOT_BUILT  = $(if $(SYSTEMD),fs/unitbus-none.c,fs/unitbus.c)
+sources   = $(filter-out $(NOT_BUILT),$(sort $(wildcard $(1)/*.c)))
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
 MAINS    := cli/nvfs.c inject/nvinject.c
 LIB_DIRS := common nvml fs inject cli

@@ -31,6 +31,7 @@ static const struct command {
 	{ "generations", cmd_generations, "what the driver was, as far as containers still have it" },
 	{ "rescan", cmd_rescan, "look for changes of the driver now" },
 	{ "driver", cmd_driver, "the driver's files on this host, and what is missing" },
+	{ "revoke", cmd_revoke, "take driver, GPUs and permission away from a living container" },
 	{ "handover", cmd_handover, "let the program on the disk go on in the daemon's place" },
 	{ "shutdown", cmd_shutdown, "end the daemon" },
 	{ "help", cmd_help, "this text" },

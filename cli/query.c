@@ -262,6 +262,12 @@ static void print_result(const json_t *reply)
 	printf("%s\n", varlink_string(reply, "result", "?"));
 }
 
+static void print_revoked(const json_t *reply)
+{
+	printf("revoked %s%s\n", varlink_string(reply, "id", "?"),
+	       json_is_true(json_object_get(reply, "ended")) ? ", which had ended" : "");
+}
+
 static void print_nothing(const json_t *reply)
 {
 	(void)reply;
@@ -296,6 +302,15 @@ int cmd_rescan(int argc, char **argv)
 {
 	static const struct query query = { .method = "io.nvfs.Rescan", .print = print_result,
 					    .usage = "rescan [--json] [--socket PATH]" };
+
+	return query_run(&query, argc, argv);
+}
+
+int cmd_revoke(int argc, char **argv)
+{
+	static const struct query query = { .method = "io.nvfs.Revoke", .print = print_revoked,
+					    .takes_id = true,
+					    .usage = "revoke ID [--json] [--socket PATH]" };
 
 	return query_run(&query, argc, argv);
 }

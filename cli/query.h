@@ -19,6 +19,7 @@ int cmd_ls(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_generations(int argc, char **argv);
 int cmd_rescan(int argc, char **argv);
+int cmd_revoke(int argc, char **argv);
 int cmd_shutdown(int argc, char **argv);
 
 /* For commands that ask, and have options or words of their own. */

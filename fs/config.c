@@ -35,6 +35,7 @@ static const struct key {
 	{ "user_group", KEY_TEXT, offsetof(struct config, user_group), "", 0, 0 },
 	{ "user_devices", KEY_TEXT, offsetof(struct config, user_devices), "all", 0, 0 },
 	{ "grace", KEY_NUMBER, offsetof(struct config, grace_s), "60", 0, 86400 },
+	{ "heal", KEY_NUMBER, offsetof(struct config, heal_s), "2", 0, 3600 },
 	{ "workers", KEY_NUMBER, offsetof(struct config, workers), "2", 1, 16 },
 	{ "settle", KEY_NUMBER, offsetof(struct config, settle_s), "2", 0, 3600 },
 	{ "pin", KEY_BOOL, offsetof(struct config, pin), "no", 0, 0 },

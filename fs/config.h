@@ -27,6 +27,7 @@ struct config {
 	char *user_group;   /* whose members may ask besides root: name or number; "" is anybody */
 	char *user_devices; /* what they may ask for, as in --devices */
 	unsigned int grace_s;        /* between the end of a container and that of its tree */
+	unsigned int heal_s;         /* between two looks at a container's cgroup; 0: none */
 	unsigned int workers;
 	unsigned int settle_s; /* the driver's directories must be quiet so long */
 	bool pin;              /* a tree keeps the driver that it was made with */

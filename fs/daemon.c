@@ -28,6 +28,7 @@
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/handover.h"
+#include "fs/permit.h"
 #include "fs/reinject.h"
 #include "fs/renewal.h"
 #include "fs/revive.h"
@@ -355,6 +356,7 @@ void daemon_tree_remove(struct daemon *daemon, uint32_t index)
 	}
 	pid = tree->pid;
 	(void)snprintf(name, sizeof(name), "%s", store_blob(daemon->store, tree->name, NULL));
+	permit_forget(daemon, index);
 	container_free(daemon, container_of(daemon, index));
 	store_write_lock(daemon->store);
 	store_tree_remove(daemon->store, index);
@@ -704,5 +706,6 @@ void daemon_tick(struct daemon *daemon)
 	check_uncommitted(daemon);
 	renewal_tick(daemon->renewal);
 	reinject_tick(daemon->reinjector);
+	permit_tick(daemon);
 	handover_tick(daemon);
 }

@@ -23,6 +23,8 @@ struct deriver;
 struct error;
 struct filesystem;
 struct generation;
+struct injector;
+struct permits;
 struct reinjector;
 struct renewal;
 struct server;
@@ -65,6 +67,8 @@ struct daemon {
 	uint32_t generations;          /* made so far */
 	struct renewal *renewal;
 	struct reinjector *reinjector;
+	struct injector *injector;
+	struct permits *permits;
 	struct process self;
 	int link;   /* to the keeper; -1 when it is gone */
 	int dev_fd; /* O_PATH, config.dev_root */

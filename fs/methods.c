@@ -30,7 +30,9 @@
 #include "fs/handover.h"
 #include "fs/health.h"
 #include "fs/inject_method.h"
+#include "fs/permit.h"
 #include "fs/renewal.h"
+#include "fs/revoke.h"
 #include "fs/sandbox.h"
 #include "fs/server.h"
 #include "fs/store.h"
@@ -212,6 +214,7 @@ static int method_status(struct daemon *daemon, struct client *client, json_t *p
 	(void)message;
 	(void)trace;
 	(void)json_object_set_new(json, "sandbox", sandbox_json());
+	(void)json_object_set_new(json, "permissions", permit_status(daemon));
 	(void)json_object_set_new(json, "stalled", stalled_json(daemon));
 	if (g) {
 		(void)json_object_set_new(json, "driver_version", json_string(g->driver->version));
@@ -276,6 +279,9 @@ static int method_get(struct daemon *daemon, struct client *client, json_t *para
 	(void)trace;
 	if (index < 0)
 		return (int)index;
+	if (json_is_true(json_object_get(params, "removing")) && is_root(daemon, client) &&
+	    store_tree(daemon->store, (uint32_t)index)->mnt_ns)
+		permit_pause(daemon, (uint32_t)index);
 	json = tree_json(daemon, (uint32_t)index);
 	done = blob_json(daemon, store_tree(daemon->store, (uint32_t)index)->done);
 	(void)json_object_set_new(json, "done", done ? done : json_array());
@@ -487,6 +493,7 @@ static int method_commit(struct daemon *daemon, struct client *client, json_t *p
 	struct injection *injection = injection_of(daemon, client, params, err);
 	const json_t *done = json_object_get(params, "done");
 	const struct store_tree *tree;
+	json_t *trusted;
 	int r;
 
 	(void)message;
@@ -498,9 +505,12 @@ static int method_commit(struct daemon *daemon, struct client *client, json_t *p
 		return r;
 	tree = daemon_injection_tree(daemon, injection);
 	if (tree) {
-		r = set_done(daemon, injection->tree, done, err);
+		trusted = permit_trusted(done, is_root(daemon, client));
+		r = set_done(daemon, injection->tree, trusted, err);
+		json_decref(trusted);
 		if (r < 0)
 			return r;
+		permit_committed(daemon, injection->tree);
 		log_info("injected '%s' in %" JSON_INTEGER_FORMAT " us",
 			 store_blob(daemon->store, tree->name, NULL),
 			 json_integer_value(json_object_get(params, "time_us")));
@@ -569,6 +579,7 @@ static int method_remove(struct daemon *daemon, struct client *client, json_t *p
 			 struct method_reply *reply, struct error *err)
 {
 	int64_t index = tree_of(daemon, client, params, err);
+	int r;
 
 	(void)message;
 	(void)trace;
@@ -576,8 +587,55 @@ static int method_remove(struct daemon *daemon, struct client *client, json_t *p
 		return (int)index;
 	if (!store_tree(daemon->store, (uint32_t)index)->mnt_ns)
 		return error_setc(err, ERROR_USAGE, -EINVAL, "the reference tree is not a container's");
+	r = permit_remove(daemon, (uint32_t)index, client, err);
+	reply->later = r == 0;
+	if (r <= 0)
+		return r;
 	daemon_tree_remove(daemon, (uint32_t)index);
 	return reply_with(reply, json_object(), err);
+}
+
+/* What only nvinject as a child of ours, and root, ask for. */
+static int64_t container_of_call(struct daemon *daemon, struct client *client, json_t *params,
+				 struct error *err)
+{
+	int64_t index = tree_of(daemon, client, params, err);
+
+	if (index >= 0 && !store_tree(daemon->store, (uint32_t)index)->mnt_ns)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "the reference tree is not a container's");
+	return index;
+}
+
+static int call_heal(struct daemon *daemon, struct client *client, json_t *params,
+		     struct varlink_message *message, const char *trace, struct method_reply *reply,
+		     struct error *err)
+{
+	int64_t index = container_of_call(daemon, client, params, err);
+
+	(void)trace;
+	return index < 0 ? (int)index : method_heal(daemon, (uint32_t)index, params, message, reply, err);
+}
+
+static int call_healed(struct daemon *daemon, struct client *client, json_t *params,
+		       struct varlink_message *message, const char *trace, struct method_reply *reply,
+		       struct error *err)
+{
+	int64_t index = container_of_call(daemon, client, params, err);
+
+	(void)message;
+	(void)trace;
+	return index < 0 ? (int)index : method_healed(daemon, (uint32_t)index, params, reply, err);
+}
+
+static int call_revoke(struct daemon *daemon, struct client *client, json_t *params,
+		       struct varlink_message *message, const char *trace, struct method_reply *reply,
+		       struct error *err)
+{
+	int64_t index = container_of_call(daemon, client, params, err);
+
+	(void)message;
+	(void)trace;
+	return index < 0 ? (int)index : method_revoke(daemon, (uint32_t)index, client, reply, err);
 }
 
 static int method_shutdown(struct daemon *daemon, struct client *client, json_t *params,
@@ -635,6 +693,11 @@ static const char interface_text[] =
 	"method Abort(token: string) -> ()\n"
 	"method Strip(cache: int, target: string, fds: int) -> (cache: int, fds: int)\n"
 	"method Remove(id: ?string, pid: ?int) -> ()\n"
+	"# Take tree, devices and permission away from a living container\n"
+	"method Revoke(id: string) -> (id: string, ended: bool)\n"
+	"# A container's device cgroups, permitted anew: of nvinject --heal\n"
+	"method Heal(id: string, pidfd: int, fds: int) -> (cgroup: ?object, serial: int)\n"
+	"method Healed(id: string, serial: int, cgroup: object) -> ()\n"
 	"# Give way to the program on the disk; answers when that has read the state\n"
 	"method Handover() -> ()\n"
 	"method Shutdown(force: ?bool) -> ()\n"
@@ -677,6 +740,9 @@ static const struct method methods[] = {
 	{ "io.nvfs.Get", ANYBODY, method_get },
 	{ "io.nvfs.Strip", ANYBODY, method_strip },
 	{ "io.nvfs.Remove", ANYBODY, method_remove },
+	{ "io.nvfs.Revoke", ROOT, call_revoke },
+	{ "io.nvfs.Heal", ROOT, call_heal },
+	{ "io.nvfs.Healed", ROOT, call_healed },
 	{ "io.nvfs.List", ANYBODY, method_list },
 	{ "io.nvfs.Show", ANYBODY, method_show },
 	{ "io.nvfs.Status", ANYBODY, method_status },
@@ -744,5 +810,7 @@ void methods_call(void *data, struct client *client, const char *name, json_t *p
 void methods_gone(void *data, struct client *client)
 {
 	handover_client_gone(data, client);
+	permit_client_gone(data, client);
+	revoke_client_gone(data, client);
 	daemon_client_gone(data, client);
 }

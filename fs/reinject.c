@@ -141,7 +141,7 @@ static bool had_cgroup(const struct daemon *daemon, const struct store_tree *tre
 }
 
 /* Beside this program, unless the configuration names another place. */
-static int find_program(const struct daemon *daemon, char ret[PATH_MAX], struct error *err)
+int reinject_program(const struct daemon *daemon, char ret[PATH_MAX], struct error *err)
 {
 	ssize_t n;
 	char *slash;
@@ -172,7 +172,7 @@ static int command_build(const struct daemon *daemon, uint32_t index, pid_t pid,
 			 struct command *ret, struct error *err)
 {
 	const struct store_tree *tree = store_tree(daemon->store, index);
-	int r = find_program(daemon, ret->program, err);
+	int r = reinject_program(daemon, ret->program, err);
 
 	if (r < 0)
 		return r;

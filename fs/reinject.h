@@ -2,6 +2,7 @@
 #ifndef NVFS_FS_REINJECT_H
 #define NVFS_FS_REINJECT_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -34,6 +35,9 @@ void reinject_tree(struct daemon *daemon, uint32_t tree);
 
 /** reinject_process() - a living process of a tree's container, its init if that lives; 0: none */
 pid_t reinject_process(const struct daemon *daemon, uint32_t tree);
+
+/** reinject_program() - path of nvinject: beside this program, or configured; 0 or -errno with a remedy */
+int reinject_program(const struct daemon *daemon, char ret[PATH_MAX], struct error *err);
 
 /**
  * reinject_fits() - is this a container that the caller may have meant?

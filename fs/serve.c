@@ -34,9 +34,11 @@
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/handover.h"
+#include "fs/injector.h"
 #include "fs/keeper.h"
 #include "fs/link.h"
 #include "fs/methods.h"
+#include "fs/permit.h"
 #include "fs/reinject.h"
 #include "fs/renewal.h"
 #include "fs/sandbox.h"
@@ -330,6 +332,10 @@ static int bring_up(struct serving *s, struct error *err)
 		r = renewal_new(daemon, &daemon->renewal, err);
 	if (r == 0)
 		r = reinjector_new(daemon, &daemon->reinjector, err);
+	if (r == 0)
+		r = injector_new(daemon, &daemon->injector, err);
+	if (r == 0)
+		r = permits_new(daemon, &daemon->permits, err);
 	return r == 0 && s->fds->mode != KEEPER_MODE_FIRST ? daemon_resume(daemon, go_on, err) : r;
 }
 
@@ -339,6 +345,9 @@ static void end_service(struct daemon *daemon)
 	filesystem_free(daemon->fs);
 	cachebox_free(daemon->box);
 	reinjector_free(daemon->reinjector);
+	injector_free(daemon->injector);
+	permits_free(daemon->permits);
+	daemon->permits = NULL;
 }
 
 /* Closing a host's file may take for ever: the keeper has heard by then that we are done. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Device programs of cgroups by bpf(2). A program is only ever replaced, never
- * detached first: there is no moment at which a cgroup has fewer programs.
+ * Device programs of cgroups by bpf(2). A program is replaced in one step, never
+ * detached first: there is no moment at which a cgroup has fewer programs than
+ * whoever attached them wants.
  */
 #include "inject/bpfdev.h"
 
@@ -235,4 +236,26 @@ int bpfdev_replace(int cgroup_fd, unsigned int flags, int old_fd, int new_fd)
 	attr.replace_bpf_fd = (uint32_t)old_fd;
 	r = sys_bpf(BPF_PROG_ATTACH, &attr, sizeof(attr));
 	return r == -ENOENT ? link_replace(cgroup_fd, old_fd, new_fd) : r;
+}
+
+static int attach_or_detach(int cmd, int cgroup_fd, int prog_fd)
+{
+	union bpf_attr attr;
+
+	memset(&attr, 0, sizeof(attr));
+	attr.target_fd = (uint32_t)cgroup_fd;
+	attr.attach_bpf_fd = (uint32_t)prog_fd;
+	attr.attach_type = BPF_CGROUP_DEVICE;
+	attr.attach_flags = cmd == BPF_PROG_ATTACH ? BPF_F_ALLOW_MULTI : 0;
+	return sys_bpf(cmd, &attr, sizeof(attr));
+}
+
+int bpfdev_attach(int cgroup_fd, int prog_fd)
+{
+	return attach_or_detach(BPF_PROG_ATTACH, cgroup_fd, prog_fd);
+}
+
+int bpfdev_detach(int cgroup_fd, int prog_fd)
+{
+	return attach_or_detach(BPF_PROG_DETACH, cgroup_fd, prog_fd);
 }

@@ -71,4 +71,13 @@ int bpfdev_load(const struct bpf_insn *insns, size_t n, const char *name);
  */
 int bpfdev_replace(int cgroup_fd, unsigned int flags, int old_fd, int new_fd);
 
+/**
+ * bpfdev_attach() - add a program to those of a cgroup that allows several (BPF_F_ALLOW_MULTI)
+ * bpfdev_detach() - take one of several away
+ *
+ * Return: 0, -ENOENT (detach: not attached here, or held by a link) or the errno of bpf(2).
+ */
+int bpfdev_attach(int cgroup_fd, int prog_fd);
+int bpfdev_detach(int cgroup_fd, int prog_fd);
+
 #endif

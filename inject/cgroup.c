@@ -16,13 +16,13 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "common/cgroup_text.h"
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/file.h"
 #include "common/parse.h"
 #include "common/sys.h"
 #include "inject/cgroup_impl.h"
-#include "inject/cgroup_text.h"
 #include "inject/devprog.h"
 
 #define MOUNTINFO_MAX (64 << 20)
@@ -246,6 +246,15 @@ void cgroup_target_adopt(struct cgroup_target *target)
 	target->adopt = true;
 }
 
+void cgroup_target_originals(struct cgroup_target *target, const uint32_t *ids, size_t n)
+{
+	size_t first = n > CGROUP_ORIGINALS_MAX ? n - CGROUP_ORIGINALS_MAX : 0;
+
+	target->n_originals = n - first;
+	if (n)
+		memcpy(target->originals, ids + first, (n - first) * sizeof(*ids));
+}
+
 void cgroup_target_free(struct cgroup_target *target)
 {
 	if (!target)
@@ -308,7 +317,7 @@ static int plan_apply(struct cgroup_undo *plan, struct error *err)
 		step->done = r == 0 || step->change.version == 1;
 		if (r < 0)
 			return r;
-		step->change.result = "changed";
+		step->change.result = step->detach ? "detached" : "changed";
 	}
 	return 0;
 }
@@ -338,6 +347,18 @@ static int plan_sum(struct cgroup_undo *plan, struct error *err)
 	return 0;
 }
 
+static int plan_keep_asked(struct cgroup_undo *plan, const struct cgroup_rule *rules, size_t n,
+			   struct error *err)
+{
+	plan->asked = calloc(n ? n : 1, sizeof(*plan->asked));
+	if (!plan->asked)
+		return error_set(err, -ENOMEM, "plan cgroup rules");
+	if (n)
+		memcpy(plan->asked, rules, n * sizeof(*plan->asked));
+	plan->n_asked = n;
+	return 0;
+}
+
 static int allow_once(const struct cgroup_target *target, const struct cgroup_rule *rules, size_t n,
 		      struct cgroup_undo **ret, struct error *err)
 {
@@ -348,6 +369,7 @@ static int allow_once(const struct cgroup_target *target, const struct cgroup_ru
 		return error_set(err, -ENOMEM, "plan cgroup rules");
 	r = plan_make(target, rules, n, plan, err);
 	r = r ? r : plan_sum(plan, err);
+	r = r ? r : plan_keep_asked(plan, rules, n, err);
 	r = r ? r : plan_apply(plan, err);
 	if (r < 0) {
 		(void)cgroup_undo(plan, NULL);
@@ -442,6 +464,7 @@ void cgroup_undo_free(struct cgroup_undo *undo)
 	}
 	free(undo->steps);
 	free(undo->added);
+	free(undo->asked);
 	free(undo);
 }
 
@@ -463,6 +486,12 @@ size_t cgroup_undo_added(const struct cgroup_undo *undo, const struct cgroup_rul
 	return undo->n_added;
 }
 
+size_t cgroup_undo_asked(const struct cgroup_undo *undo, const struct cgroup_rule **ret)
+{
+	*ret = undo->asked;
+	return undo->n_asked;
+}
+
 void cgroup_undo_note(const struct cgroup_undo *undo, char *buf, size_t size)
 {
 	size_t used = 0;
@@ -477,7 +506,7 @@ void cgroup_undo_note(const struct cgroup_undo *undo, char *buf, size_t size)
 		len = snprintf(buf + used, size - used, "%s%s '%s'", used ? ", " : "", c->result,
 			       c->path);
 		used += len > 0 ? (size_t)len : 0;
-		if (c->program_after == c->program_before || used >= size)
+		if (c->program_after == c->program_before || !c->program_after || used >= size)
 			continue;
 		len = snprintf(buf + used, size - used, " (program %u -> %u)", c->program_before,
 			       c->program_after);

@@ -19,25 +19,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/cgroup_text.h"
+
 struct error;
-
-/* Access bits: the kernel's BPF_DEVCG_ACC_*, linux/bpf.h. */
-#define CGROUP_ACCESS_MKNOD 1u
-#define CGROUP_ACCESS_READ 2u
-#define CGROUP_ACCESS_WRITE 4u
-
-/* One character device, always by exact numbers. */
-struct cgroup_rule {
-	unsigned int major, minor;
-	unsigned int access; /* CGROUP_ACCESS_*, at least one bit */
-};
 
 /* What was found or done at one cgroup; strings and rules belong to the cgroup_undo. */
 struct cgroup_change {
 	unsigned int version; /* of the hierarchy: 1 or 2 */
 	const char *path;     /* directory, as this process sees it */
-	const char *result;   /* "changed", "unchanged" (allowed already), "unknown" (an ancestor's
-			       * program that cannot be read and is not ours to change) */
+	const char *result;   /* "changed", "unchanged" (allowed already), "detached" (a program of
+			       * ours that systemd has put another one beside), "unknown" (an
+			       * ancestor's program that cannot be read and is not ours to change) */
 	uint32_t program_before, program_after; /* v2: program ids; equal if unchanged */
 	const struct cgroup_rule *added;	/* rules, or access bits, that were not there */
 	size_t n_added;
@@ -72,6 +64,17 @@ int cgroup_target_open(int proc_pid_fd, struct cgroup_target **ret, struct error
  * On v1 that form, exactly the access asked for and no mknod, is all there is to know them by.
  */
 void cgroup_target_adopt(struct cgroup_target *target);
+
+#define CGROUP_ORIGINALS_MAX 16
+
+/**
+ * cgroup_target_originals() - programs that ours have been put in the place of, the oldest first
+ * @ids: the last CGROUP_ORIGINALS_MAX of them are kept
+ *
+ * Whoever attached one still has it: cgroup_revoke() puts it back rather than a copy, which its
+ * owner would not know and never take away.
+ */
+void cgroup_target_originals(struct cgroup_target *target, const uint32_t *ids, size_t n);
 
 /** cgroup_target_free() - close everything; NULL is fine */
 void cgroup_target_free(struct cgroup_target *target);
@@ -122,6 +125,12 @@ const struct cgroup_change *cgroup_undo_at(const struct cgroup_undo *undo, size_
  * Return: their number; 0 when the container had everything before.
  */
 size_t cgroup_undo_added(const struct cgroup_undo *undo, const struct cgroup_rule **ret);
+
+/**
+ * cgroup_undo_asked() - the rules that cgroup_allow() was called with
+ * @ret: borrowed from @undo
+ */
+size_t cgroup_undo_asked(const struct cgroup_undo *undo, const struct cgroup_rule **ret);
 
 /**
  * cgroup_undo_note() - one line for people: "changed '/sys/fs/cgroup/...' (program 12 -> 15)",

@@ -16,10 +16,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/cgroup_text.h"
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/file.h"
-#include "inject/cgroup_text.h"
 
 /* One write(2) is one rule; appending, they also add up in a plain file that plays the list. */
 static int write_rule(int dir_fd, const char *file, const struct cgroup_rule *rule)

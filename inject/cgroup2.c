@@ -5,6 +5,10 @@
  * Each program that denies is replaced by one with our rules at its head
  * (inject/devprog.h), in its place, in one step.
  *
+ * systemd puts a new program of its own on a unit's cgroup whenever it reads its units
+ * again, or a property changes, and takes away the one that it knows. Where ours has
+ * replaced that one, ours stays, older than the unit: such a stale one is taken away.
+ *
  * The rule that must not be broken: only programs of cgroups that hold nothing but
  * the container are replaced. An ancestor shared with others must allow by itself.
  *
@@ -30,9 +34,13 @@ struct visit {
 	const struct cgroup_target *target;
 	const struct cgroup_level *level;
 	struct bpfdev_prog *prog;
-	unsigned int attach_flags;
+	const struct bpfdev_attached *at; /* all of the level */
+	size_t index;			  /* of this one among them */
 	bool own; /* the container's own cgroup, not one above it */
 };
+
+/* bpf_device_program_new() of systemd, src/core/bpf-devices.c */
+#define SYSTEMD_NAME "sd_devices"
 
 /* A program that vanishes between query and open has been replaced: plan again. */
 static int prog_open(const struct visit *v, uint32_t id, struct bpfdev_prog *ret, struct error *err)
@@ -114,7 +122,7 @@ static int step_fill(struct cgroup_step *step, const struct visit *v, struct err
 	int r;
 
 	step->change.program_before = step->change.program_after = v->prog->id;
-	step->attach_flags = v->attach_flags;
+	step->attach_flags = v->at->flags;
 	memcpy(step->name, v->prog->name, sizeof(step->name));
 	if (!step->change.n_added)
 		return 0;
@@ -124,6 +132,44 @@ static int step_fill(struct cgroup_step *step, const struct visit *v, struct err
 		return error_set(err, r, "extend device program %u of '%s'", v->prog->id,
 				 v->level->path);
 	step->old_fd = take_fd(&v->prog->fd);
+	return 0;
+}
+
+static bool is_systemds(uint32_t id)
+{
+	auto_prog struct bpfdev_prog prog = { .fd = -1 };
+
+	return bpfdev_open(id, &prog) == 0 && strcmp(prog.name, SYSTEMD_NAME) == 0;
+}
+
+/*
+ * Programs lie in the order in which they were attached; a replacement keeps the place. systemd has
+ * one on each cgroup: a younger one is what it wants now.
+ */
+static bool is_stale(const struct visit *v)
+{
+	auto_free struct devprog_rules *head = NULL;
+	size_t i = v->at->n;
+
+	if (v->index + 1 >= v->at->n || strcmp(v->prog->name, SYSTEMD_NAME) != 0)
+		return false;
+	head = calloc(1, sizeof(*head));
+	if (!head || !devprog_split(v->prog->insns, v->prog->n_insns, head))
+		return false;
+	while (i > v->index + 1 && !is_systemds(v->at->id[i - 1]))
+		i--;
+	return i > v->index + 1;
+}
+
+static int plan_detach(const struct visit *v, struct cgroup_undo *plan, struct error *err)
+{
+	struct cgroup_step *step = cgroup_step_add(plan, 2, v->level, NULL, 0);
+
+	if (!step)
+		return error_set(err, -ENOMEM, "plan device program");
+	step->change.program_before = v->prog->id;
+	step->old_fd = take_fd(&v->prog->fd);
+	step->detach = step->pending = true;
 	return 0;
 }
 
@@ -144,6 +190,8 @@ static int plan_program(const struct visit *v, const struct cgroup_rule *rules, 
 
 	if (!missing)
 		return error_set(err, -ENOMEM, "plan device program");
+	if (is_stale(v) && cgroup_members_check(v->target, v->level, NULL) == 0)
+		return plan_detach(v, plan, err);
 	count = rules_missing(v->prog, rules, n, missing);
 	if (count == 0 && v->own && v->target->adopt)
 		count = rules_of_ours(v->prog, rules, n, missing);
@@ -193,7 +241,8 @@ static int for_each_program(const struct cgroup_target *target,
 			auto_prog struct bpfdev_prog prog = { .fd = -1 };
 
 			v.prog = &prog;
-			v.attach_flags = at.flags;
+			v.at = &at;
+			v.index = p;
 			r = prog_open(&v, at.id[p], &prog, err);
 			if (r == 0)
 				r = each(&v, arg, err);
@@ -239,6 +288,10 @@ int cgroup2_apply(struct cgroup_step *step, struct error *err)
 {
 	int r;
 
+	if (step->detach) {
+		r = bpfdev_detach(step->dir_fd, step->old_fd);
+		return r < 0 ? replace_failed(step->path, r, err) : 0;
+	}
 	step->new_fd = bpfdev_load(step->insns, step->n_insns, step->name);
 	free(take_ptr(&step->insns));
 	if (step->new_fd < 0) {
@@ -253,11 +306,62 @@ int cgroup2_apply(struct cgroup_step *step, struct error *err)
 
 int cgroup2_undo(struct cgroup_step *step, struct error *err)
 {
-	int r = bpfdev_replace(step->dir_fd, step->attach_flags, step->new_fd, step->old_fd);
+	int r = step->detach ?
+			bpfdev_attach(step->dir_fd, step->old_fd) :
+			bpfdev_replace(step->dir_fd, step->attach_flags, step->new_fd, step->old_fd);
 
 	if (r == -ENOENT || r == -ENODEV) /* replaced by others, or the cgroup has gone */
 		return 0;
 	return r < 0 ? replace_failed(step->path, r, err) : 0;
+}
+
+static bool is_program(uint32_t id, const struct visit *v, const struct bpf_insn *insns, size_t n,
+		       int *ret_fd)
+{
+	auto_prog struct bpfdev_prog prog = { .fd = -1 };
+
+	if (bpfdev_open(id, &prog) < 0 || strcmp(prog.name, v->prog->name) != 0)
+		return false;
+	(void)devprog_normalize(prog.insns, &prog.n_insns);
+	if (prog.n_insns != n || memcmp(prog.insns, insns, n * sizeof(*insns)) != 0)
+		return false;
+	*ret_fd = take_fd(&prog.fd);
+	return true;
+}
+
+/* The program that ours had replaced, if it is still loaded and somebody's. */
+static int original(const struct visit *v, const struct bpf_insn *insns, size_t n)
+{
+	int fd = -1;
+
+	for (size_t i = v->target->n_originals; i-- > 0;) {
+		if (is_program(v->target->originals[i], v, insns, n, &fd))
+			return fd;
+	}
+	return -ENOENT;
+}
+
+static int revoke_by(const struct visit *v, int fd, struct error *err)
+{
+	int r = bpfdev_replace(v->level->fd, v->at->flags, v->prog->fd, fd);
+
+	return r < 0 ? replace_failed(v->level->path, r, err) : 0;
+}
+
+/* What is left without our rules: the runtime's own program, or a copy of it. */
+static int revoke_program(const struct visit *v, const struct bpf_insn *insns, size_t n,
+			  struct error *err)
+{
+	auto_close int old = original(v, insns, n), copy = -1;
+
+	/* -EINVAL: it is attached here once more */
+	if (old >= 0 && revoke_by(v, old, NULL) == 0)
+		return 0;
+	copy = bpfdev_load(insns, n, v->prog->name);
+	if (copy >= 0)
+		return revoke_by(v, copy, err);
+	(void)error_set(err, copy, "load device program for '%s'", v->level->path);
+	return error_classify(err, copy, ERROR_PERMISSION);
 }
 
 static int revoke_each(const struct visit *v, void *arg, struct error *err)
@@ -265,7 +369,6 @@ static int revoke_each(const struct visit *v, void *arg, struct error *err)
 	auto_free struct devprog_rules *rules = calloc(1, sizeof(*rules));
 	auto_free struct bpf_insn *insns = NULL;
 	const struct rules_arg *a = arg;
-	auto_close int fd = -1;
 	size_t n_insns;
 	int r;
 
@@ -274,19 +377,17 @@ static int revoke_each(const struct visit *v, void *arg, struct error *err)
 	if (!devprog_split(v->prog->insns, v->prog->n_insns, rules) || v->prog->has_maps ||
 	    cgroup_members_check(v->target, v->level, NULL) < 0)
 		return 0;
+	if (is_stale(v)) {
+		r = bpfdev_detach(v->level->fd, v->prog->fd);
+		return r < 0 && r != -ENOENT ? replace_failed(v->level->path, r, err) : 0;
+	}
 	r = rebuild(v->prog, NULL, 0, a->rules, a->n, &insns, &n_insns);
 	if (r < 0)
 		return error_set(err, r, "revoke in '%s'", v->level->path);
 	if (n_insns == v->prog->n_insns &&
 	    memcmp(insns, v->prog->insns, n_insns * sizeof(*insns)) == 0)
 		return 0;
-	fd = bpfdev_load(insns, n_insns, v->prog->name);
-	if (fd < 0) {
-		r = error_set(err, fd, "load device program for '%s'", v->level->path);
-		return error_classify(err, r, ERROR_PERMISSION);
-	}
-	r = bpfdev_replace(v->level->fd, v->attach_flags, v->prog->fd, fd);
-	return r < 0 ? replace_failed(v->level->path, r, err) : 0;
+	return revoke_program(v, insns, n_insns, err);
 }
 
 int cgroup2_revoke(const struct cgroup_target *target, const struct cgroup_hierarchy *hierarchy,

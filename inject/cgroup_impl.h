@@ -40,6 +40,8 @@ struct cgroup_target {
 	struct cgroup_ns mnt_ns, pid_ns, our_mnt_ns, our_pid_ns;
 	struct cgroup_hierarchy hierarchy[2]; /* v1, v2 */
 	bool adopt; /* see cgroup_target_adopt() */
+	uint32_t originals[CGROUP_ORIGINALS_MAX];
+	size_t n_originals;
 };
 
 /* What is to be done, or was, at one cgroup; for v2 at one program of it. */
@@ -49,6 +51,7 @@ struct cgroup_step {
 	struct cgroup_rule *added;
 	int dir_fd;
 	bool pending, done;
+	bool detach; /* v2: the program goes, nothing comes in its place */
 	/* v2 only */
 	int old_fd, new_fd;
 	unsigned int attach_flags;
@@ -62,6 +65,8 @@ struct cgroup_undo {
 	size_t n;
 	struct cgroup_rule *added; /* of all steps, each device once */
 	size_t n_added;
+	struct cgroup_rule *asked;
+	size_t n_asked;
 };
 
 /**

@@ -118,10 +118,8 @@ int client_abort(struct client *client, const char *token, struct error *err)
 				   err);
 }
 
-int client_get(struct client *client, const char *id, pid_t pid, json_t **ret, struct error *err)
+static int get(struct client *client, json_t *params, json_t **ret, struct error *err)
 {
-	json_t *params = id ? json_pack("{s:s}", "id", id)
-			    : json_pack("{s:I}", "pid", (json_int_t)pid);
 	struct varlink_message reply;
 	int r = call(client, "io.nvfs.Get", params, NULL, 0, &reply, err);
 
@@ -129,6 +127,17 @@ int client_get(struct client *client, const char *id, pid_t pid, json_t **ret, s
 		*ret = json_incref(reply.json);
 	varlink_message_done(&reply);
 	return r;
+}
+
+int client_get(struct client *client, const char *id, pid_t pid, json_t **ret, struct error *err)
+{
+	return get(client, id ? json_pack("{s:s}", "id", id) : json_pack("{s:I}", "pid", (json_int_t)pid), ret,
+		   err);
+}
+
+int client_removing(struct client *client, const char *id, json_t **ret, struct error *err)
+{
+	return get(client, json_pack("{s:s, s:b}", "id", id, "removing", 1), ret, err);
 }
 
 int client_strip(struct client *client, int cache, const char *target, int *ret, struct error *err)
@@ -149,4 +158,24 @@ int client_strip(struct client *client, int cache, const char *target, int *ret,
 int client_remove(struct client *client, const char *id, struct error *err)
 {
 	return call_without_answer(client, "io.nvfs.Remove", json_pack("{s:s}", "id", id), err);
+}
+
+int client_heal(struct client *client, const char *id, int pidfd, json_t **ret, struct error *err)
+{
+	json_t *params = json_pack("{s:s, s:i}", "id", id, "pidfd", 0);
+	struct varlink_message reply;
+	int r = call(client, "io.nvfs.Heal", params, &pidfd, 1, &reply, err);
+
+	if (r == 0)
+		*ret = json_incref(reply.json);
+	varlink_message_done(&reply);
+	return r;
+}
+
+int client_healed(struct client *client, const char *id, json_t *serial, json_t *step,
+		  struct error *err)
+{
+	return call_without_answer(client, "io.nvfs.Healed",
+				   json_pack("{s:s, s:O, s:O}", "id", id, "serial", serial, "cgroup", step),
+				   err);
 }

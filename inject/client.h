@@ -52,12 +52,26 @@ int client_abort(struct client *client, const char *token, struct error *err);
  */
 int client_get(struct client *client, const char *id, pid_t pid, json_t **ret, struct error *err);
 
+/** client_removing() - client_get() by id, and the daemon leaves its cgroups alone from now on */
+int client_removing(struct client *client, const char *id, json_t **ret, struct error *err);
+
 /**
  * client_strip() - io.nvfs.Strip: a cache without the entries below @target
  * @ret: sealed memfd of the caller's
  */
 int client_strip(struct client *client, int cache, const char *target, int *ret,
 		 struct error *err);
+
+/**
+ * client_heal() - io.nvfs.Heal: what is the container to be permitted?
+ * @pidfd: of a process of it; borrowed
+ * @ret:   new object, "cgroup" (the step of the record), "serial"; the caller releases it
+ */
+int client_heal(struct client *client, const char *id, int pidfd, json_t **ret, struct error *err);
+
+/** client_healed() - io.nvfs.Healed: the new step; both references are borrowed */
+int client_healed(struct client *client, const char *id, json_t *serial, json_t *step,
+		  struct error *err);
 
 /** client_remove() - io.nvfs.Remove: forget the container, drop its tree */
 int client_remove(struct client *client, const char *id, struct error *err);

@@ -46,6 +46,8 @@ static int run(struct session *session, struct error *err)
 		return session_inject(session, err);
 	case REQUEST_REMOVE:
 		return session_remove(session, err);
+	case REQUEST_HEAL:
+		return session_heal(session, err);
 	case REQUEST_HOOK:
 		return run_hook(session, err);
 	case REQUEST_HELP:

@@ -9,6 +9,7 @@
 #include "common/error.h"
 #include "common/varlink.h"
 #include "inject/apply.h"
+#include "inject/cgroup_record.h"
 #include "inject/client.h"
 
 static bool is_mount(const struct outcome *outcome)
@@ -48,22 +49,6 @@ static json_t *step_record(const struct step *step, const struct outcome *outcom
 	if (json)
 		put_details(json, step, outcome);
 	return json;
-}
-
-static json_t *cgroup_record(const struct cgroup_undo *cgroup)
-{
-	const struct cgroup_rule *rules = NULL;
-	size_t n = cgroup_undo_added(cgroup, &rules);
-	json_t *added = json_array();
-	char note[ERROR_TEXT_MAX];
-
-	for (size_t i = 0; i < n; i++)
-		(void)json_array_append_new(added,
-					    json_pack("[i, i, i]", (int)rules[i].major,
-						      (int)rules[i].minor, (int)rules[i].access));
-	cgroup_undo_note(cgroup, note, sizeof(note));
-	return json_pack("{s:s, s:s, s:s, s:s, s:o}", "step", "cgroup", "target", "devices",
-			 "result", n ? "changed" : "unchanged", "note", note, "added", added);
 }
 
 json_t *record_all(const struct apply *apply, const struct cgroup_undo *cgroup)
@@ -124,6 +109,8 @@ int record_merge_old(json_t *done, const json_t *old)
 			k++;
 		if (k == n)
 			r |= json_array_append(done, was);
+		else if (cgroup_record_is(was))
+			r |= cgroup_record_merge(json_array_get(done, k), was);
 		else if (did_nothing(json_array_get(done, k)))
 			r |= json_array_set(done, k, was);
 		else
@@ -141,33 +128,4 @@ int record_merge(json_t *done, struct client *client, const char *id, struct err
 		r = error_set(err, -ENOMEM, "record what was done");
 	json_decref(known);
 	return r;
-}
-
-static bool read_rule(const json_t *rule, struct cgroup_rule *ret)
-{
-	json_int_t major = json_integer_value(json_array_get(rule, 0));
-	json_int_t minor = json_integer_value(json_array_get(rule, 1));
-	json_int_t access = json_integer_value(json_array_get(rule, 2));
-
-	if (json_array_size(rule) != 3 || major < 0 || minor < 0 || access <= 0 || access > 7)
-		return false;
-	*ret = (struct cgroup_rule){ (unsigned int)major, (unsigned int)minor,
-				     (unsigned int)access };
-	return true;
-}
-
-size_t record_rules(const json_t *done, struct cgroup_rule *rules, size_t max)
-{
-	size_t n = 0, i, k;
-	const json_t *record, *rule;
-
-	json_array_foreach(done, i, record) {
-		if (strcmp(varlink_string(record, "step", ""), "cgroup") != 0)
-			continue;
-		json_array_foreach(json_object_get(record, "added"), k, rule) {
-			if (n < max && read_rule(rule, &rules[n]))
-				n++;
-		}
-	}
-	return n;
 }

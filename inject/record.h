@@ -4,9 +4,8 @@
 
 #include <jansson.h>
 
-#include "inject/cgroup.h"
-
 struct apply;
+struct cgroup_undo;
 struct client;
 struct error;
 
@@ -15,7 +14,7 @@ struct error;
  * shown by --json and `nvfs show`, and read again by restore_run(). One object
  * a step: "step", "target", "result", maybe "note", and what tells our own
  * things from others later: "dirs" (directories made above the target), "made"
- * (the mount point was made), "dev" and "ino" of a mount, "device", "content", "to".
+ * (the mount point was made), "dev" and "ino" of a mount, "device", "content", "to". The last one is inject/cgroup_record.h.
  */
 
 /**
@@ -37,13 +36,5 @@ int record_merge_old(json_t *done, const json_t *old);
 
 /** record_merge() - record_merge_old() with what the daemon knows of the container */
 int record_merge(json_t *done, struct client *client, const char *id, struct error *err);
-
-/**
- * record_rules() - the cgroup rules that an injection added
- * @rules: at least @max
- *
- * Return: their number.
- */
-size_t record_rules(const json_t *done, struct cgroup_rule *rules, size_t max);
 
 #endif

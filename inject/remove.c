@@ -14,11 +14,11 @@
 #include "common/log.h"
 #include "common/varlink.h"
 #include "inject/cgroup.h"
+#include "inject/cgroup_record.h"
 #include "inject/enter.h"
 #include "inject/filter.h"
 #include "inject/plan.h"
 #include "inject/privilege.h"
-#include "inject/record.h"
 #include "inject/restore.h"
 #include "inject/session.h"
 
@@ -68,12 +68,16 @@ static int map_stripped(struct session *session, struct restore *restore, struct
 
 static int revoke_devices(struct session *session, const json_t *done, struct error *err)
 {
+	const json_t *step = cgroup_record_find(done);
 	struct cgroup_rule rules[PLAN_STEPS_MAX];
-	size_t n = record_rules(done, rules, PLAN_STEPS_MAX);
+	uint32_t originals[CGROUP_ORIGINALS_MAX];
+	size_t n = cgroup_record_rules(json_object_get(step, "added"), rules, PLAN_STEPS_MAX);
 	int r;
 
 	if (n == 0 || !session->targets.cgroup)
 		return 0;
+	cgroup_target_originals(session->targets.cgroup, originals,
+				cgroup_record_originals(step, originals, CGROUP_ORIGINALS_MAX));
 	r = privilege_enter(PRIVILEGE_CGROUP, err);
 	r = r ? r : cgroup_revoke(session->targets.cgroup, rules, n, err);
 	return r ? r : privilege_enter(PRIVILEGE_START, err);
@@ -111,25 +115,34 @@ static int remove_inside(struct session *session, const json_t *done, struct err
 	return r;
 }
 
+static bool is_in_use(const json_t *known)
+{
+	return strcmp(varlink_string(known, "state", ""), "in use") == 0;
+}
+
 /* The container's init, of which the daemon holds a pidfd; 0 once it has ended. */
 static pid_t live_pid(const json_t *known)
 {
-	if (strcmp(varlink_string(known, "state", ""), "in use") != 0)
+	if (!is_in_use(known))
 		return 0;
 	return (pid_t)json_integer_value(json_object_get(known, "pid"));
 }
 
-/* Pin the init that the daemon names; asked again, it still names it: no other has that pid. */
+/*
+ * Pin the init that the daemon names; asked again, it still names it: no other has that pid. From then
+ * on the daemon heals nothing in that container.
+ */
 static int pin_known(struct session *session, const json_t *known, bool *ret_gone,
 		     struct error *err)
 {
 	struct request *req = &session->request;
 	const char *id = varlink_string(known, "id", "");
+	bool named = req->pid != 0;
 	json_t *again = NULL;
 	int r;
 
 	*ret_gone = false;
-	if (req->pid == 0 && !req->standalone)
+	if (!named && !req->standalone)
 		req->pid = live_pid(known);
 	if (req->pid == 0 && !req->standalone) {
 		*ret_gone = true;
@@ -138,8 +151,8 @@ static int pin_known(struct session *session, const json_t *known, bool *ret_gon
 	r = session_pin(session, err);
 	if (r < 0)
 		return r;
-	r = client_get(&session->client, id, 0, &again, err);
-	if (r == 0 && !req->standalone && live_pid(again) == 0)
+	r = client_removing(&session->client, id, &again, err);
+	if (r == 0 && !req->standalone && (named ? !is_in_use(again) : live_pid(again) == 0))
 		*ret_gone = true;
 	json_decref(again);
 	return r;

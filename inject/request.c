@@ -22,6 +22,7 @@ static const char usage_text[] =
 	"usage: nvinject --pid PID --devices LIST [OPTION]...\n"
 	"       nvinject --standalone --id ID --rootfs DIR --devices LIST [OPTION]...\n"
 	"       nvinject --remove --pid PID | --id ID\n"
+	"       nvinject --heal --pid PID --id ID\n"
 	"       nvinject hook [--socket PATH]      (OCI state on standard input)\n"
 	"\n"
 	"Give a container the NVIDIA driver and GPUs, while it starts or while it runs.\n"
@@ -35,6 +36,7 @@ static const char usage_text[] =
 	"  --standalone                the container's mount namespace is our own\n"
 	"  --no-cgroup                 leave the device cgroups alone\n"
 	"  --remove                    take everything back\n"
+	"  --heal                      permit the devices again that it was given, nothing else\n"
 	"  --dry-run                   print the plan, change nothing\n"
 	"  --json                      print the result as JSON\n"
 	"  --timeout SECONDS           give up after so long; default 10\n"
@@ -51,6 +53,7 @@ enum {
 	OPT_STANDALONE,
 	OPT_NO_CGROUP,
 	OPT_REMOVE,
+	OPT_HEAL,
 	OPT_DRY_RUN,
 	OPT_JSON,
 	OPT_SOCKET,
@@ -70,6 +73,7 @@ static const struct option options[] = {
 	{ "standalone", no_argument, NULL, OPT_STANDALONE },
 	{ "no-cgroup", no_argument, NULL, OPT_NO_CGROUP },
 	{ "remove", no_argument, NULL, OPT_REMOVE },
+	{ "heal", no_argument, NULL, OPT_HEAL },
 	{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "socket", required_argument, NULL, OPT_SOCKET },
@@ -178,6 +182,9 @@ static int put_option(struct request *req, int opt, const char *value, struct er
 	case OPT_REMOVE:
 		req->action = REQUEST_REMOVE;
 		return 0;
+	case OPT_HEAL:
+		req->action = REQUEST_HEAL;
+		return 0;
 	case OPT_DRY_RUN:
 		req->dry_run = true;
 		return 0;
@@ -255,6 +262,16 @@ static int check_remove(const struct request *req, struct error *err)
 	return 0;
 }
 
+static int check_heal(const struct request *req, struct error *err)
+{
+	if (!req->pid || !req->id)
+		return usage(err, "--heal needs --pid and --id");
+	if (req->devices || req->driver_caps || req->target || req->rootfs || req->standalone ||
+	    req->dry_run || !req->cgroup)
+		return usage(err, "--heal permits what was given: no other options");
+	return 0;
+}
+
 static int check_hook(const struct request *req, struct error *err)
 {
 	if (req->pid || req->id || req->rootfs || req->devices || req->standalone)
@@ -279,11 +296,12 @@ int request_parse(struct request *req, int argc, char *argv[], struct error *err
 	r = r ? r : check_places(req, err);
 	if (r < 0)
 		return r;
-	if (hook && req->action == REQUEST_REMOVE)
-		return usage(err, "hook and --remove exclude each other");
+	if (hook && req->action != REQUEST_INJECT)
+		return usage(err, "hook excludes --remove and --heal");
 	if (hook)
 		req->action = REQUEST_HOOK;
 	return req->action == REQUEST_HOOK     ? check_hook(req, err)
 	       : req->action == REQUEST_REMOVE ? check_remove(req, err)
+	       : req->action == REQUEST_HEAL   ? check_heal(req, err)
 					       : check_inject(req, err);
 }

@@ -16,6 +16,7 @@ struct error;
 enum request_action {
 	REQUEST_INJECT,
 	REQUEST_REMOVE,
+	REQUEST_HEAL, /* the device cgroups of an injected container alone; called by the daemon */
 	REQUEST_HOOK, /* the rest comes from the runtime: hook_request() */
 	REQUEST_HELP,
 	REQUEST_VERSION,

@@ -48,4 +48,11 @@ int session_inject(struct session *session, struct error *err);
 /** session_remove() - REQUEST_REMOVE */
 int session_remove(struct session *session, struct error *err);
 
+/**
+ * session_heal() - REQUEST_HEAL: the devices that the daemon has a record of, permitted once more
+ *
+ * Enters nothing, and changes device cgroups alone. Whole or nothing.
+ */
+int session_heal(struct session *session, struct error *err);
+
 #endif

@@ -1,132 +1,24 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# contrib/nvfs.service under a real systemd: a Debian root of its own, with systemd as the first process of
-# a pid namespace. There this same script runs as a unit; what it prints comes out through a file.
+# contrib/nvfs.service under a real systemd (tests/machine.sh).
 set -eu
 . "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/machine.sh
+. "$TESTS/machine.sh"
 
 TREE=/usr/local/nvidia
 
-# ---- outside ------------------------------------------------------------------------------------
-
-# What the machine shares with us, at the same paths.
-shared_folders()
-{
-	printf '%s\n' "$TESTS" "$BUILD" "$SCRATCH" "${NVFS_TEST_CACHE:-/var/tmp/nvfs-tests}"
-}
-
-write_test_unit()
-{
-	printf '%s\n' '[Unit]' After=multi-user.target SuccessAction=exit FailureAction=exit \
-		'[Service]' Type=oneshot TimeoutStartSec=240 \
-		"Environment=BUILD=$BUILD OUTER=$SCRATCH NVFS_TEST_CACHE=${NVFS_TEST_CACHE:-/var/tmp/nvfs-tests}" \
-		"ExecStart=/bin/bash $TESTS/e2e/54-systemd.sh inside" \
-		"StandardOutput=file:$SCRATCH/out.log" StandardError=inherit >"$SCRATCH/e2e.service"
-}
-
-# In a mount namespace with nothing but cgroup2, in a cgroup of its own, which is the machine's root.
-own_cgroup()
-{
-	umount -R -l /sys/fs/cgroup
-	mount -t cgroup2 cgroup2 /sys/fs/cgroup
-	mkdir "/sys/fs/cgroup/$RUN_ID-systemd"
-	echo "$BASHPID" >"/sys/fs/cgroup/$RUN_ID-systemd/cgroup.procs"
-}
-
-make_dev()
-{
-	local d
-
-	mount -t tmpfs -o mode=755 tmpfs dev
-	mkdir dev/pts dev/shm
-	mount -t devpts -o newinstance,ptmxmode=666 devpts dev/pts
-	ln -s pts/ptmx dev/ptmx
-	ln -s /proc/self/fd dev/fd
-	for d in null:c:1:3 zero:c:1:5 full:c:1:7 random:c:1:8 urandom:c:1:9 tty:c:5:0 fuse:c:10:229; do
-		# shellcheck disable=SC2086 # three words
-		mknod -m 666 dev/${d//:/ }
-	done
-}
-
-install_nvfs()
-{
-	install -D -t usr/local/bin "$BUILD/nvfs" "$BUILD/nvinject"
-	install -D -m 644 -t etc/systemd/system "$(dirname "$TESTS")/contrib/nvfs.service" "$SCRATCH/e2e.service"
-	install -D -m 644 "$CONFIG" etc/nvfs/nvfs.conf
-	mkdir -p etc/systemd/system/multi-user.target.wants
-	ln -sf ../e2e.service etc/systemd/system/multi-user.target.wants/
-	echo nvfs-test >etc/hostname
-}
-
-# Called in new mount, uts, ipc, pid and cgroup namespaces; the root is in $1.
-become_machine()
-{
-	local d
-
-	cd "$1"
-	install_nvfs
-	mount -t proc proc proc
-	mount -t sysfs sysfs sys
-	mount -t cgroup2 cgroup2 sys/fs/cgroup
-	mount -t tmpfs -o mode=755 tmpfs run
-	mount -t tmpfs tmpfs tmp
-	make_dev
-	shared_folders | while read -r d; do
-		mkdir -p "./$d"
-		mount --rbind "$d" "./$d"
-	done
-	pivot_root . mnt
-	umount -l /mnt
-	cd /
-	hostname nvfs-test
-	exec env -i container=nvfs-test PATH=/usr/sbin:/usr/bin:/sbin:/bin /sbin/init
-}
-
-remove_cgroups()
-{
-	umount -R -l /sys/fs/cgroup
-	mount -t cgroup2 cgroup2 /sys/fs/cgroup
-	find "/sys/fs/cgroup/$RUN_ID-systemd" -depth -type d -exec rmdir {} \;
-}
-
-# boot ROOT: until the machine has ended; its exit status
-boot()
-{
-	(
-		own_cgroup
-		exec timeout -k 5 200 unshare -muipC --propagation private --fork --kill-child \
-			bash "$TESTS/e2e/54-systemd.sh" machine "$1" "$SCRATCH" "$CONFIG"
-	) </dev/null >"$SCRATCH/console" 2>&1
-}
-
 outside()
 {
-	local ended took
+	local took
 
-	[ -e "$(dirname "$TESTS")/contrib/nvfs.service" ] || skip_all "no contrib/nvfs.service beside the tests"
-	"$TESTS/rootfs" systemd "$SCRATCH/machine" >/dev/null 2>"$SCRATCH/rootfs.log" ||
-		skip_all "no root with systemd: $(tail -n 1 "$SCRATCH/rootfs.log")"
-	"$TESTS/rootfs" busybox >/dev/null 2>&1
 	use_sample_driver
 	write_config 'grace = 1'
-	write_test_unit
-	at_exit remove_cgroups
-	boot "$SCRATCH/machine" || true
-	ended=$(date +%s)
-	if [ ! -s "$SCRATCH/out.log" ]; then
-		diag "$(tail -n 20 "$SCRATCH/console")"
-		fail "systemd comes up as the first process"
-		done_testing
-	fi
-	cat "$SCRATCH/out.log"
-	TEST_NUMBER=$(grep -cE '^(not )?ok ' "$SCRATCH/out.log")
-	TEST_FAILED=$(grep -c '^not ok ' "$SCRATCH/out.log" || true)
-	is "the script in the machine came to its end" "$(tail -n 1 "$SCRATCH/out.log")" "# end"
-	took=$((ended - $(stat -c %Y "$SCRATCH/out.log")))
+	run_machine
+	took=$((MACHINE_ENDED - $(stat -c %Y "$SCRATCH/out.log")))
 	diag "from the end of the script to the end of the machine: $took s"
 	ok "the machine ends in time, with a container that lives" test "$took" -le 20
-	[ "$TEST_FAILED" = 0 ] || diag "$(cat "$SCRATCH/journal" 2>/dev/null)"
 	done_testing
 }
 
@@ -281,10 +173,7 @@ inside()
 case ${1:-} in
 machine)
 	shift
-	RUN_SCRATCH=$SCRATCH SCRATCH=$2 CONFIG=$3
-	trap - EXIT
-	rmdir "$RUN_SCRATCH"
-	become_machine "$1"
+	become_machine "$@"
 	;;
 inside) inside ;;
 *) outside ;;

@@ -6,7 +6,7 @@
 #include <errno.h>
 
 #include "common/cleanup.h"
-#include "inject/cgroup_text.h"
+#include "common/cgroup_text.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_path(const char *text, unsigned int version)

@@ -15,6 +15,7 @@
 #include "common/file.h"
 #include "common/varlink.h"
 #include "inject/cgroup.h"
+#include "inject/cgroup_record.h"
 #include "inject/plan.h"
 #include "inject/record.h"
 #include "tests/fuzz/fuzz.h"
@@ -56,7 +57,8 @@ static void check_record(const json_t *json)
 	json_t *done = json_object_get(json, "done");
 	json_t *merged = json_deep_copy(done);
 	struct cgroup_rule rules[8];
-	size_t n = record_rules(done, rules, sizeof(rules) / sizeof(rules[0]));
+	size_t n = cgroup_record_rules(json_object_get(cgroup_record_find(done), "added"), rules,
+				       sizeof(rules) / sizeof(rules[0]));
 
 	require(n <= sizeof(rules) / sizeof(rules[0]));
 	for (size_t i = 0; i < n; i++)

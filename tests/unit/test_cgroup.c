@@ -8,10 +8,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/cgroup_text.h"
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "inject/cgroup_impl.h"
-#include "inject/cgroup_text.h"
 #include "tests/unit/unit.h"
 
 #define R CGROUP_ACCESS_READ

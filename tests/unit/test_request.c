@@ -80,6 +80,9 @@ START_TEST(hook_remove_help_and_version_are_told_apart)
 	ck_assert_int_eq(parse(&req, ARGS("--remove", "--id", "c1"), NULL), 0);
 	ck_assert_int_eq(req.action, REQUEST_REMOVE);
 	request_done(&req);
+	ck_assert_int_eq(parse(&req, ARGS("--heal", "--pid", "1", "--id", "c1"), NULL), 0);
+	ck_assert_int_eq(req.action, REQUEST_HEAL);
+	request_done(&req);
 	ck_assert_int_eq(parse(&req, ARGS("--help", "--nonsense"), NULL), 0);
 	ck_assert_int_eq(req.action, REQUEST_HELP);
 	request_done(&req);
@@ -109,7 +112,12 @@ START_TEST(junk_is_refused_by_name)
 	refuse(ARGS("--pid"), "'--pid' needs a value");
 	refuse(ARGS("--pid=1", "--devices=all", "more"), "surplus argument 'more'");
 	refuse(ARGS("hook", "--pid", "3"), "from the runtime");
-	refuse(ARGS("hook", "--remove"), "exclude each other");
+	refuse(ARGS("hook", "--remove"), "excludes --remove");
+	refuse(ARGS("hook", "--heal"), "excludes --remove and --heal");
+	refuse(ARGS("--heal", "--id", "c1"), "needs --pid and --id");
+	refuse(ARGS("--heal", "--pid=1"), "needs --pid and --id");
+	refuse(ARGS("--heal", "--pid=1", "--id=c1", "--devices=all"), "no other options");
+	refuse(ARGS("--heal", "--pid=1", "--id=c1", "--no-cgroup"), "no other options");
 }
 END_TEST
 

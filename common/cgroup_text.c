@@ -4,7 +4,7 @@
  * have chosen the names in the first one, so nothing is assumed of them but what
  * the kernel guarantees: no newline, no "/" inside a component.
  */
-#include "inject/cgroup_text.h"
+#include "common/cgroup_text.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,13 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef NVFS_INJECT_CGROUP_TEXT_H
-#define NVFS_INJECT_CGROUP_TEXT_H
+#ifndef NVFS_COMMON_CGROUP_TEXT_H
+#define NVFS_COMMON_CGROUP_TEXT_H
 
 /* The texts that the kernel writes about cgroups; pure, no files are opened here. */
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "inject/cgroup.h"
+/* Access bits: the kernel's BPF_DEVCG_ACC_*, linux/bpf.h. */
+#define CGROUP_ACCESS_MKNOD 1u
+#define CGROUP_ACCESS_READ 2u
+#define CGROUP_ACCESS_WRITE 4u
+
+/* One character device, always by exact numbers. */
+struct cgroup_rule {
+	unsigned int major, minor;
+	unsigned int access; /* CGROUP_ACCESS_*, at least one bit */
+};
 
 /**
  * cgroup_text_path() - a process's cgroup in one hierarchy

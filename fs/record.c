@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A record is a blob of the store, replaced as a whole. */
+#include "fs/record.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/varlink.h"
+#include "fs/daemon.h"
+#include "fs/store.h"
+
+json_t *record_load(const struct daemon *daemon, uint32_t tree)
+{
+	const char *text = store_blob(daemon->store, store_tree(daemon->store, tree)->done, NULL);
+
+	return text ? json_loads(text, 0, NULL) : NULL;
+}
+
+json_t *record_step(const json_t *done, const char *name)
+{
+	json_t *step;
+	size_t i;
+
+	json_array_foreach(done, i, step) {
+		if (strcmp(varlink_string(step, "step", ""), name) == 0)
+			return step;
+	}
+	return NULL;
+}
+
+static int put(json_t *done, json_t *step)
+{
+	const char *name = varlink_string(step, "step", "");
+
+	for (size_t i = 0; i < json_array_size(done); i++) {
+		if (strcmp(varlink_string(json_array_get(done, i), "step", ""), name) == 0)
+			return json_array_set(done, i, step);
+	}
+	return json_array_append(done, step);
+}
+
+int record_put(struct daemon *daemon, uint32_t tree, json_t *step, struct error *err)
+{
+	json_t *done = record_load(daemon, tree);
+	auto_free char *text = NULL;
+	uint32_t blob;
+
+	if (!done)
+		done = json_array();
+	if (step && put(done, step) == 0)
+		text = json_dumps(done, JSON_COMPACT);
+	json_decref(done);
+	json_decref(step);
+	if (!text)
+		return error_set(err, -ENOMEM, "write the record");
+	if (strlen(text) > RECORD_MAX)
+		return error_setc(err, ERROR_USAGE, -EFBIG, "the record is more than %d bytes", RECORD_MAX);
+	store_write_lock(daemon->store);
+	blob = store_blob_put(daemon->store, text, strlen(text));
+	store_tree_set_done(daemon->store, tree, blob);
+	store_unlock(daemon->store);
+	return 0;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_FS_RECORD_H
+#define NVFS_FS_RECORD_H
+
+/* The record of what was done to a container, "done" of io.nvfs.Get: single steps of it. */
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct daemon;
+struct error;
+
+#define RECORD_MAX 65536 /* bytes */
+
+/** record_load() - a new reference, NULL where there is none */
+json_t *record_load(const struct daemon *daemon, uint32_t tree);
+
+/** record_step() - the first step of this name; borrowed, NULL where there is none */
+json_t *record_step(const json_t *done, const char *name);
+
+/**
+ * record_put() - a step in the place of that of the same name, or as a last one
+ * @step: the reference is taken over; NULL: out of memory
+ *
+ * Return: 0, -ENOMEM or -EFBIG (ERROR_USAGE).
+ */
+int record_put(struct daemon *daemon, uint32_t tree, json_t *step, struct error *err);
+
+#endif
