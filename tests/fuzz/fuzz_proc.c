@@ -33,7 +33,7 @@ static void check_version(const char *text)
 static void check_gpu(const char *text)
 {
 	struct gpu gpu = { .bus_id = "0000:00:06.0" };
-	struct gpu_list list = { &gpu, 1 };
+	struct gpu_list list = { .gpus = &gpu, .n = 1 };
 	struct gpu_selection selection = { 0 };
 	unsigned long long id;
 

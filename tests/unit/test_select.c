@@ -16,7 +16,7 @@ static struct gpu gpus[] = {
 	{ .index = GPU_NO_INDEX, .bus_id = "0000:03:00.0", .uuid = "GPU-dd", .note = "excluded" },
 	{ .index = 2, .bus_id = "0001:04:00.0", .uuid = "GPU-ee", .usable = true },
 };
-static const struct gpu_list list = { gpus, 4 };
+static const struct gpu_list list = { .gpus = gpus, .n = 4 };
 
 /* The selection as text: "0 3", "none", "void". */
 static const char *selected(const char *devices, char text[64])
@@ -123,7 +123,7 @@ END_TEST
 START_TEST(more_gpus_than_bits_in_a_word_and_long_lists_work)
 {
 	struct gpu many[100] = { 0 };
-	struct gpu_list long_list = { many, 100 };
+	struct gpu_list long_list = { .gpus = many, .n = 100 };
 	struct gpu_selection selection = { 0 };
 	char devices[8000] = "", item[4000];
 
