@@ -15,6 +15,8 @@ const char *fact_source_name(enum fact_source source)
 	switch (source) {
 	case FACT_PROC:
 		return "proc";
+	case FACT_FILES:
+		return "files";
 	case FACT_TABLE:
 		return "table";
 	case FACT_LIBCUDA:

@@ -12,7 +12,8 @@ struct gpu_list;
  */
 enum fact_source {
 	FACT_UNKNOWN,
-	FACT_PROC,    /* /proc/driver/nvidia */
+	FACT_PROC,    /* /proc */
+	FACT_FILES,   /* what the names of most driver libraries carry */
 	FACT_TABLE,   /* fact_table.c */
 	FACT_LIBCUDA, /* the note in libcuda: see elf_note() */
 };
@@ -21,7 +22,7 @@ enum fact_source {
 #define FACT_BRAND_MAX 16
 #define FACT_CUDA_MAX 16
 
-/** fact_source_name() - "unknown", "proc", "table", "libcuda" */
+/** fact_source_name() - "unknown", "proc", "files", "table", "libcuda" */
 const char *fact_source_name(enum fact_source source);
 
 /**
