@@ -33,7 +33,8 @@ static void check_version(const char *text)
 static void check_gpu(const char *text)
 {
 	struct gpu gpu = { .bus_id = "0000:00:06.0" };
-	struct gpu_list list = { .gpus = &gpu, .n = 1 };
+	struct mig_device mig = { .gi = 1, .uuid = "MIG-1" };
+	struct gpu_list list = { .gpus = &gpu, .n = 1, .migs = &mig, .n_migs = 1 };
 	struct gpu_selection selection = { 0 };
 	unsigned long long id;
 
@@ -44,7 +45,8 @@ static void check_gpu(const char *text)
 	require(gpu.usable || gpu.note[0]);
 	(void)gpu_bus_id_parse(text, &id);
 	if (gpu_select(&list, text, &selection, NULL) == 0)
-		require(selection.n <= 1 && (selection.n == 0 || gpu.usable));
+		require(selection.n <= 1 && (selection.n == 0 || gpu.usable) &&
+			selection.n_migs <= selection.n);
 	gpu_selection_done(&selection);
 }
 
