@@ -9,6 +9,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,12 +24,14 @@
 #define ITEM_MAX 96
 #define CDI_KIND "nvidia.com/gpu="
 #define NOWHERE SIZE_MAX
+#define NO_BUS_ID ULLONG_MAX
 
 /* A selection being made. */
 struct chooser {
 	const struct gpu_list *list;
 	struct gpu_selection selection;
 	bool *has_gpu, *has_mig; /* by position: in the selection already */
+	unsigned long long *bus_ids; /* of each GPU, as numbers; NO_BUS_ID for none */
 	size_t *by_uuid;         /* positions of the MIG devices, sorted; NULL until one is looked for */
 };
 
@@ -62,14 +65,14 @@ static bool find_by_index(const struct gpu_list *list, const char *item, size_t 
 	return false;
 }
 
-static bool find_by_bus_id(const struct gpu_list *list, const char *item, size_t *ret)
+static bool find_by_bus_id(const struct chooser *c, const char *item, size_t *ret)
 {
-	unsigned long long wanted, have;
+	unsigned long long wanted;
 
 	if (gpu_bus_id_parse(item, &wanted) < 0)
 		return false;
-	for (size_t i = 0; i < list->n; i++) {
-		if (!gpu_bus_id_parse(list->gpus[i].bus_id, &have) && have == wanted) {
+	for (size_t i = 0; i < c->list->n; i++) {
+		if (c->bus_ids[i] == wanted) {
 			*ret = i;
 			return true;
 		}
@@ -93,11 +96,12 @@ static size_t find_by_uuid(const struct gpu_list *list, const char *item, size_t
 	return hits;
 }
 
-static int find_gpu(const struct gpu_list *list, const char *item, size_t *ret, struct error *err)
+static int find_gpu(const struct chooser *c, const char *item, size_t *ret, struct error *err)
 {
+	const struct gpu_list *list = c->list;
 	size_t at = 0, hits;
 
-	if (!find_by_index(list, item, &at) && !find_by_bus_id(list, item, &at)) {
+	if (!find_by_index(list, item, &at) && !find_by_bus_id(c, item, &at)) {
 		hits = find_by_uuid(list, item, &at);
 		if (hits > 1)
 			return unknown_device(list, item, "more than one GPU begins so", err);
@@ -252,7 +256,7 @@ static int select_device(struct chooser *c, const char *item, struct error *err)
 	if (mig != NOWHERE)
 		at = c->list->migs[mig].gpu;
 	else
-		r = find_gpu(c->list, item, &at, err);
+		r = find_gpu(c, item, &at, err);
 	if (r < 0)
 		return r;
 	if (!c->list->gpus[at].usable) {
@@ -312,14 +316,21 @@ static int chooser_init(struct chooser *c, const struct gpu_list *list)
 	c->selection.wanted = true;
 	c->selection.at = calloc(list->n + 1, sizeof(*c->selection.at));
 	c->selection.migs = calloc(list->n_migs + 1, sizeof(*c->selection.migs));
+	c->bus_ids = calloc(list->n + 1, sizeof(*c->bus_ids));
 	c->has_gpu = calloc(list->n + 1, sizeof(*c->has_gpu));
 	c->has_mig = calloc(list->n_migs + 1, sizeof(*c->has_mig));
-	return c->selection.at && c->selection.migs && c->has_gpu && c->has_mig ? 0 : -ENOMEM;
+	if (!c->selection.at || !c->selection.migs || !c->bus_ids || !c->has_gpu || !c->has_mig)
+		return -ENOMEM;
+	for (size_t i = 0; i < list->n; i++)
+		if (gpu_bus_id_parse(list->gpus[i].bus_id, &c->bus_ids[i]) < 0)
+			c->bus_ids[i] = NO_BUS_ID;
+	return 0;
 }
 
 static void chooser_done(struct chooser *c)
 {
 	gpu_selection_done(&c->selection);
+	free(c->bus_ids);
 	free(c->has_gpu);
 	free(c->has_mig);
 	free(c->by_uuid);
