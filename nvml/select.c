@@ -238,6 +238,7 @@ static void select_mig(struct chooser *c, size_t at)
 
 static void select_all(struct chooser *c)
 {
+	c->selection.all = true;
 	for (size_t i = 0; i < c->list->n; i++)
 		if (c->list->gpus[i].usable)
 			select_gpu(c, i);
@@ -374,6 +375,24 @@ int gpu_select(const struct gpu_list *list, const char *devices, struct gpu_sele
 	*ret = c.selection;
 	c.selection = (struct gpu_selection){ 0 };
 	return 0;
+}
+
+int gpu_select_mig_control(const struct gpu_selection *selection, const char *what,
+			   const char *word, struct error *err)
+{
+	if (!*word)
+		return 0;
+	if (strcasecmp(word, "all") != 0) {
+		(void)error_setc(err, ERROR_DEVICE, -EINVAL,
+				 "%.40s: only 'all' devices are currently supported", word);
+		return error_remedy(err, -EINVAL, "say all, or nothing");
+	}
+	if (!selection->all && selection->n_migs > 0) {
+		(void)error_setc(err, ERROR_DEVICE, -EINVAL,
+				 "cannot enable %s with specific MIG devices selected", what);
+		return error_remedy(err, -EINVAL, "choose whole GPUs, or all");
+	}
+	return 1;
 }
 
 void gpu_selection_done(struct gpu_selection *selection)

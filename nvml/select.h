@@ -14,6 +14,7 @@ struct gpu_selection {
 	size_t n;    /* 0 with wanted: the driver without GPUs ("none", or "all" of no GPUs) */
 	size_t *migs; /* likewise in gpu_list.migs; their GPUs are in @at */
 	size_t n_migs;
+	bool all; /* "all" was among them */
 };
 
 /**
@@ -42,6 +43,18 @@ struct gpu_selection {
  */
 int gpu_select(const struct gpu_list *list, const char *devices, struct gpu_selection *ret,
 	       struct error *err);
+
+/**
+ * gpu_select_mig_control() - may dividing or watching GPUs be given beside this selection?
+ * @what: "mig-config" or "mig-monitor", for the message
+ * @word: which GPUs: only "all", of those selected; "" asks for nothing
+ *
+ * Source: libnvidia-container, src/cli/common.c.
+ *
+ * Return: 1 for yes, 0 for not asked; -EINVAL (ERROR_DEVICE), in the existing tool's words.
+ */
+int gpu_select_mig_control(const struct gpu_selection *selection, const char *what,
+			   const char *word, struct error *err);
 
 /** gpu_selection_done() - free what gpu_select() made; NULL and an empty one are fine */
 void gpu_selection_done(struct gpu_selection *selection);

@@ -262,7 +262,40 @@ START_TEST(an_empty_uuid_is_nobodys_name)
 }
 END_TEST
 
-UNIT_MAIN("select", mig_devices_are_chosen_by_each_of_their_names, an_empty_uuid_is_nobodys_name,
+START_TEST(mig_can_be_configured_only_as_a_whole)
+{
+	static const struct {
+		const char *rule, *devices, *word;
+		int result;
+		const char *text;
+	} samples[] = {
+		{ "not asked", "0:1", "", 0, "" },
+		{ "all, and all devices", "all", "all", 1, "" },
+		{ "all in any case", "all", "ALL", 1, "" },
+		{ "all, and whole GPUs", "0,GPU-11", "all", 1, "" },
+		{ "all, and no GPU", "none", "all", 1, "" },
+		{ "only all", "all", "0", -EINVAL, "0: only 'all' devices are currently supported" },
+		{ "only all", "all", "0,1", -EINVAL, "0,1: only 'all' devices are currently supported" },
+		{ "a MIG device was chosen", "1,0:1", "all", -EINVAL,
+		  "cannot enable mig-config with specific MIG devices selected" },
+		{ "a MIG device was chosen, and all", "0:1,all", "all", 1, "" },
+	};
+
+	for (size_t i = 0; i < sizeof(samples) / sizeof(*samples); i++) {
+		struct gpu_selection selection = { 0 };
+		struct error err = { 0 };
+
+		ck_assert_int_eq(gpu_select(&mig_list, samples[i].devices, &selection, NULL), 0);
+		ck_assert_msg(gpu_select_mig_control(&selection, "mig-config", samples[i].word, &err) ==
+				      samples[i].result,
+			      "%s: %s", samples[i].rule, err.text);
+		ck_assert_str_eq(err.text, samples[i].text);
+		gpu_selection_done(&selection);
+	}
+}
+END_TEST
+
+UNIT_MAIN("select", mig_can_be_configured_only_as_a_whole, mig_devices_are_chosen_by_each_of_their_names, an_empty_uuid_is_nobodys_name,
 	  words_stand_for_all_none_and_nothing, indices_uuids_and_bus_ids_mean_gpus,
 	  duplicates_collapse_and_empty_items_are_skipped, an_unknown_device_is_named,
 	  a_prefix_of_two_uuids_is_ambiguous, an_unusable_gpu_is_refused_with_its_reason,
