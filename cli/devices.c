@@ -39,7 +39,8 @@ static void driver_facts(const struct driver *driver, struct fact facts[DRIVER_F
 				  driver->version_from_module ? FACT_PROC
 				  : driver->version[0]	      ? FACT_FILES
 							      : FACT_UNKNOWN };
-	facts[1] = (struct fact){ "cuda_version", "CUDA version", driver->cuda, driver->cuda_source };
+	facts[1] = (struct fact){ "cuda_version", "CUDA version", driver->cuda,
+				  driver->cuda_source };
 }
 
 /* @node and @device hold what is printed of numbers. */
@@ -64,11 +65,13 @@ static void gpu_facts(const struct gpu *gpu, char node[32], char device[16],
 static void print_facts(const struct fact *facts, size_t n, const char *indent)
 {
 	for (size_t i = 0; i < n; i++) {
-		(void)printf("%s%s:%*s", indent, facts[i].title, (int)(16 - strlen(facts[i].title)), "");
+		(void)printf("%s%s:%*s", indent, facts[i].title, (int)(16 - strlen(facts[i].title)),
+			     "");
 		if (facts[i].source == FACT_UNKNOWN)
 			(void)printf("unknown\n");
 		else
-			(void)printf("%s (%s)\n", facts[i].value, fact_source_name(facts[i].source));
+			(void)printf("%s (%s)\n", facts[i].value,
+				     fact_source_name(facts[i].source));
 	}
 }
 
@@ -87,8 +90,8 @@ static void print_text(const struct driver *driver, const struct gpu_list *gpus)
 			(void)printf("\nGPU without index");
 		else
 			(void)printf("\nGPU %u", gpu->index);
-		(void)printf("%s%s%s%s\n", gpu->usable ? "" : ", not usable", gpu->note[0] ? " (" : "",
-			     gpu->note, gpu->note[0] ? ")" : "");
+		(void)printf("%s%s%s%s\n", gpu->usable ? "" : ", not usable",
+			     gpu->note[0] ? " (" : "", gpu->note, gpu->note[0] ? ")" : "");
 		gpu_facts(gpu, node, device, of_gpu);
 		print_facts(of_gpu, GPU_FACTS, "  ");
 	}
@@ -109,8 +112,8 @@ static void add_facts(json_t *object, const struct fact *facts, size_t n)
 
 static json_t *gpu_json(const struct gpu *gpu)
 {
-	json_t *json = json_pack("{s:b, s:b, s:o}", "usable", gpu->usable, "excluded", gpu->excluded,
-				 "note", local_text_json(gpu->note));
+	json_t *json = json_pack("{s:b, s:b, s:o}", "usable", gpu->usable, "excluded",
+				 gpu->excluded, "note", local_text_json(gpu->note));
 	struct fact facts[GPU_FACTS];
 	char node[32], device[16];
 

@@ -42,8 +42,7 @@ int local_options(int argc, char **argv, struct local_options *ret)
 		}
 	}
 	if (optind < argc) {
-		(void)fprintf(stderr, "nvfs %s: unexpected argument '%s'\n", argv[0],
-			      argv[optind]);
+		(void)fprintf(stderr, "nvfs %s: unexpected argument '%s'\n", argv[0], argv[optind]);
 		return -1;
 	}
 	return 0;
@@ -79,10 +78,10 @@ int local_tell_error(const struct error *err, bool json)
 	error_line(err, NULL, line);
 	(void)fprintf(stderr, "nvfs: %s\n", line);
 	if (json)
-		(void)local_print_json(json_pack("{s:{s:s, s:o, s:o, s:i}}", "error", "class",
-					   error_class_name(err->class), "message",
-					   local_text_json(err->text), "remedy", local_text_json(err->remedy),
-					   "errno", -err->code));
+		(void)local_print_json(json_pack(
+			"{s:{s:s, s:o, s:o, s:i}}", "error", "class", error_class_name(err->class),
+			"message", local_text_json(err->text), "remedy",
+			local_text_json(err->remedy), "errno", -err->code));
 	return error_exit_status(err);
 }
 

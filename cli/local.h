@@ -24,16 +24,19 @@ struct local_options {
  */
 int local_options(int argc, char **argv, struct local_options *ret);
 
-/** local_text_json() - a JSON string; of what is not UTF-8, as file names need not be, '?' for each byte */
+/** local_text_json() - a JSON string; of what is not UTF-8, as file names need not be, '?' for each
+ * byte */
 json_t *local_text_json(const char *text);
 
 /** local_print_json() - write it to standard output and release it; gives the exit status */
 int local_print_json(json_t *json);
 
-/** local_tell_error() - as a line on standard error, and as JSON where that is asked for; gives the exit status */
+/** local_tell_error() - as a line on standard error, and as JSON where that is asked for; gives the
+ * exit status */
 int local_tell_error(const struct error *err, bool json);
 
-/** local_flush() - @status, or EXIT_FAILURE with a word where standard output could not be written */
+/** local_flush() - @status, or EXIT_FAILURE with a word where standard output could not be written
+ */
 int local_flush(int status);
 
 #endif

@@ -28,7 +28,8 @@ static int check_form(const json_t *list, struct error *err)
 		return error_setc(err, ERROR_REQUIREMENT, -EINVAL, "too many requirements");
 	json_array_foreach(list, i, item) {
 		if (!json_is_string(item))
-			return error_setc(err, ERROR_USAGE, -EINVAL, "a requirement is not a string");
+			return error_setc(err, ERROR_USAGE, -EINVAL,
+					  "a requirement is not a string");
 		if (json_string_length(item) >= REQUIRE_TEXT_MAX)
 			return error_setc(err, ERROR_REQUIREMENT, -EINVAL,
 					  "a requirement of %zu bytes is too long",

@@ -156,7 +156,7 @@ static int tidy_devices(const char *list, char **ret, struct error *err)
 	return 0;
 }
 
-/* "/dev/null" mounted on DEVICE_MOUNTS<device>, or below cdi/; imex/ and other kinds mean other things. */
+/* "/dev/null" mounted on DEVICE_MOUNTS<device>, or below its cdi/; imex/ means other things. */
 static const char *mounted_device(const json_t *mount)
 {
 	const char *where = json_string_value(json_object_get(mount, "destination"));

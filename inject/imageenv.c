@@ -91,9 +91,10 @@ static int legacy_requirement(const char *version, char ret[40], struct error *e
 			s += strlen(s);
 	}
 	if (!major_len || *s || s[-1] == '.') {
-		(void)error_setc(err, ERROR_REQUIREMENT, -EINVAL,
-				 "CUDA_VERSION '%.40s' is no version, and NVIDIA_REQUIRE_CUDA is not set",
-				 version);
+		(void)error_setc(
+			err, ERROR_REQUIREMENT, -EINVAL,
+			"CUDA_VERSION '%.40s' is no version, and NVIDIA_REQUIRE_CUDA is not set",
+			version);
 		return error_remedy(err, -EINVAL, "NVIDIA_DISABLE_REQUIRE=1 skips the check");
 	}
 	(void)snprintf(ret, 40, "cuda>=%.*s.%.*s", (int)major_len, major,
@@ -151,8 +152,8 @@ static bool asks(const json_t *env, const char *name)
 
 const char *imageenv_unserved(const json_t *env, size_t i)
 {
-	static const char *const names[] = { "NVIDIA_MIG_CONFIG_DEVICES", "NVIDIA_MIG_MONITOR_DEVICES",
-					     "NVIDIA_IMEX_CHANNELS" };
+	static const char *const names[] = { "NVIDIA_MIG_CONFIG_DEVICES",
+					     "NVIDIA_MIG_MONITOR_DEVICES", "NVIDIA_IMEX_CHANNELS" };
 
 	for (size_t k = 0; k < ARRAY_SIZE(names); k++)
 		if (asks(env, names[k]) && i-- == 0)

@@ -18,7 +18,8 @@ struct error;
 /** imageenv_value() - of a variable; NULL where it is not set; points into @env */
 const char *imageenv_value(const json_t *env, const char *name);
 
-/** imageenv_is_legacy() - an image of before NVIDIA_REQUIRE_CUDA: CUDA_VERSION is set, the other is not */
+/** imageenv_is_legacy() - an image of before NVIDIA_REQUIRE_CUDA: CUDA_VERSION is set, the other is
+ * not */
 bool imageenv_is_legacy(const json_t *env);
 
 /**

@@ -283,7 +283,8 @@ static int check_remove(const struct request *req, struct error *err)
 
 static int check_hook(const struct request *req, struct error *err)
 {
-	if (req->pid || req->id || req->rootfs || req->devices || req->requirements || req->standalone)
+	if (req->pid || req->id || req->rootfs || req->devices || req->requirements ||
+	    req->standalone)
 		return usage(err, "hook takes container and devices from the runtime");
 	return 0;
 }

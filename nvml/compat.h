@@ -14,9 +14,9 @@ struct error;
  * opened.
  */
 enum compat_mode {
-	COMPAT_AUTO,     /* by the note, or else by the branch */
+	COMPAT_AUTO,	 /* by the note, or else by the branch */
 	COMPAT_LDCONFIG, /* files of a higher branch than the driver's */
-	COMPAT_MOUNT,    /* files of another branch, also of a lower one */
+	COMPAT_MOUNT,	 /* files of another branch, also of a lower one */
 	COMPAT_DISABLED,
 };
 
@@ -29,8 +29,9 @@ struct compat_host {
 /* A file of the image's compat directory. Strings are borrowed. */
 struct compat_file {
 	const char *name; /* "libcuda.so.550.54.15" */
-	const char *note; /* text of its note, see elf_note(); NULL without. Of libcuda's alone it counts */
-	bool chosen;      /* set by compat_choose() */
+	const char *note; /* text of its note, see elf_note(); NULL without. Of libcuda's alone it
+			     counts */
+	bool chosen;	  /* set by compat_choose() */
 };
 
 /**

@@ -56,8 +56,8 @@ static void fill_gpu(struct gpu *gpu, const char *version)
 
 	gpu->arch_source = put(gpu->arch, sizeof(gpu->arch),
 			       arch ? arch : fact_arch_of_model(gpu->model));
-	gpu->brand_source =
-		put(gpu->brand, sizeof(gpu->brand), fact_brand_of_model(gpu->model, version));
+	gpu->brand_source = put(gpu->brand, sizeof(gpu->brand),
+				fact_brand_of_model(gpu->model, version));
 }
 
 void fact_fill(struct driver *driver, struct gpu_list *gpus)

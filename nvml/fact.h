@@ -53,7 +53,8 @@ const char *fact_cuda_of_driver(const char *version);
 /** fact_arch_of_device() - compute capability by PCI device id of vendor 10de */
 const char *fact_arch_of_device(unsigned int device_id);
 
-/** fact_arch_of_model() - compute capability by the name that the module gives: "NVIDIA H100 PCIe" */
+/** fact_arch_of_model() - compute capability by the name that the module gives: "NVIDIA H100 PCIe"
+ */
 const char *fact_arch_of_model(const char *model);
 
 /**

@@ -76,29 +76,60 @@ static const struct {
 };
 
 /*
- * Without "NVIDIA " and "Tesla " in front. A star stands for any rest; without one the word must end.
- * Source: as above. GeForce RTX 2050 is an Ampere, so that "GeForce RTX 20*" is no row.
+ * Without "NVIDIA " and "Tesla " in front. A star stands for any rest; without one the word must
+ * end. Source: as above. GeForce RTX 2050 is an Ampere, so that "GeForce RTX 20*" is no row.
  */
 static const struct {
 	const char *name, *arch;
 } models[] = {
-	{ "M40", "5.2" },	    { "M60", "5.2" },		{ "P100", "6.0" },
-	{ "P40", "6.1" },	    { "P4", "6.1" },		{ "V100", "7.0" },
-	{ "TITAN V", "7.0" },	    { "T4", "7.5" },		{ "TITAN RTX", "7.5" },
-	{ "Quadro RTX", "7.5" },    { "GeForce GTX 16*", "7.5" }, { "A100", "8.0" },
-	{ "A30", "8.0" },	    { "A2", "8.6" },		{ "A10", "8.6" },
-	{ "A10G", "8.6" },	    { "A16", "8.6" },		{ "A40", "8.6" },
-	{ "RTX A2000", "8.6" },	    { "RTX A3000", "8.6" },	{ "RTX A4000", "8.6" },
-	{ "RTX A5000", "8.6" },	    { "RTX A6000", "8.6" },	{ "GeForce RTX 30*", "8.6" },
-	{ "L4", "8.9" },	    { "L40", "8.9" },		{ "L40S", "8.9" },
-	{ "RTX 6000 Ada", "8.9" },  { "RTX 5000 Ada", "8.9" },	{ "RTX 4500 Ada", "8.9" },
-	{ "RTX 4000 Ada", "8.9" },  { "RTX 4000 SFF Ada", "8.9" }, { "RTX 2000 Ada", "8.9" },
-	{ "GeForce RTX 40*", "8.9" }, { "H100", "9.0" },	{ "H200", "9.0" },
-	{ "GH200", "9.0" },	    { "B200", "10.0" },		{ "GB200", "10.0" },
-	{ "B300", "10.3" },	    { "GB300", "10.3" },	{ "RTX PRO 6000 Blackwell", "12.0" },
-	{ "RTX PRO 5000 Blackwell", "12.0" }, { "RTX PRO 4500 Blackwell", "12.0" },
-	{ "RTX PRO 4000 Blackwell", "12.0" }, { "RTX PRO 2000 Blackwell", "12.0" },
-	{ "GeForce RTX 50*", "12.0" }, { "GB10", "12.1" },
+	{ "M40", "5.2" },
+	{ "M60", "5.2" },
+	{ "P100", "6.0" },
+	{ "P40", "6.1" },
+	{ "P4", "6.1" },
+	{ "V100", "7.0" },
+	{ "TITAN V", "7.0" },
+	{ "T4", "7.5" },
+	{ "TITAN RTX", "7.5" },
+	{ "Quadro RTX", "7.5" },
+	{ "GeForce GTX 16*", "7.5" },
+	{ "A100", "8.0" },
+	{ "A30", "8.0" },
+	{ "A2", "8.6" },
+	{ "A10", "8.6" },
+	{ "A10G", "8.6" },
+	{ "A16", "8.6" },
+	{ "A40", "8.6" },
+	{ "RTX A2000", "8.6" },
+	{ "RTX A3000", "8.6" },
+	{ "RTX A4000", "8.6" },
+	{ "RTX A5000", "8.6" },
+	{ "RTX A6000", "8.6" },
+	{ "GeForce RTX 30*", "8.6" },
+	{ "L4", "8.9" },
+	{ "L40", "8.9" },
+	{ "L40S", "8.9" },
+	{ "RTX 6000 Ada", "8.9" },
+	{ "RTX 5000 Ada", "8.9" },
+	{ "RTX 4500 Ada", "8.9" },
+	{ "RTX 4000 Ada", "8.9" },
+	{ "RTX 4000 SFF Ada", "8.9" },
+	{ "RTX 2000 Ada", "8.9" },
+	{ "GeForce RTX 40*", "8.9" },
+	{ "H100", "9.0" },
+	{ "H200", "9.0" },
+	{ "GH200", "9.0" },
+	{ "B200", "10.0" },
+	{ "GB200", "10.0" },
+	{ "B300", "10.3" },
+	{ "GB300", "10.3" },
+	{ "RTX PRO 6000 Blackwell", "12.0" },
+	{ "RTX PRO 5000 Blackwell", "12.0" },
+	{ "RTX PRO 4500 Blackwell", "12.0" },
+	{ "RTX PRO 4000 Blackwell", "12.0" },
+	{ "RTX PRO 2000 Blackwell", "12.0" },
+	{ "GeForce RTX 50*", "12.0" },
+	{ "GB10", "12.1" },
 };
 
 /*
@@ -108,13 +139,23 @@ static const struct {
 static const struct {
 	const char *name, *brand;
 } brands[] = {
-	{ "Tesla P40", "Tesla" },     { "Tesla V100", "Tesla" },    { "Tesla T4", "Nvidia" },
-	{ "A10", "Nvidia" },	      { "A10G", "Nvidia" },	    { "A40", "Nvidia" },
-	{ "A100", "Nvidia" },	      { "L4", "Nvidia" },	    { "L40S", "Nvidia" },
-	{ "H100", "Nvidia" },	      { "GH200", "Nvidia" },
-	{ "RTX A2000", "NvidiaRTX" }, { "RTX A6000", "NvidiaRTX" }, { "RTX 6000 Ada", "NvidiaRTX" },
+	{ "Tesla P40", "Tesla" },
+	{ "Tesla V100", "Tesla" },
+	{ "Tesla T4", "Nvidia" },
+	{ "A10", "Nvidia" },
+	{ "A10G", "Nvidia" },
+	{ "A40", "Nvidia" },
+	{ "A100", "Nvidia" },
+	{ "L4", "Nvidia" },
+	{ "L40S", "Nvidia" },
+	{ "H100", "Nvidia" },
+	{ "H200", "Nvidia" },
+	{ "GH200", "Nvidia" },
+	{ "RTX A2000", "NvidiaRTX" },
+	{ "RTX A6000", "NvidiaRTX" },
+	{ "RTX 6000 Ada", "NvidiaRTX" },
 	{ "RTX PRO 6000 Blackwell Server", "Nvidia" },
-	{ "GeForce RTX 30*", "GeForce" }, { "GeForce RTX 50*", "GeForce" },
+	{ "GeForce RTX", "GeForce" },
 	{ "TITAN RTX", "TITAN" },
 };
 
@@ -174,7 +215,8 @@ static bool is_virtual(const char *model)
 	const char *type = strrchr(model, '-');
 	size_t digits = type ? strspn(type + 1, "0123456789") : 0;
 
-	return digits > 0 && strchr("QABC", type[1 + digits]) && type[1 + digits] && !type[2 + digits];
+	return digits > 0 && strchr("QABC", type[1 + digits]) && type[1 + digits] &&
+	       !type[2 + digits];
 }
 
 const char *fact_brand_of_model(const char *model, const char *version)

@@ -8,7 +8,8 @@ struct error;
 
 #define IMEX_CHANNELS_MAX 2048 /* the module's ImexChannelCount, by default */
 
-/* IMEX channels, by which GPUs of several nodes share memory: /dev/nvidia-caps-imex-channels/channel<id>. */
+/* IMEX channels, by which GPUs of several nodes share memory:
+ * /dev/nvidia-caps-imex-channels/channel<id>. */
 struct imex_channels {
 	unsigned short ids[IMEX_CHANNELS_MAX]; /* in the order asked for, no one twice */
 	size_t n;

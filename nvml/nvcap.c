@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The module lists every instance that could be, thousands of lines: read once, found by bisection. */
+/* The module lists every instance that could be, thousands of lines: read once, found by bisection.
+ */
 #include "nvml/nvcap.h"
 
 #include <errno.h>
@@ -71,7 +72,8 @@ static bool parse_line(const char *line, size_t len, struct nvcap *cap)
 
 static int order(const struct nvcap *a, const struct nvcap *b)
 {
-	const unsigned int x[] = { a->kind, a->gpu, a->gi, a->ci }, y[] = { b->kind, b->gpu, b->gi, b->ci };
+	const unsigned int x[] = { a->kind, a->gpu, a->gi, a->ci },
+			   y[] = { b->kind, b->gpu, b->gi, b->ci };
 
 	for (size_t i = 0; i < ARRAY_SIZE(x); i++)
 		if (x[i] != y[i])
@@ -140,8 +142,9 @@ int nvcap_minor(const struct nvcap_list *list, enum nvcap_kind kind, unsigned in
 		unsigned int gi, unsigned int ci)
 {
 	const struct nvcap key = { .kind = kind, .gpu = gpu, .gi = gi, .ci = ci };
-	const struct nvcap *found =
-		list->n ? bsearch(&key, list->caps, list->n, sizeof(key), compare_names) : NULL;
+	const struct nvcap *found = list->n ? bsearch(&key, list->caps, list->n, sizeof(key),
+						      compare_names)
+					    : NULL;
 
 	return found ? (int)found->minor : -ENOENT;
 }

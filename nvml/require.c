@@ -25,7 +25,7 @@ struct rule {
 	const char *name;
 	const char *words; /* for messages */
 	bool is_version;   /* else a word */
-	bool of_gpu;       /* else of the driver */
+	bool of_gpu;	   /* else of the driver */
 };
 
 static const struct rule rules[] = {
@@ -49,8 +49,9 @@ static const struct {
 	const char *text;
 	int wanted;
 } operators[] = {
-	{ "=", EQUAL },	 { "!=", BELOW | ABOVE }, { "!", BELOW | ABOVE }, /* the existing tool reads it so */
-	{ "<", BELOW },	 { "<=", BELOW | EQUAL }, { ">", ABOVE },	 { ">=", ABOVE | EQUAL },
+	{ "=", EQUAL }, { "!=", BELOW | ABOVE }, { "!", BELOW | ABOVE }, /* the existing tool reads
+									    it so */
+	{ "<", BELOW }, { "<=", BELOW | EQUAL }, { ">", ABOVE },	 { ">=", ABOVE | EQUAL },
 };
 
 static const char *fact_of(const struct require_facts *facts, const struct rule *rule)
@@ -211,9 +212,10 @@ static int tell_unknown(const struct reason *reason, const struct require_facts 
 {
 	(void)error_setc(err, ERROR_REQUIREMENT, -ENODATA,
 			 "condition cannot be checked: %.*s: %s of %s is not known",
-			 reason->len > 60 ? 60 : (int)reason->len, reason->text, reason->rule->words,
-			 reason->rule->of_gpu ? facts->gpu : "the driver");
-	return error_remedy(err, -ENODATA, "see `nvfs devices`; NVIDIA_DISABLE_REQUIRE=1 skips the check");
+			 reason->len > 60 ? 60 : (int)reason->len, reason->text,
+			 reason->rule->words, reason->rule->of_gpu ? facts->gpu : "the driver");
+	return error_remedy(err, -ENODATA,
+			    "see `nvfs devices`; NVIDIA_DISABLE_REQUIRE=1 skips the check");
 }
 
 /* The text is the existing tool's, word by word. */
@@ -223,11 +225,12 @@ static int tell_failed(const struct reason *reason, const struct require_facts *
 	static const char newer[] = "cuda>=";
 	bool update = reason->len >= strlen(newer) && !memcmp(reason->text, newer, strlen(newer));
 
-	(void)error_setc(err, ERROR_REQUIREMENT, -ENOTSUP, "unsatisfied condition: %.*s%s",
-			 reason->len > 60 ? 60 : (int)reason->len, reason->text,
-			 update ? ", please update your driver to a newer version, or use an earlier "
-				  "cuda container"
-				: "");
+	(void)error_setc(
+		err, ERROR_REQUIREMENT, -ENOTSUP, "unsatisfied condition: %.*s%s",
+		reason->len > 60 ? 60 : (int)reason->len, reason->text,
+		update ? ", please update your driver to a newer version, or use an earlier "
+			 "cuda container"
+		       : "");
 	return error_remedy(err, -ENOTSUP, "%s has %s %s",
 			    reason->rule->of_gpu ? facts->gpu : "the driver", reason->rule->words,
 			    fact_of(facts, reason->rule));

@@ -30,9 +30,9 @@
 struct chooser {
 	const struct gpu_list *list;
 	struct gpu_selection selection;
-	bool *has_gpu, *has_mig; /* by position: in the selection already */
+	bool *has_gpu, *has_mig;     /* by position: in the selection already */
 	unsigned long long *bus_ids; /* of each GPU, as numbers; NO_BUS_ID for none */
-	size_t *by_uuid;         /* positions of the MIG devices, sorted; NULL until one is looked for */
+	size_t *by_uuid; /* positions of the MIG devices, sorted; NULL until one is looked for */
 };
 
 static bool is_word(const char *item, size_t len, const char *word)

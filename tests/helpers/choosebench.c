@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * choosebench [LIMIT_US]: what choosing devices and checking requirements costs on a host of 64 GPUs
- * with 7 MIG devices each. Every one of the 448 is asked for by name, in each of the forms that a name
- * has; then what a CUDA image requires is judged for all GPUs, of which no two neighbours are of one
- * kind. Prints "FORM SELECT_NS REQUIRE_NS", medians; fails where a sum is above the limit.
+ * choosebench [LIMIT_US]: what choosing devices and checking requirements costs on a host of 64
+ * GPUs with 7 MIG devices each. Every one of the 448 is asked for by name, in each of the forms
+ * that a name has; then what a CUDA image requires is judged for all GPUs, of which no two
+ * neighbours are of one kind. Prints "FORM SELECT_NS REQUIRE_NS", medians; fails where a sum is
+ * above the limit.
  *
  * LINK: fs/requirement.c nvml/select.c nvml/gpu.c nvml/pci.c nvml/require.c
  * LINK: common/error.c common/file.c common/parse.c common/sys.c -ljansson
@@ -50,16 +51,18 @@ static void make_host(void)
 	for (unsigned int i = 0; i < GPUS; i++) {
 		gpus[i].index = gpus[i].minor = i;
 		gpus[i].usable = true;
-		(void)snprintf(gpus[i].uuid, sizeof(gpus[i].uuid), "GPU-%08x-46be-f1a2-99ef-f61d756ddecf",
-			       i * 2654435761U);
+		(void)snprintf(gpus[i].uuid, sizeof(gpus[i].uuid),
+			       "GPU-%08x-46be-f1a2-99ef-f61d756ddecf", i * 2654435761U);
 		(void)snprintf(gpus[i].bus_id, sizeof(gpus[i].bus_id), "%04x:%02x:00.0", i / 16, i);
 		(void)snprintf(gpus[i].arch, sizeof(gpus[i].arch), "%u.0", 8 + i % 2);
 		(void)snprintf(gpus[i].brand, sizeof(gpus[i].brand), "Nvidia");
 	}
 	for (unsigned int i = 0; i < GPUS * MIGS; i++) {
-		migs[i] = (struct mig_device){ .gpu = i / MIGS, .index = i % MIGS, .gi = 7 + i % MIGS };
-		(void)snprintf(migs[i].uuid, sizeof(migs[i].uuid), "MIG-%08x-42e4-5de3-91c7-45d71c87eb3f",
-			       i * 2246822519U);
+		migs[i] = (struct mig_device){ .gpu = i / MIGS,
+					       .index = i % MIGS,
+					       .gi = 7 + i % MIGS };
+		(void)snprintf(migs[i].uuid, sizeof(migs[i].uuid),
+			       "MIG-%08x-42e4-5de3-91c7-45d71c87eb3f", i * 2246822519U);
 	}
 }
 
@@ -94,14 +97,15 @@ static char *names_of(const char *form)
 /* What NVIDIA's image for 12.8 says, some forty alternatives. */
 static json_t *requirements(void)
 {
-	static const char *const brands[] = { "unknown", "tesla",     "nvidia",	   "quadro",
+	static const char *const brands[] = { "unknown",   "tesla",   "nvidia",	    "quadro",
 					      "nvidiartx", "geforce", "geforcertx", "titan" };
 	char text[4096] = "cuda>=12.8";
 
 	for (unsigned int branch = 470; branch < 570; branch += 20)
 		for (size_t i = 0; i < sizeof(brands) / sizeof(*brands); i++)
 			(void)snprintf(text + strlen(text), sizeof(text) - strlen(text),
-				       " brand=%s,driver>=%u,driver<%u", brands[i], branch, branch + 1);
+				       " brand=%s,driver>=%u,driver<%u", brands[i], branch,
+				       branch + 1);
 	(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), " arch>=8");
 	return json_pack("[s, s]", text, "driver>=470");
 }
@@ -139,7 +143,7 @@ static int measure(const char *form, const json_t *wanted, long long limit_ns)
 
 int main(int argc, char **argv)
 {
-	static const char *const forms[] = { "all",	 "mig-uuid", "mig-ids",
+	static const char *const forms[] = { "all",	  "mig-uuid", "mig-ids",
 					     "mig-index", "gpu-uuid", "bus-id" };
 	long long limit_ns = argc > 1 ? atoll(argv[1]) * 1000 : 0;
 	json_t *wanted;

@@ -11,8 +11,9 @@
 #include "tests/unit/unit.h"
 
 /* As libcuda.so.580.159.04 has it. */
-#define NOTE_580                                                                                 \
-	"{\"format\":1,\"CUDA version\":\"13.0\",\"driver\":[535,550,565,570,575,580],\"device\":[1,2," \
+#define NOTE_580                                                                   \
+	"{\"format\":1,\"CUDA "                                                    \
+	"version\":\"13.0\",\"driver\":[535,550,565,570,575,580],\"device\":[1,2," \
 	"7,8,9,10,11,12,13,14]}"
 
 static void is(const char *value, const char *expected, const char *what)
@@ -24,10 +25,18 @@ static void is(const char *value, const char *expected, const char *what)
 START_TEST(a_branch_of_the_driver_has_one_cuda)
 {
 	static const char *const samples[][2] = {
-		{ "580.159.04", "13.0" }, { "550.163.01", "12.4" }, { "535.261.03", "12.2" },
-		{ "470.256.02", "11.4" }, { "580.65", "13.0" },	    { "565.57.01", "12.7" },
-		{ "430.26", NULL },	  { "581.1", NULL },	    { "999.10.01", NULL },
-		{ "58.0", NULL },	  { "", NULL },		    { "x580", NULL },
+		{ "580.159.04", "13.0" },
+		{ "550.163.01", "12.4" },
+		{ "535.261.03", "12.2" },
+		{ "470.256.02", "11.4" },
+		{ "580.65", "13.0" },
+		{ "565.57.01", "12.7" },
+		{ "430.26", NULL },
+		{ "581.1", NULL },
+		{ "999.10.01", NULL },
+		{ "58.0", NULL },
+		{ "", NULL },
+		{ "x580", NULL },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(samples); i++)
@@ -38,9 +47,15 @@ END_TEST
 START_TEST(the_note_of_libcuda_is_read_or_is_none)
 {
 	static const char *const bad[] = {
-		"", "[]", "{}", "{\"CUDA version\":13}", "{\"CUDA version\":\"\"}",
-		"{\"CUDA version\":\"new\"}", "{\"CUDA version\":\".1\"}",
-		"{\"CUDA version\":\"13.0\"", "{\"CUDA version\":\"1.1111111111111111111\"}",
+		"",
+		"[]",
+		"{}",
+		"{\"CUDA version\":13}",
+		"{\"CUDA version\":\"\"}",
+		"{\"CUDA version\":\"new\"}",
+		"{\"CUDA version\":\".1\"}",
+		"{\"CUDA version\":\"13.0\"",
+		"{\"CUDA version\":\"1.1111111111111111111\"}",
 	};
 	char cuda[FACT_CUDA_MAX] = "before";
 
@@ -107,12 +122,15 @@ START_TEST(a_brand_is_told_where_it_was_seen)
 		{ "Tesla V100-PCIE-32GB", "Tesla" },
 		{ "Tesla P40", "Tesla" },
 		{ "NVIDIA GeForce RTX 3090", "GeForce" },
+		{ "NVIDIA GeForce RTX 2080", "GeForce" },
+		{ "NVIDIA GeForce GTX 1080", NULL },
+		{ "NVIDIA H200", "Nvidia" },
 		{ "NVIDIA RTX A6000", "NvidiaRTX" },
 		{ "NVIDIA RTX 6000 Ada Generation", "NvidiaRTX" },
 		{ "NVIDIA RTX PRO 6000 Blackwell Server Edition", "Nvidia" },
 		{ "NVIDIA RTX PRO 6000 Blackwell Workstation Edition", NULL },
 		{ "NVIDIA TITAN RTX", "TITAN" },
-		{ "NVIDIA A10-12Q", NULL },	 /* a virtual GPU: as it is licensed */
+		{ "NVIDIA A10-12Q", NULL }, /* a virtual GPU: as it is licensed */
 		{ "NVIDIA A100-10C", NULL },
 		{ "Quadro RTX 8000", NULL },
 		{ "NVIDIA Sample GPU", NULL },
@@ -176,9 +194,9 @@ START_TEST(a_device_id_is_found_by_bus_device_and_function)
 
 	ck_assert_uint_eq(device_at(text, "0000:00:06.0"), 0x2330);
 	ck_assert_uint_eq(device_at(text, "00000000:81:00.0"), 0x20b2);
-	ck_assert_uint_eq(device_at(text, "0000:00:00.0"), 0); /* another vendor */
+	ck_assert_uint_eq(device_at(text, "0000:00:00.0"), 0);	    /* another vendor */
 	ck_assert_uint_eq(device_at(text, "0000:0a:00.0"), 0x1eb8); /* twins in two domains */
-	ck_assert_uint_eq(device_at(text, "0000:0b:00.0"), 0); /* which of them? */
+	ck_assert_uint_eq(device_at(text, "0000:0b:00.0"), 0);	    /* which of them? */
 	ck_assert_uint_eq(device_at(text, "0000:0c:00.0"), 0);
 	ck_assert_uint_eq(device_at(text, "0000:0d:00.0"), 0);
 	ck_assert_uint_eq(device_at(text, "0000:0e:00.0"), 0); /* cut short */

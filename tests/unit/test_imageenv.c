@@ -38,16 +38,19 @@ START_TEST(requirements_follow_the_toolkit_rule_by_rule)
 		const char *rule, *env, *expected; /* NULL: refused */
 	} samples[] = {
 		{ "nothing set", "PATH=/bin", "" },
-		{ "each NVIDIA_REQUIRE_* is one", "NVIDIA_REQUIRE_CUDA=cuda>=12.4\nNVIDIA_REQUIRE_ARCH=arch>=7",
+		{ "each NVIDIA_REQUIRE_* is one",
+		  "NVIDIA_REQUIRE_CUDA=cuda>=12.4\nNVIDIA_REQUIRE_ARCH=arch>=7",
 		  "cuda>=12.4|arch>=7" },
 		{ "any name", "NVIDIA_REQUIRE_X=brand=tesla driver>=1", "brand=tesla driver>=1" },
 		{ "any name, the empty one", "NVIDIA_REQUIRE_=cuda>=9", "cuda>=9" },
-		{ "not Jetpack", "NVIDIA_REQUIRE_JETPACK=csv-mounts=all\nNVIDIA_REQUIRE_JETPACK_HOST_MOUNTS=x",
+		{ "not Jetpack",
+		  "NVIDIA_REQUIRE_JETPACK=csv-mounts=all\nNVIDIA_REQUIRE_JETPACK_HOST_MOUNTS=x",
 		  "" },
 		{ "an empty one asks for nothing", "NVIDIA_REQUIRE_CUDA=", "" },
-		{ "the last of a name counts", "NVIDIA_REQUIRE_CUDA=cuda>=99\nNVIDIA_REQUIRE_CUDA=cuda>=9",
-		  "cuda>=9" },
-		{ "the last of a name counts", "NVIDIA_REQUIRE_CUDA=cuda>=99\nNVIDIA_REQUIRE_CUDA=", "" },
+		{ "the last of a name counts",
+		  "NVIDIA_REQUIRE_CUDA=cuda>=99\nNVIDIA_REQUIRE_CUDA=cuda>=9", "cuda>=9" },
+		{ "the last of a name counts",
+		  "NVIDIA_REQUIRE_CUDA=cuda>=99\nNVIDIA_REQUIRE_CUDA=", "" },
 		{ "case counts", "nvidia_require_cuda=cuda>=99", "" },
 		{ "a whole prefix", "XNVIDIA_REQUIRE_CUDA=cuda>=99\nNVIDIA_REQUIRE=cuda>=99", "" },
 		{ "no value", "NVIDIA_REQUIRE_CUDA", "" },
@@ -57,23 +60,26 @@ START_TEST(requirements_follow_the_toolkit_rule_by_rule)
 		{ "disabled", "NVIDIA_REQUIRE_CUDA=cuda>=99\nNVIDIA_DISABLE_REQUIRE=true", "" },
 		{ "disabled", "NVIDIA_REQUIRE_CUDA=cuda>=99\nNVIDIA_DISABLE_REQUIRE=True", "" },
 		{ "disabled", "NVIDIA_REQUIRE_CUDA=cuda>=99\nNVIDIA_DISABLE_REQUIRE=TRUE", "" },
-		{ "not disabled", "NVIDIA_REQUIRE_CUDA=cuda>=9\nNVIDIA_DISABLE_REQUIRE=0", "cuda>=9" },
-		{ "not disabled", "NVIDIA_REQUIRE_CUDA=cuda>=9\nNVIDIA_DISABLE_REQUIRE=", "cuda>=9" },
-		{ "not disabled: mere presence", "NVIDIA_REQUIRE_CUDA=cuda>=9\nNVIDIA_DISABLE_REQUIRE=yes",
+		{ "not disabled", "NVIDIA_REQUIRE_CUDA=cuda>=9\nNVIDIA_DISABLE_REQUIRE=0",
 		  "cuda>=9" },
-		{ "not disabled: another case", "NVIDIA_REQUIRE_CUDA=cuda>=9\nNVIDIA_DISABLE_REQUIRE=tRUE",
-		  "cuda>=9" },
+		{ "not disabled",
+		  "NVIDIA_REQUIRE_CUDA=cuda>=9\nNVIDIA_DISABLE_REQUIRE=", "cuda>=9" },
+		{ "not disabled: mere presence",
+		  "NVIDIA_REQUIRE_CUDA=cuda>=9\nNVIDIA_DISABLE_REQUIRE=yes", "cuda>=9" },
+		{ "not disabled: another case",
+		  "NVIDIA_REQUIRE_CUDA=cuda>=9\nNVIDIA_DISABLE_REQUIRE=tRUE", "cuda>=9" },
 		{ "legacy image", "CUDA_VERSION=8.0.61", "cuda>=8.0" },
 		{ "legacy image: major alone", "CUDA_VERSION=9", "cuda>=9.0" },
 		{ "legacy image: major and minor", "CUDA_VERSION=11.8", "cuda>=11.8" },
 		{ "legacy image: a v in front", "CUDA_VERSION=v10.2.89", "cuda>=10.2" },
 		{ "legacy image: pre-release", "CUDA_VERSION=11.0.0-rc1", "cuda>=11.0" },
-		{ "legacy image: NVIDIA_REQUIRE_CUDA is empty", "CUDA_VERSION=9.2\nNVIDIA_REQUIRE_CUDA=",
-		  "cuda>=9.2" },
+		{ "legacy image: NVIDIA_REQUIRE_CUDA is empty",
+		  "CUDA_VERSION=9.2\nNVIDIA_REQUIRE_CUDA=", "cuda>=9.2" },
 		{ "legacy image: others add up", "CUDA_VERSION=9.2\nNVIDIA_REQUIRE_ARCH=arch>=7",
 		  "arch>=7|cuda>=9.2" },
 		{ "legacy image, disabled", "CUDA_VERSION=9.2\nNVIDIA_DISABLE_REQUIRE=1", "" },
-		{ "no legacy image", "CUDA_VERSION=12.4.1\nNVIDIA_REQUIRE_CUDA=cuda>=12.4", "cuda>=12.4" },
+		{ "no legacy image", "CUDA_VERSION=12.4.1\nNVIDIA_REQUIRE_CUDA=cuda>=12.4",
+		  "cuda>=12.4" },
 		{ "no legacy image", "CUDA_VERSION=", "" },
 		{ "legacy image: no version", "CUDA_VERSION=cu121", NULL },
 		{ "legacy image: no version", "CUDA_VERSION=v", NULL },
@@ -85,7 +91,8 @@ START_TEST(requirements_follow_the_toolkit_rule_by_rule)
 		{ "legacy image: a blank", "CUDA_VERSION=9.2 ", NULL },
 		{ "legacy image: a short pre-release", "CUDA_VERSION=9.2-rc1", NULL },
 		{ "legacy image: a large number", "CUDA_VERSION=99999999999.1", NULL },
-		{ "legacy image: no version, disabled", "CUDA_VERSION=cu121\nNVIDIA_DISABLE_REQUIRE=1", "" },
+		{ "legacy image: no version, disabled",
+		  "CUDA_VERSION=cu121\nNVIDIA_DISABLE_REQUIRE=1", "" },
 	};
 	char text[512];
 
@@ -95,11 +102,12 @@ START_TEST(requirements_follow_the_toolkit_rule_by_rule)
 		int r = imageenv_requirements(env, &list, &err);
 
 		joined(list, text, sizeof(text));
-		ck_assert_msg(samples[i].expected ? r == 0 && !strcmp(text, samples[i].expected)
-						  : r == -EINVAL && err.class == ERROR_REQUIREMENT &&
-							    err.remedy[0],
-			      "%s: '%s' gives '%s' (%d, %s)", samples[i].rule, samples[i].env, text, r,
-			      err.text);
+		ck_assert_msg(samples[i].expected
+				      ? r == 0 && !strcmp(text, samples[i].expected)
+				      : r == -EINVAL && err.class == ERROR_REQUIREMENT &&
+						err.remedy[0],
+			      "%s: '%s' gives '%s' (%d, %s)", samples[i].rule, samples[i].env, text,
+			      r, err.text);
 		json_decref(list);
 		json_decref(env);
 	}
@@ -108,7 +116,8 @@ END_TEST
 
 START_TEST(an_environment_of_another_shape_asks_for_nothing)
 {
-	static const char *const shapes[] = { "null", "{}", "7", "[null,7,{},[]]", "\"NVIDIA_REQUIRE_A=x\"" };
+	static const char *const shapes[] = { "null", "{}", "7", "[null,7,{},[]]",
+					      "\"NVIDIA_REQUIRE_A=x\"" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(shapes); i++) {
 		json_t *env = json_loads(shapes[i], JSON_DECODE_ANY, NULL), *list = NULL;

@@ -71,4 +71,5 @@ START_TEST(all_2048_can_be_asked_for_and_more_words_than_that)
 }
 END_TEST
 
-UNIT_MAIN("imex", channels_are_numbers_up_to_2047, all_2048_can_be_asked_for_and_more_words_than_that)
+UNIT_MAIN("imex", channels_are_numbers_up_to_2047,
+	  all_2048_can_be_asked_for_and_more_words_than_that)

@@ -11,11 +11,12 @@
 
 START_TEST(minors_of_mig_are_found_whatever_their_order)
 {
-	static const char text[] = "config 1\nmonitor 2\n"
-				   "gpu0/gi0/access 3\ngpu0/gi0/ci0/access 4\ngpu0/gi0/ci7/access 11\n"
-				   "gpu7/gi13/ci1/access\t900\n"
-				   "gpu1/gi2/access   77\n"
-				   "gpu0/gi14/access 129\n";
+	static const char text[] =
+		"config 1\nmonitor 2\n"
+		"gpu0/gi0/access 3\ngpu0/gi0/ci0/access 4\ngpu0/gi0/ci7/access 11\n"
+		"gpu7/gi13/ci1/access\t900\n"
+		"gpu1/gi2/access   77\n"
+		"gpu0/gi14/access 129\n";
 	struct nvcap_list list;
 
 	ck_assert_int_eq(nvcap_list_parse(text, &list, NULL), 0);
@@ -36,11 +37,12 @@ END_TEST
 
 START_TEST(lines_of_other_shapes_are_skipped)
 {
-	static const char text[] = "\nfabric-imex-mgmt 5\nconfig\nconfig x\nmonitor 2 3\nmonitor2\n"
-				   "gpu/gi0/access 3\ngpu0/gi/access 3\ngpu0/gi0/ci/access 3\n"
-				   "gpu0/gi0/acces 3\ngpu0/gi0/access3\ngpu0/gi0/access -3\n"
-				   "gpu0/gi0/access 1048576\ngpu99999999999/gi0/access 3\n"
-				   "gpu0/gi0/ci0/ci0/access 3\ngpu0/gi0/access 9 \ngpu0/gi0/access 8";
+	static const char text[] =
+		"\nfabric-imex-mgmt 5\nconfig\nconfig x\nmonitor 2 3\nmonitor2\n"
+		"gpu/gi0/access 3\ngpu0/gi/access 3\ngpu0/gi0/ci/access 3\n"
+		"gpu0/gi0/acces 3\ngpu0/gi0/access3\ngpu0/gi0/access -3\n"
+		"gpu0/gi0/access 1048576\ngpu99999999999/gi0/access 3\n"
+		"gpu0/gi0/ci0/ci0/access 3\ngpu0/gi0/access 9 \ngpu0/gi0/access 8";
 	struct nvcap_list list;
 
 	ck_assert_int_eq(nvcap_list_parse(text, &list, NULL), 0);
@@ -72,7 +74,8 @@ START_TEST(a_hundred_thousand_lines_are_read_at_once)
 	(void)clock_gettime(CLOCK_MONOTONIC, &to);
 	ck_assert_uint_eq(list.n, 100000);
 	for (unsigned int i = 0; i < 100000; i += 77)
-		ck_assert_int_eq(nvcap_minor(&list, NVCAP_CI, i / 1024, i / 8 % 128, i % 8), (int)i);
+		ck_assert_int_eq(nvcap_minor(&list, NVCAP_CI, i / 1024, i / 8 % 128, i % 8),
+				 (int)i);
 	ck_assert_int_lt(to.tv_sec - from.tv_sec, 5);
 	nvcap_list_done(&list);
 	free(text);

@@ -9,25 +9,18 @@
 #include "common/error.h"
 #include "tests/unit/unit.h"
 
-static const struct require_facts h100 = { .cuda = "13.0",
-					   .driver = "580.159.04",
-					   .gpu = "GPU 0",
-					   .arch = "9.0",
-					   .brand = "Nvidia" };
-static const struct require_facts v100 = { .cuda = "12.2",
-					   .driver = "535.261.03",
-					   .gpu = "GPU 1",
-					   .arch = "7.0",
-					   .brand = "Tesla" };
-static const struct require_facts no_gpu = { .cuda = "12.2",
-					     .driver = "535.261.03",
-					     .arch = "",
-					     .brand = "" };
-static const struct require_facts unknown = { .cuda = "",
-					      .driver = "999.10.01",
-					      .gpu = "GPU 2",
-					      .arch = "",
-					      .brand = "" };
+static const struct require_facts h100 = {
+	.cuda = "13.0", .driver = "580.159.04", .gpu = "GPU 0", .arch = "9.0", .brand = "Nvidia"
+};
+static const struct require_facts v100 = {
+	.cuda = "12.2", .driver = "535.261.03", .gpu = "GPU 1", .arch = "7.0", .brand = "Tesla"
+};
+static const struct require_facts no_gpu = {
+	.cuda = "12.2", .driver = "535.261.03", .arch = "", .brand = ""
+};
+static const struct require_facts unknown = {
+	.cuda = "", .driver = "999.10.01", .gpu = "GPU 2", .arch = "", .brand = ""
+};
 
 struct sample {
 	const char *rule; /* what the case stands for */
@@ -43,7 +36,8 @@ static void check_all(const struct sample *samples, size_t n)
 		int r = require_check(samples[i].expression, samples[i].facts, &err);
 
 		ck_assert_msg(r == samples[i].result, "%s: '%s': %d, expected %d (%s)",
-			      samples[i].rule, samples[i].expression, r, samples[i].result, err.text);
+			      samples[i].rule, samples[i].expression, r, samples[i].result,
+			      err.text);
 		if (r < 0) {
 			ck_assert_int_eq(err.class, ERROR_REQUIREMENT);
 			ck_assert_str_ne(err.remedy, "");
@@ -54,8 +48,8 @@ static void check_all(const struct sample *samples, size_t n)
 }
 
 /* The typical value of a CUDA image. */
-#define IMAGE_12_4                                                                              \
-	"cuda>=12.4 brand=tesla,driver>=470,driver<471 brand=unknown,driver>=470,driver<471 "     \
+#define IMAGE_12_4                                                                            \
+	"cuda>=12.4 brand=tesla,driver>=470,driver<471 brand=unknown,driver>=470,driver<471 " \
 	"brand=nvidia,driver>=535,driver<536 brand=tesla,driver>=535,driver<536"
 
 START_TEST(each_rule_of_the_language_has_a_case)
@@ -189,7 +183,8 @@ START_TEST(the_texts_are_those_that_clients_know)
 	says(&v100, "cuda>12.8", "unsatisfied condition: cuda>12.8", "the driver has CUDA 12.2");
 	says(&v100, "arch>=8.0,cuda>=11", "unsatisfied condition: arch>=8.0,cuda>=11",
 	     "GPU 1 has arch 7.0");
-	says(&v100, "cuda>=11,driver>=570", "unsatisfied condition: cuda>=11,driver>=570, please "
+	says(&v100, "cuda>=11,driver>=570",
+	     "unsatisfied condition: cuda>=11,driver>=570, please "
 	     "update your driver to a newer version, or use an earlier cuda container",
 	     "the driver has version 535.261.03");
 	says(&unknown, "driver<1,cuda>=1 brand=tesla",
@@ -233,9 +228,10 @@ START_TEST(a_whole_line_of_error_keeps_the_text_that_clients_match)
 
 	ck_assert_int_eq(require_check("cuda>=12.8", &v100, &err), -ENOTSUP);
 	error_line(&err, "abc123", line);
-	ck_assert_str_eq(line, "requirement: unsatisfied condition: cuda>=12.8, please update your "
-			       "driver to a newer version, or use an earlier cuda container; the driver "
-			       "has CUDA 12.2 [trace abc123]");
+	ck_assert_str_eq(line,
+			 "requirement: unsatisfied condition: cuda>=12.8, please update your "
+			 "driver to a newer version, or use an earlier cuda container; the driver "
+			 "has CUDA 12.2 [trace abc123]");
 	ck_assert_int_eq(error_exit_status(&err), 4);
 }
 END_TEST

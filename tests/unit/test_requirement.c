@@ -49,11 +49,12 @@ START_TEST(every_expression_must_hold_for_every_gpu)
 		{ "several are one and", "[\"cuda>=12\",\"arch>=9\"]", "0,1", "", 0 },
 		{ "several are one and", "[\"cuda>=12\",\"driver>=550\"]", "0",
 		  "the driver has version 535.261.03", -ENOTSUP },
-		{ "each GPU that was chosen", "[\"arch>=9\"]", "0,1,2", "GPU 2 has arch 7.0", -ENOTSUP },
+		{ "each GPU that was chosen", "[\"arch>=9\"]", "0,1,2", "GPU 2 has arch 7.0",
+		  -ENOTSUP },
 		{ "and no other", "[\"arch>=9\"]", "0,1", "", 0 },
 		{ "without a GPU: the driver alone", "[\"arch>=99,brand=x\"]", "none", "", 0 },
-		{ "without a GPU: the driver alone", "[\"cuda>=13\"]", "none", "the driver has CUDA 12.2",
-		  -ENOTSUP },
+		{ "without a GPU: the driver alone", "[\"cuda>=13\"]", "none",
+		  "the driver has CUDA 12.2", -ENOTSUP },
 		{ "unknown facts are said", "[\"arch>=7\"]", "2,3",
 		  "see `nvfs devices`; NVIDIA_DISABLE_REQUIRE=1 skips the check", -ENODATA },
 	};
@@ -96,4 +97,5 @@ START_TEST(a_list_of_another_shape_is_refused)
 }
 END_TEST
 
-UNIT_MAIN("requirement", every_expression_must_hold_for_every_gpu, a_list_of_another_shape_is_refused)
+UNIT_MAIN("requirement", every_expression_must_hold_for_every_gpu,
+	  a_list_of_another_shape_is_refused)
