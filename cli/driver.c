@@ -5,66 +5,21 @@
  */
 #include "cli/driver.h"
 
-#include <getopt.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "common/cleanup.h"
+#include "cli/local.h"
 #include "common/error.h"
 #include "nvml/driver.h"
 #include "nvml/elf.h"
 #include "nvml/gpu.h"
 
-struct options {
-	struct driver_config config;
-	bool json;
-	bool help;
-};
-
 static const char usage[] =
 	"usage: nvfs driver [--driver-root DIR] [--proc-root DIR] [--json]\n"
 	"Show the driver's files, what is missing, what was left out and why, and the GPUs.\n";
-
-static int parse_options(int argc, char **argv, struct options *options)
-{
-	static const struct option table[] = {
-		{ "driver-root", required_argument, NULL, 'r' },
-		{ "proc-root", required_argument, NULL, 'p' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
-	};
-	int c;
-
-	optind = 0; /* getopt(3): start anew, another command may have used it */
-	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1) {
-		switch (c) {
-		case 'r':
-			options->config.driver_root = optarg;
-			break;
-		case 'p':
-			options->config.proc_root = optarg;
-			break;
-		case 'j':
-			options->json = true;
-			break;
-		case 'h':
-			options->help = true;
-			break;
-		default:
-			return -1; /* getopt_long() has told it */
-		}
-	}
-	if (optind < argc) {
-		(void)fprintf(stderr, "nvfs driver: unexpected argument '%s'\n", argv[optind]);
-		return -1;
-	}
-	return 0;
-}
 
 static void print_size(intmax_t bytes)
 {
@@ -135,21 +90,6 @@ static void print_text(const struct driver *driver, const struct gpu_list *gpus)
 	print_gpus(gpus);
 }
 
-/* json_string() refuses what is not UTF-8; file names need not be. */
-static json_t *text_json(const char *text)
-{
-	auto_free char *clean = NULL;
-	json_t *json = json_string(text);
-
-	if (json)
-		return json;
-	clean = strdup(text);
-	for (char *c = clean; c && *c; c++)
-		if ((unsigned char)*c >= 0x80)
-			*c = '?';
-	return json_string(clean ? clean : "");
-}
-
 static json_t *caps_json(unsigned int caps)
 {
 	json_t *array = json_array();
@@ -169,11 +109,11 @@ static json_t *file_json(const struct driver_file *file)
 {
 	json_t *json = json_pack(
 		"{s:s, s:o, s:o, s:I, s:o}", "kind", driver_file_kind_name(file->kind), "name",
-		text_json(file->name), "path", text_json(file->path), "size",
+		local_text_json(file->name), "path", local_text_json(file->path), "size",
 		(json_int_t)file->st.st_size, "driver_capabilities", caps_json(file->caps));
 
 	if (file->soname)
-		(void)json_object_set_new(json, "soname", text_json(file->soname));
+		(void)json_object_set_new(json, "soname", local_text_json(file->soname));
 	if (file->elf_class) {
 		(void)json_object_set_new(json, "class", json_integer(file->elf_class));
 		(void)json_object_set_new(json, "machine",
@@ -185,10 +125,10 @@ static json_t *file_json(const struct driver_file *file)
 static json_t *gpu_json(const struct gpu *gpu)
 {
 	json_t *json = json_pack("{s:o, s:o, s:o, s:o, s:b, s:b, s:o}", "uuid",
-				 text_json(gpu->uuid), "bus_id", text_json(gpu->bus_id), "model",
-				 text_json(gpu->model), "firmware", text_json(gpu->firmware),
+				 local_text_json(gpu->uuid), "bus_id", local_text_json(gpu->bus_id), "model",
+				 local_text_json(gpu->model), "firmware", local_text_json(gpu->firmware),
 				 "excluded", gpu->excluded, "usable", gpu->usable, "note",
-				 text_json(gpu->note));
+				 local_text_json(gpu->note));
 
 	if (gpu->index != GPU_NO_INDEX)
 		(void)json_object_set_new(json, "index", json_integer(gpu->index));
@@ -206,36 +146,13 @@ static json_t *driver_json(const struct driver *driver, const struct gpu_list *g
 	for (size_t i = 0; i < driver->n_findings; i++)
 		(void)json_array_append_new(
 			findings, json_pack("{s:b, s:o}", "problem", driver->findings[i].problem,
-					    "text", text_json(driver->findings[i].text)));
+					    "text", local_text_json(driver->findings[i].text)));
 	for (size_t i = 0; i < gpus->n; i++)
 		(void)json_array_append_new(list, gpu_json(&gpus->gpus[i]));
 	return json_pack("{s:s, s:b, s:o, s:o, s:o, s:o}", "version", driver->version,
 			 "version_from_module", driver->version_from_module, "driver_root",
-			 text_json(driver->root), "files", files, "findings", findings, "gpus",
+			 local_text_json(driver->root), "files", files, "findings", findings, "gpus",
 			 list);
-}
-
-static int print_json(json_t *json)
-{
-	int r = json ? json_dumpf(json, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) : -1;
-
-	json_decref(json);
-	(void)putchar('\n');
-	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
-static int tell_error(const struct error *err, bool json)
-{
-	char line[ERROR_LINE_MAX];
-
-	error_line(err, NULL, line);
-	(void)fprintf(stderr, "nvfs: %s\n", line);
-	if (json)
-		(void)print_json(json_pack("{s:{s:s, s:o, s:o, s:i}}", "error", "class",
-					   error_class_name(err->class), "message",
-					   text_json(err->text), "remedy", text_json(err->remedy),
-					   "errno", -err->code));
-	return error_exit_status(err);
 }
 
 static int show(const struct driver *driver, const struct gpu_list *gpus, bool json)
@@ -243,25 +160,21 @@ static int show(const struct driver *driver, const struct gpu_list *gpus, bool j
 	int status = EXIT_SUCCESS;
 
 	if (json)
-		status = print_json(driver_json(driver, gpus));
+		status = local_print_json(driver_json(driver, gpus));
 	else
 		print_text(driver, gpus);
-	if (fflush(stdout) != 0 || ferror(stdout)) {
-		perror("nvfs: write");
-		return EXIT_FAILURE;
-	}
-	return status;
+	return local_flush(status);
 }
 
 int cmd_driver(int argc, char **argv)
 {
-	struct options options = { 0 };
+	struct local_options options;
 	struct gpu_list *gpus = NULL;
 	struct driver *driver = NULL;
 	struct error err = { 0 };
 	int r, status;
 
-	if (parse_options(argc, argv, &options) < 0) {
+	if (local_options(argc, argv, &options) < 0) {
 		(void)fputs(usage, stderr);
 		return ERROR_USAGE;
 	}
@@ -271,7 +184,7 @@ int cmd_driver(int argc, char **argv)
 	}
 	r = driver_discover(&options.config, &driver, &err);
 	r = r ? r : gpu_list_new(options.config.proc_root, &gpus, &err);
-	status = r < 0 ? tell_error(&err, options.json) : show(driver, gpus, options.json);
+	status = r < 0 ? local_tell_error(&err, options.json) : show(driver, gpus, options.json);
 	gpu_list_free(gpus);
 	driver_free(driver);
 	return status;

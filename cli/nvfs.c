@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/devices.h"
 #include "cli/driver.h"
 #include "cli/handover.h"
 #include "cli/query.h"
@@ -32,6 +33,7 @@ static const struct command {
 	{ "rescan", cmd_rescan, "look for changes of the driver now" },
 	{ "driver", cmd_driver, "the driver's files on this host, and what is missing" },
 	{ "revoke", cmd_revoke, "take driver, GPUs and permission away from a living container" },
+	{ "devices", cmd_devices, "the GPUs, what is known of them, and from where" },
 	{ "handover", cmd_handover, "let the program on the disk go on in the daemon's place" },
 	{ "shutdown", cmd_shutdown, "end the daemon" },
 	{ "help", cmd_help, "this text" },

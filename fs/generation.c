@@ -19,6 +19,7 @@
 #include "fs/store.h"
 #include "nvml/driver.h"
 #include "nvml/driver_root.h"
+#include "nvml/fact.h"
 #include "nvml/gpu.h"
 
 #define PROC_TEXT_MAX (256UL * 1024)
@@ -263,6 +264,8 @@ int generation_discover(const struct driver_config *config, uint32_t number,
 	}
 	if (r == 0)
 		r = gpu_list_new(config->proc_root, &g->gpus, err);
+	if (r == 0)
+		fact_fill(g->driver, g->gpus);
 	if (r == 0)
 		r = generation_read_proc(g, config->proc_root, err);
 	if (r < 0) {

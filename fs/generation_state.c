@@ -18,6 +18,7 @@
 #include "fs/layout.h"
 #include "fs/store.h"
 #include "nvml/driver.h"
+#include "nvml/fact.h"
 #include "nvml/gpu.h"
 
 static json_t *file_json(const struct driver_file *file, uint32_t object)
@@ -31,8 +32,8 @@ static json_t *file_json(const struct driver_file *file, uint32_t object)
 
 static json_t *gpu_json(const struct gpu *gpu, const struct generation_gpu *texts)
 {
-	return json_pack("{s:I, s:I, s:s, s:s, s:s, s:s, s:b, s:b, s:s, s:s*, s:s*}", "index",
-			 (json_int_t)gpu->index, "minor", (json_int_t)gpu->minor, "uuid", gpu->uuid,
+	return json_pack("{s:I, s:I, s:i, s:s, s:s, s:s, s:s, s:b, s:b, s:s, s:s*, s:s*}", "index",
+			 (json_int_t)gpu->index, "device_id", (int)gpu->device_id, "minor", (json_int_t)gpu->minor, "uuid", gpu->uuid,
 			 "bus_id", gpu->bus_id, "model", gpu->model, "firmware", gpu->firmware, "excluded",
 			 gpu->excluded, "usable", gpu->usable, "note", gpu->note, "information",
 			 texts->information, "registry", texts->registry);
@@ -47,9 +48,9 @@ static json_t *generation_json(const struct generation *g)
 							     g->objects ? g->objects[i] : STORE_NONE));
 	for (size_t i = 0; i < g->gpus->n; i++)
 		(void)json_array_append_new(gpus, gpu_json(&g->gpus->gpus[i], &g->gpu_texts[i]));
-	return json_pack("{s:i, s:I, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:s*, s:o, s:o}", "number",
+	return json_pack("{s:i, s:I, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:s*, s:s*, s:o, s:o}", "number",
 			 (int)g->number, "made", (json_int_t)g->made_s, "root", g->driver->root, "version", g->driver->version, "version_from_module",
-			 g->driver->version_from_module, "proc_version", g->proc_version, "proc_params",
+			 g->driver->version_from_module, "cuda_note", g->driver->cuda_note, "proc_version", g->proc_version, "proc_params",
 			 g->proc_params, "proc_registry", g->proc_registry, "majors", g->majors, "files",
 			 files, "gpus", gpus);
 }
@@ -176,6 +177,7 @@ static void load_gpu(const json_t *json, struct gpu *gpu)
 {
 	gpu->index = (unsigned int)number(json, "index");
 	gpu->minor = (unsigned int)number(json, "minor");
+	gpu->device_id = (unsigned int)number(json, "device_id");
 	gpu->excluded = json_is_true(json_object_get(json, "excluded"));
 	gpu->usable = json_is_true(json_object_get(json, "usable"));
 	copy_string(json, "uuid", gpu->uuid, sizeof(gpu->uuid));
@@ -219,6 +221,7 @@ static int load(const json_t *json, const struct store *store, struct generation
 	copy_string(json, "version", g->driver->version, sizeof(g->driver->version));
 	g->driver->version_from_module = json_is_true(json_object_get(json, "version_from_module"));
 	if (take_string(json, "root", &g->driver->root) < 0 ||
+	    take_string(json, "cuda_note", &g->driver->cuda_note) < 0 ||
 	    take_string(json, "proc_version", &g->proc_version) < 0 ||
 	    take_string(json, "proc_params", &g->proc_params) < 0 ||
 	    take_string(json, "proc_registry", &g->proc_registry) < 0 ||
@@ -227,7 +230,10 @@ static int load(const json_t *json, const struct store *store, struct generation
 	if (!g->driver->root || (g->driver->version[0] && !driver_version_is_valid(g->driver->version)))
 		return -EBADMSG;
 	r = load_files(json, store, g);
-	return r < 0 ? r : load_gpus(json, g);
+	r = r < 0 ? r : load_gpus(json, g);
+	if (r == 0)
+		fact_fill(g->driver, g->gpus);
+	return r;
 }
 
 static int load_findings(const json_t *json, struct driver *driver)

@@ -28,6 +28,7 @@
 #include "fs/planner.h"
 #include "fs/reinject.h"
 #include "fs/renewal.h"
+#include "fs/requirement.h"
 #include "fs/server.h"
 #include "fs/store.h"
 #include "nvml/devnode.h"
@@ -42,6 +43,7 @@ struct call {
 	struct daemon *daemon;
 	struct client *client;
 	struct claim claim;
+	const json_t *requirements; /* the message's; NULL for none */
 	struct gpu_selection selection;
 	struct devnode *nodes;
 	size_t n_nodes;
@@ -401,6 +403,8 @@ static int inject(struct call *call, const char *trace, struct method_reply *rep
 	if (r == 0 && !call->selection.wanted)
 		return reply_nothing(reply, "the devices asked for are 'void'", err);
 	if (r == 0)
+		r = requirement_check(call->requirements, daemon->generation, &call->selection, err);
+	if (r == 0)
 		r = check_core_libraries(call, err);
 	if (r == 0)
 		r = map_image(call, err);
@@ -411,7 +415,9 @@ int method_inject(struct daemon *daemon, struct client *client, json_t *params,
 		  struct varlink_message *message, const char *trace, struct method_reply *reply,
 		  struct error *err)
 {
-	struct call call = { .daemon = daemon, .client = client };
+	struct call call = { .daemon = daemon,
+			     .client = client,
+			     .requirements = json_object_get(params, "requirements") };
 	int r;
 
 	/* First of all: whatever nonsense an environment asks that does not count, its container starts. */

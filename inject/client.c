@@ -86,6 +86,8 @@ int client_inject(struct client *client, const struct request *req, const struct
 	struct varlink_message reply;
 	int fds[2], n = 0, r;
 
+	if (req->requirements)
+		(void)json_object_set(params, "requirements", req->requirements);
 	if (targets->pidfd >= 0 && !req->standalone) {
 		(void)json_object_set_new(params, "pidfd", json_integer(n));
 		fds[n++] = targets->pidfd;

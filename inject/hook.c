@@ -20,12 +20,15 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/file.h"
+#include "common/log.h"
 #include "common/parse.h"
+#include "inject/imageenv.h"
 
 #define STATE_MAX (1024 * 1024)
 #define CONFIG_MAX (16 * 1024 * 1024)
 #define ROOT_OF_BUNDLE "rootfs" /* where config.json names none */
 #define DEVICE_MOUNTS "/var/run/nvidia-container-devices/"
+#define CDI_MOUNTS "cdi/nvidia.com/gpu/"
 
 static void cleanup_json(json_t **json)
 {
@@ -118,24 +121,9 @@ void hook_wish_done(struct hook_wish *wish)
 {
 	free(wish->devices);
 	free(wish->driver_caps);
+	json_decref(wish->requirements);
 	free(wish->root);
 	memset(wish, 0, sizeof(*wish));
-}
-
-/* The value of a variable in process.env; the last one counts, as for execve's readers. */
-static const char *env_value(const json_t *env, const char *name)
-{
-	size_t len = strlen(name), i;
-	const char *value = NULL;
-	const json_t *item;
-
-	json_array_foreach(env, i, item) {
-		const char *text = json_string_value(item);
-
-		if (text && strncmp(text, name, len) == 0 && text[len] == '=')
-			value = text + len + 1;
-	}
-	return value;
 }
 
 /* The list without blanks and empty items; "void" makes it NULL, "all" and "none" stand alone. */
@@ -168,7 +156,7 @@ static int tidy_devices(const char *list, char **ret, struct error *err)
 	return 0;
 }
 
-/* "/dev/null" mounted on DEVICE_MOUNTS<device>; imex/ and cdi/ below it mean other things. */
+/* "/dev/null" mounted on DEVICE_MOUNTS<device>, or below its cdi/; imex/ means other things. */
 static const char *mounted_device(const json_t *mount)
 {
 	const char *where = json_string_value(json_object_get(mount, "destination"));
@@ -183,6 +171,8 @@ static const char *mounted_device(const json_t *mount)
 		name = where + strlen(DEVICE_MOUNTS);
 	else
 		return NULL;
+	if (strncmp(name, CDI_MOUNTS, strlen(CDI_MOUNTS)) == 0)
+		name += strlen(CDI_MOUNTS);
 	return *name && !strchr(name, '/') ? name : NULL;
 }
 
@@ -225,11 +215,9 @@ static bool has_sys_admin(const json_t *process)
 
 static int wish_from_env(struct hook_wish *wish, const json_t *env, struct error *err)
 {
-	const char *devices = env_value(env, "NVIDIA_VISIBLE_DEVICES");
-	const char *require = env_value(env, "NVIDIA_REQUIRE_CUDA");
-	bool oldest_kind = env_value(env, "CUDA_VERSION") && (!require || !*require);
+	const char *devices = imageenv_value(env, "NVIDIA_VISIBLE_DEVICES");
 
-	if (!devices && oldest_kind)
+	if (!devices && imageenv_is_legacy(env))
 		devices = "all";
 	wish->source = "env";
 	return devices ? tidy_devices(devices, &wish->devices, err) : 0;
@@ -237,12 +225,11 @@ static int wish_from_env(struct hook_wish *wish, const json_t *env, struct error
 
 static int caps_from_env(struct hook_wish *wish, const json_t *env, struct error *err)
 {
-	const char *caps = env_value(env, "NVIDIA_DRIVER_CAPABILITIES");
-	const char *require = env_value(env, "NVIDIA_REQUIRE_CUDA");
+	const char *caps = imageenv_value(env, "NVIDIA_DRIVER_CAPABILITIES");
 
 	if (caps && *caps)
 		return request_set(&wish->driver_caps, caps, err);
-	if (!caps && env_value(env, "CUDA_VERSION") && (!require || !*require))
+	if (!caps && imageenv_is_legacy(env))
 		return request_set(&wish->driver_caps, "all", err);
 	return 0;
 }
@@ -259,9 +246,13 @@ static int wish_fill(struct hook_wish *wish, const json_t *json, struct error *e
 		r = wish_from_env(wish, env, err);
 	if (r < 0 || !wish->devices)
 		return r;
+	for (size_t i = 0; imageenv_unserved(env, i); i++)
+		log_warning("%s asks for what this version does not give, ignoring",
+			    imageenv_unserved(env, i));
 	wish->wanted = true;
 	wish->privileged = has_sys_admin(process);
 	r = caps_from_env(wish, env, err);
+	r = r ? r : imageenv_requirements(env, &wish->requirements, err);
 	return r ? r : copy_string(json_object_get(json, "root"), "path", &wish->root, err);
 }
 
@@ -327,6 +318,8 @@ static int complete(struct request *req, const struct hook_state *state,
 	r = r ? r : request_set(&req->devices, wish->devices, err);
 	if (r == 0 && wish->driver_caps)
 		r = request_set(&req->driver_caps, wish->driver_caps, err);
+	json_decref(req->requirements);
+	req->requirements = json_incref(wish->requirements);
 	return r ? r : put_root(req, state, wish, err);
 }
 

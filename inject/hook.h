@@ -2,6 +2,7 @@
 #ifndef NVFS_INJECT_HOOK_H
 #define NVFS_INJECT_HOOK_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -28,6 +29,7 @@ struct hook_wish {
 	bool wanted;        /* false: no GPU is asked for, the rest is unset */
 	char *devices;      /* list, as the daemon takes it */
 	char *driver_caps;  /* NULL: the default */
+	json_t *requirements; /* array of expressions that must hold */
 	const char *source; /* "env" or "mounts" */
 	char *root;         /* root.path, maybe relative to the bundle; NULL */
 	bool privileged;
@@ -49,8 +51,9 @@ void hook_state_done(struct hook_state *state);
  * else by NVIDIA_VISIBLE_DEVICES in process.env: unset, empty or "void" is
  * none at all, "none" the driver without GPUs. An image of the oldest kind
  * (CUDA_VERSION set, NVIDIA_REQUIRE_CUDA not) gets all where it says nothing.
+ * What the driver must be, imageenv_requirements() tells.
  *
- * Return: 0, -EINVAL (ERROR_USAGE) or -ENOMEM.
+ * Return: 0, -EINVAL (ERROR_USAGE, ERROR_REQUIREMENT) or -ENOMEM.
  */
 int hook_config_parse(const char *text, size_t len, struct hook_wish *ret, struct error *err);
 void hook_wish_done(struct hook_wish *wish);
@@ -62,7 +65,7 @@ void hook_wish_done(struct hook_wish *wish);
  * @ret_wanted: false: nothing is to be done for this container
  *
  * Return: 0, -EINVAL, -EFBIG (more than 1 MiB of state, 16 MiB of config.json),
- * -ENOMEM or the errno of open(2) or read(2); all of class ERROR_USAGE.
+ * -ENOMEM or the errno of open(2) or read(2); of class ERROR_USAGE, or ERROR_REQUIREMENT.
  */
 int hook_request(struct request *req, int state_fd, bool *ret_wanted, struct error *err);
 

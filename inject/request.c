@@ -30,6 +30,7 @@ static const char usage_text[] =
 	"  --pid PID                   any process of the container\n"
 	"  --devices LIST              all, none, or indexes, UUIDs, bus ids: 0,GPU-...\n"
 	"  --driver-capabilities LIST  compute,utility,video,graphics,display,ngx,compat32,all\n"
+	"  --require EXPRESSION        what driver and GPUs must be: cuda>=12.4; may be repeated\n"
 	"  --id ID                     name of the container; default: from its cgroup\n"
 	"  --rootfs DIR                its root before pivot_root, as its mount namespace has it\n"
 	"  --target DIR                where the tree goes; default /usr/local/nvidia\n"
@@ -47,6 +48,7 @@ enum {
 	OPT_PID = 256,
 	OPT_DEVICES,
 	OPT_CAPS,
+	OPT_REQUIRE,
 	OPT_ID,
 	OPT_ROOTFS,
 	OPT_TARGET,
@@ -67,6 +69,7 @@ static const struct option options[] = {
 	{ "devices", required_argument, NULL, OPT_DEVICES },
 	{ "driver-capabilities", required_argument, NULL, OPT_CAPS },
 	{ "capabilities", required_argument, NULL, OPT_CAPS },
+	{ "require", required_argument, NULL, OPT_REQUIRE },
 	{ "id", required_argument, NULL, OPT_ID },
 	{ "rootfs", required_argument, NULL, OPT_ROOTFS },
 	{ "target", required_argument, NULL, OPT_TARGET },
@@ -93,6 +96,7 @@ void request_done(struct request *req)
 	free(req->id);
 	free(req->devices);
 	free(req->driver_caps);
+	json_decref(req->requirements);
 	free(req->rootfs);
 	free(req->target);
 	free(req->socket);
@@ -133,6 +137,26 @@ int request_check_id(const char *id, struct error *err)
 	return 0;
 }
 
+int request_add_requirement(json_t *list, const char *expression, struct error *err)
+{
+	if (json_array_size(list) == REQUEST_REQUIREMENTS_MAX)
+		return error_setc(err, ERROR_REQUIREMENT, -EINVAL, "too many requirements");
+	if (strlen(expression) > REQUEST_REQUIREMENT_BYTES || !is_text(expression))
+		return error_setc(err, ERROR_REQUIREMENT, -EINVAL,
+				  "a requirement is longer than %d bytes, or not UTF-8",
+				  REQUEST_REQUIREMENT_BYTES);
+	if (json_array_append_new(list, json_string(expression)) < 0)
+		return error_set(err, -ENOMEM, "copy a requirement");
+	return 0;
+}
+
+static int put_requirement(struct request *req, const char *value, struct error *err)
+{
+	if (!req->requirements)
+		req->requirements = json_array();
+	return request_add_requirement(req->requirements, value, err);
+}
+
 static int put_pid(struct request *req, const char *value, struct error *err)
 {
 	uint64_t pid;
@@ -163,6 +187,8 @@ static int put_option(struct request *req, int opt, const char *value, struct er
 		return request_set(&req->devices, value, err);
 	case OPT_CAPS:
 		return request_set(&req->driver_caps, value, err);
+	case OPT_REQUIRE:
+		return put_requirement(req, value, err);
 	case OPT_ID:
 		return request_set(&req->id, value, err);
 	case OPT_ROOTFS:
@@ -257,7 +283,7 @@ static int check_remove(const struct request *req, struct error *err)
 		return usage(err, "--remove needs --pid or --id");
 	if (req->standalone && (!req->rootfs || !req->id || req->pid))
 		return usage(err, "--standalone needs --rootfs and --id, and no --pid");
-	if (req->devices || req->driver_caps || req->target)
+	if (req->devices || req->driver_caps || req->target || req->requirements)
 		return usage(err, "--remove takes back all: no --devices, --target");
 	return 0;
 }
@@ -274,7 +300,8 @@ static int check_heal(const struct request *req, struct error *err)
 
 static int check_hook(const struct request *req, struct error *err)
 {
-	if (req->pid || req->id || req->rootfs || req->devices || req->standalone)
+	if (req->pid || req->id || req->rootfs || req->devices || req->requirements ||
+	    req->standalone)
 		return usage(err, "hook takes container and devices from the runtime");
 	return 0;
 }

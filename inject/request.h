@@ -2,6 +2,7 @@
 #ifndef NVFS_INJECT_REQUEST_H
 #define NVFS_INJECT_REQUEST_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -9,6 +10,10 @@ struct error;
 
 #define REQUEST_SOCKET "/run/nvfsd/nvfs.sock"
 #define REQUEST_TARGET "/usr/local/nvidia"
+
+/* As many as the existing tool takes, and each as long as the daemon takes. */
+#define REQUEST_REQUIREMENTS_MAX 32
+#define REQUEST_REQUIREMENT_BYTES 8191
 
 #define REQUEST_TIMEOUT_S 10
 #define REQUEST_TIMEOUT_MAX_S 3600
@@ -30,6 +35,7 @@ struct request {
 	char *id;         /* NULL: derived from the pid's cgroup */
 	char *devices;    /* "all", "none", "0,GPU-..." */
 	char *driver_caps; /* NULL: the daemon's default */
+	json_t *requirements; /* array of expressions, see nvml/require.h; NULL: none */
 	char *rootfs;     /* as the container's mount namespace shows it; NULL: /proc/PID/root */
 	char *target;     /* NULL: REQUEST_TARGET */
 	char *socket;     /* never NULL after request_parse() */
@@ -62,6 +68,14 @@ int request_check_id(const char *id, struct error *err);
  * Return: 0 or -ENOMEM.
  */
 int request_set(char **field, const char *value, struct error *err);
+
+/**
+ * request_add_requirement() - one more, checked for length and number
+ * @list: array; borrowed
+ *
+ * Return: 0, -EINVAL (ERROR_REQUIREMENT) or -ENOMEM.
+ */
+int request_add_requirement(json_t *list, const char *expression, struct error *err);
 
 /** request_done() - release the strings */
 void request_done(struct request *req);

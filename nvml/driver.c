@@ -27,6 +27,8 @@
 #include "nvml/driver_table.h"
 #include "nvml/elf.h"
 
+#define CUDA_NOTE_MAX 1024
+
 struct discovery {
 	struct driver_root root;
 	struct driver *driver; /* being built */
@@ -449,6 +451,18 @@ static int gather_dirs(struct driver *driver)
 	return 0;
 }
 
+/* Newer libcuda say so themselves. One that does not answer any more costs this fact alone. */
+static void read_cuda_note(struct discovery *d)
+{
+	const struct driver_file *file = find_soname(d->driver, "libcuda.so.1");
+	char note[CUDA_NOTE_MAX], cuda[FACT_CUDA_MAX];
+
+	if (file && driver_guard_enter(d->root.guard, file->path) == 0 &&
+	    elf_note(file->fd, "NVIDIA Corporation", 0, note, sizeof(note)) == 0 &&
+	    fact_cuda_from_note(note, cuda) == 0)
+		d->driver->cuda_note = strdup(note);
+}
+
 static int find_files(struct discovery *d, const struct driver_config *config, struct error *err)
 {
 	int r;
@@ -465,6 +479,7 @@ static int find_files(struct discovery *d, const struct driver_config *config, s
 	r = r ? r : tell_missing(d);
 	if (r < 0)
 		return r;
+	read_cuda_note(d);
 	qsort(d->driver->files, d->driver->n_files, sizeof(*d->driver->files), compare_files);
 	return gather_dirs(d->driver);
 }
@@ -521,6 +536,7 @@ void driver_free(struct driver *driver)
 	for (size_t i = 0; i < driver->n_dirs; i++)
 		free(driver->dirs[i]);
 	free(driver->dirs);
+	free(driver->cuda_note);
 	free(driver->root);
 	free(driver);
 }

@@ -8,6 +8,7 @@
 
 #include "nvml/driver_cap.h"
 #include "nvml/driver_version.h"
+#include "nvml/fact.h"
 #include "nvml/finding.h"
 
 struct driver_guard;
@@ -40,6 +41,9 @@ struct driver {
 	char *root;                       /* the driver root as configured */
 	char version[DRIVER_VERSION_MAX]; /* "535.261.03": what all versioned files carry */
 	bool version_from_module;         /* else it is the one that most libraries carry */
+	char cuda[FACT_CUDA_MAX];         /* the CUDA that it has, "12.2"; "" for unknown: fact_fill() */
+	enum fact_source cuda_source;
+	char *cuda_note;                  /* text of libcuda's compatibility note; NULL without */
 	struct driver_file *files;        /* by kind, then by name; names differ within a kind */
 	size_t n_files;
 	struct driver_finding *findings;

@@ -3,6 +3,7 @@
 #define NVFS_NVML_ELF_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct error;
 
@@ -29,6 +30,20 @@ struct elf_info {
  * of fstat(2) or pread(2).
  */
 int elf_read(int fd, struct elf_info *ret, struct error *err);
+
+/**
+ * elf_note() - text of the first note of an owner and type in the file's sections
+ * @fd:    as for elf_read()
+ * @owner: "NVIDIA Corporation"
+ * @ret:   the descriptor, up to its first NUL; untouched where there is none
+ * @size:  of @ret; a longer descriptor does not count
+ *
+ * Notes that no section header tells of, or that are malformed, are not found.
+ * Source: elf(5), "Notes".
+ *
+ * Return: 0, -ENOENT, or the errno of fstat(2).
+ */
+int elf_note(int fd, const char *owner, unsigned int type, char *ret, size_t size);
 
 /** elf_native_class() - 64 on 64-bit builds, else 32 */
 int elf_native_class(void);

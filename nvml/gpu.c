@@ -23,8 +23,10 @@
 #include "common/error.h"
 #include "common/file.h"
 #include "common/parse.h"
+#include "nvml/pci.h"
 
 #define INFORMATION_MAX_BYTES 4096
+#define PCI_DEVICES_MAX_BYTES (4 * 1024 * 1024)
 /* Minors are 8 bits; 254 and 255 are nvidia-modeset and nvidiactl. */
 #define GPU_MINOR_MAX 253
 #define GPU_MAX 256
@@ -247,6 +249,21 @@ static void number_gpus(struct gpu_list *list)
 		list->gpus[i].index = list->gpus[i].excluded ? GPU_NO_INDEX : index++;
 }
 
+/* What kind of device each is. Without it they are known by their models alone. */
+static void read_device_ids(const char *proc_root, struct gpu_list *list)
+{
+	auto_free char *path = NULL, *text = NULL;
+	unsigned long long bus_id;
+
+	if (asprintf(&path, "%s/bus/pci/devices", proc_root ? proc_root : "/proc") < 0)
+		path = NULL;
+	if (!path || file_read_at(AT_FDCWD, path, PCI_DEVICES_MAX_BYTES, &text, NULL, NULL) < 0)
+		return;
+	for (size_t i = 0; i < list->n; i++)
+		if (gpu_bus_id_parse(list->gpus[i].bus_id, &bus_id) == 0)
+			list->gpus[i].device_id = pci_nvidia_device(text, bus_id);
+}
+
 static int open_gpus(const char *proc_root, struct error *err)
 {
 	auto_free char *path = NULL;
@@ -295,6 +312,8 @@ int gpu_list_new(const char *proc_root, struct gpu_list **ret, struct error *err
 		qsort(list->gpus, list->n, sizeof(*list->gpus), compare_bus_ids);
 	refuse_twins(list);
 	number_gpus(list);
+	if (list->n > 0)
+		read_device_ids(proc_root, list);
 	*ret = take_ptr(&list);
 	return 0;
 }
@@ -304,5 +323,6 @@ void gpu_list_free(struct gpu_list *list)
 	if (!list)
 		return;
 	free(list->gpus);
+	free(list->migs);
 	free(list);
 }

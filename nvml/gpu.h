@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "nvml/fact.h"
+
 struct error;
 
 #define GPU_NO_INDEX (~0U)
@@ -16,14 +18,31 @@ struct gpu {
 	char bus_id[32];    /* "0000:00:06.0", lower case, as the directory in /proc is named */
 	char model[128];
 	char firmware[64]; /* "580.159.04"; "" without GSP firmware */
+	unsigned int device_id; /* PCI device id, vendor 10de; 0 for unknown */
+	char arch[FACT_ARCH_MAX]; /* compute capability, "9.0"; "" for unknown */
+	char brand[FACT_BRAND_MAX]; /* NVML's name, "Nvidia"; "" for unknown */
+	enum fact_source arch_source, brand_source; /* who says so: fact_fill() */
 	bool excluded;     /* by the module's parameter ExcludedGpus: nobody can open it */
 	bool usable;       /* false: note says why; it is never given to a container */
 	char note[96];     /* "" for nothing to say */
 };
 
+/*
+ * A MIG device: a compute instance (CI) inside of a GPU instance (GI). The ids are the
+ * driver's own and may have holes; a GPU that is divided has one or more of these.
+ */
+struct mig_device {
+	size_t gpu;         /* position in gpu_list.gpus */
+	unsigned int index; /* within its GPU, as NVML counts: the M of "G:M" */
+	unsigned int gi, ci;
+	char uuid[96]; /* "MIG-...", or "MIG-GPU-<uuid>/<gi>/<ci>" of drivers before 470; "" for unknown */
+};
+
 struct gpu_list {
 	struct gpu *gpus; /* in the order of bus ids */
 	size_t n;
+	struct mig_device *migs; /* by GPU, then by index; NULL without MIG */
+	size_t n_migs;
 };
 
 /**
@@ -36,14 +55,15 @@ struct gpu_list {
  * No module and no GPU are a success with an empty list. A GPU whose entry
  * is broken is in the list, not usable and with a note; it keeps its index, so
  * that the others do not move.
- * Source: <proc_root>/driver/nvidia/gpus/<bus id>/information.
+ * What fact_fill() sets is left unknown, and there are no MIG devices.
+ * Source: <proc_root>/driver/nvidia/gpus/<bus id>/information, <proc_root>/bus/pci/devices.
  * Privilege: none.
  *
  * Return: 0, -ENOMEM, or the errno of reading the directory.
  */
 int gpu_list_new(const char *proc_root, struct gpu_list **ret, struct error *err);
 
-/** gpu_list_free() - NULL is fine */
+/** gpu_list_free() - its MIG devices too; NULL is fine */
 void gpu_list_free(struct gpu_list *list);
 
 /**

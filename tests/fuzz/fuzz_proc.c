@@ -14,6 +14,9 @@
 #include "nvml/driver_table.h"
 #include "nvml/driver_version.h"
 #include "nvml/gpu.h"
+#include "nvml/imex.h"
+#include "nvml/nvcap.h"
+#include "nvml/pci.h"
 #include "nvml/select.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -33,7 +36,8 @@ static void check_version(const char *text)
 static void check_gpu(const char *text)
 {
 	struct gpu gpu = { .bus_id = "0000:00:06.0" };
-	struct gpu_list list = { &gpu, 1 };
+	struct mig_device mig = { .gi = 1, .uuid = "MIG-1" };
+	struct gpu_list list = { .gpus = &gpu, .n = 1, .migs = &mig, .n_migs = 1 };
 	struct gpu_selection selection = { 0 };
 	unsigned long long id;
 
@@ -44,7 +48,8 @@ static void check_gpu(const char *text)
 	require(gpu.usable || gpu.note[0]);
 	(void)gpu_bus_id_parse(text, &id);
 	if (gpu_select(&list, text, &selection, NULL) == 0)
-		require(selection.n <= 1 && (selection.n == 0 || gpu.usable));
+		require(selection.n <= 1 && (selection.n == 0 || gpu.usable) &&
+			selection.n_migs <= selection.n);
 	gpu_selection_done(&selection);
 }
 
@@ -59,6 +64,23 @@ static void check_caps(const char *text)
 	require(driver_caps_parse(words, &again, NULL) == 0 && again == caps);
 }
 
+static void check_lists(const char *text)
+{
+	struct imex_channels channels = { .n = 0 };
+	struct nvcap_list caps;
+
+	if (imex_channels_parse(text, &channels, NULL) == 0)
+		for (size_t i = 0; i < channels.n; i++)
+			require(channels.ids[i] < IMEX_CHANNELS_MAX);
+	require(nvcap_list_parse(text, &caps, NULL) == 0);
+	for (size_t i = 0; i < caps.n; i++)
+		require(nvcap_minor(&caps, caps.caps[i].kind, caps.caps[i].gpu, caps.caps[i].gi,
+				    caps.caps[i].ci) == (int)caps.caps[i].minor);
+	nvcap_list_done(&caps);
+	require(nvcap_file_minor(text) < 1 << 20);
+	require(pci_nvidia_device(text, 0x30) <= 0xffff);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	auto_free char *text = fuzz_text(data, size);
@@ -66,6 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_version(text);
 	check_gpu(text);
 	check_caps(text);
+	check_lists(text);
 	require(devnode_major(text, "nvidia-uvm") <= 0xfff);
 	return 0;
 }

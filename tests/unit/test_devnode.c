@@ -25,7 +25,7 @@ static const char devices[] = "Character devices:\n  1 mem\n195 nvidia\n195 nvid
 
 static struct gpu gpus[] = { { .index = 0, .minor = 0, .bus_id = "0000:01:00.0", .usable = true },
 			     { .index = 1, .minor = 7, .bus_id = "0000:02:00.0", .usable = true } };
-static const struct gpu_list list = { gpus, 2 };
+static const struct gpu_list list = { .gpus = gpus, .n = 2 };
 
 struct world {
 	char root[64];

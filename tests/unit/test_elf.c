@@ -162,7 +162,96 @@ START_TEST(no_single_changed_byte_does_harm)
 }
 END_TEST
 
-UNIT_MAIN("elf", class_machine_and_soname_are_read, a_library_without_soname_is_fine,
+/* A library with section headers: the empty first one, and a section of notes. */
+struct noted_elf {
+	struct scratch_elf elf;
+	Elf64_Shdr sections[2];
+	struct {
+		Elf64_Nhdr header;
+		char owner[20];
+		char text[32];
+	} notes[2];
+};
+
+#define OWNER "NVIDIA Corporation"
+
+static struct noted_elf noted_elf(const char *owner, unsigned int type, const char *text)
+{
+	struct noted_elf noted = { .elf = scratch_elf(SCRATCH_NATIVE, "libcuda.so.1") };
+
+	noted.elf.ehdr.e_shoff = offsetof(struct noted_elf, sections);
+	noted.elf.ehdr.e_shentsize = sizeof(*noted.sections);
+	noted.elf.ehdr.e_shnum = 2;
+	noted.sections[1] = (Elf64_Shdr){ .sh_type = SHT_NOTE,
+					  .sh_offset = offsetof(struct noted_elf, notes),
+					  .sh_size = sizeof(noted.notes),
+					  .sh_addralign = 4 };
+	for (int i = 0; i < 2; i++) {
+		noted.notes[i].header = (Elf64_Nhdr){ .n_namesz = 4, .n_descsz = 32, .n_type = 3 };
+		(void)strcpy(noted.notes[i].owner, "GNU");
+	}
+	/* Names are padded to four bytes: a short one would move what follows. */
+	noted.notes[0].header.n_namesz = noted.notes[1].header.n_namesz = sizeof(OWNER);
+	noted.notes[1].header.n_type = type;
+	(void)snprintf(noted.notes[1].owner, sizeof(noted.notes[1].owner), "%s", owner);
+	memcpy(noted.notes[1].text, text, strlen(text));
+	return noted;
+}
+
+static int note_of(const struct noted_elf *noted, size_t len, char text[64])
+{
+	int fd = memfd_create("elf", MFD_CLOEXEC), r;
+
+	ck_assert_int_eq((int)write(fd, noted, len), (int)len);
+	r = elf_note(fd, OWNER, 0, text, 64);
+	(void)close(fd);
+	return r;
+}
+
+START_TEST(a_note_is_found_by_owner_and_type)
+{
+	struct noted_elf noted = noted_elf(OWNER, 0, "{\"CUDA version\":\"13.0\"}");
+	char text[64] = "before";
+
+	ck_assert_int_eq(note_of(&noted, sizeof(noted), text), 0);
+	ck_assert_str_eq(text, "{\"CUDA version\":\"13.0\"}");
+	noted = noted_elf(OWNER, 1, "x");
+	(void)strcpy(text, "before");
+	ck_assert_int_eq(note_of(&noted, sizeof(noted), text), -ENOENT);
+	noted = noted_elf("NVIDIA Incorporated", 0, "x");
+	ck_assert_int_eq(note_of(&noted, sizeof(noted), text), -ENOENT);
+	noted = noted_elf(OWNER, 0, "");
+	ck_assert_int_eq(note_of(&noted, sizeof(noted), text), -ENOENT);
+	ck_assert_str_eq(text, "before");
+}
+END_TEST
+
+START_TEST(notes_outside_the_file_or_cut_short_are_none)
+{
+	struct noted_elf noted;
+	char text[64] = "before";
+
+	noted = noted_elf(OWNER, 0, "x");
+	for (size_t len = 0; len < sizeof(noted); len++)
+		ck_assert_int_eq(note_of(&noted, len, text), -ENOENT);
+	noted.sections[1].sh_offset = UINT64_MAX - 16;
+	ck_assert_int_eq(note_of(&noted, sizeof(noted), text), -ENOENT);
+	noted = noted_elf(OWNER, 0, "x");
+	noted.sections[1].sh_size = 1U << 30;
+	ck_assert_int_eq(note_of(&noted, sizeof(noted), text), -ENOENT);
+	noted = noted_elf(OWNER, 0, "x");
+	noted.notes[0].header.n_descsz = UINT32_MAX;
+	ck_assert_int_eq(note_of(&noted, sizeof(noted), text), -ENOENT);
+	noted = noted_elf(OWNER, 0, "x");
+	noted.notes[1].header.n_descsz = 4096;
+	ck_assert_int_eq(note_of(&noted, sizeof(noted), text), -ENOENT);
+	ck_assert_int_eq(elf_note(-1, OWNER, 0, text, sizeof(text)), -EBADF);
+	ck_assert_str_eq(text, "before");
+}
+END_TEST
+
+UNIT_MAIN("elf", a_note_is_found_by_owner_and_type, notes_outside_the_file_or_cut_short_are_none,
+	  class_machine_and_soname_are_read, a_library_without_soname_is_fine,
 	  this_very_program_is_readable, a_file_cut_anywhere_is_refused,
 	  text_and_directories_are_no_elf, offsets_outside_the_file_are_refused,
 	  a_soname_must_be_a_file_name_with_an_end, no_single_changed_byte_does_harm)

@@ -54,6 +54,28 @@ START_TEST(what_was_saved_is_loaded)
 }
 END_TEST
 
+START_TEST(facts_are_derived_anew_from_what_was_saved)
+{
+	ck_assert_int_eq(load("[{\"number\":3,\"root\":\"/\",\"version\":\"999.1\",\"files\":[],"
+			      "\"cuda_note\":\"{\\\"CUDA version\\\":\\\"13.0\\\"}\","
+			      "\"gpus\":[{\"bus_id\":\"0000:00:06.0\",\"model\":\"NVIDIA H100 PCIe\"},"
+			      "{\"bus_id\":\"0000:00:07.0\",\"device_id\":7864}]}]"),
+			 0);
+	ck_assert_str_eq(generation->driver->cuda, "13.0");
+	ck_assert_int_eq(generation->driver->cuda_source, FACT_LIBCUDA);
+	ck_assert_str_eq(generation->gpus->gpus[0].arch, "9.0");
+	ck_assert_str_eq(generation->gpus->gpus[0].brand, "Nvidia");
+	ck_assert_str_eq(generation->gpus->gpus[1].arch, "7.5");
+	ck_assert_str_eq(generation->gpus->gpus[1].brand, "");
+	generation_free(generation);
+	/* As a program saved it that knew nothing of such facts. */
+	ck_assert_int_eq(load(TEXT("535.1", "", GPU_TEXT("0000:00:06.0"))), 0);
+	ck_assert_str_eq(generation->driver->cuda, "12.2");
+	ck_assert_int_eq(generation->driver->cuda_source, FACT_TABLE);
+	generation_free(generation);
+}
+END_TEST
+
 START_TEST(what_no_discovery_gives_is_refused)
 {
 	static const char *const texts[] = {
@@ -92,5 +114,6 @@ START_TEST(a_refusal_closes_no_descriptor_of_anybody_else)
 }
 END_TEST
 
-UNIT_MAIN("generation_state", what_was_saved_is_loaded, what_no_discovery_gives_is_refused,
+UNIT_MAIN("generation_state", what_was_saved_is_loaded, facts_are_derived_anew_from_what_was_saved,
+	  what_no_discovery_gives_is_refused,
 	  a_refusal_closes_no_descriptor_of_anybody_else)

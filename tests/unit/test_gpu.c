@@ -125,6 +125,28 @@ START_TEST(an_excluded_gpu_has_no_index)
 }
 END_TEST
 
+START_TEST(the_kernels_list_of_pci_devices_tells_the_kind)
+{
+	struct gpu_list *list;
+	char root[64];
+
+	scratch_new(root);
+	add_gpu(root, "0000:00:06.0", h100);
+	add_gpu(root, "0001:81:00.0", "Device Minor: 1\n");
+	list = list_of(root);
+	ck_assert_uint_eq(list->gpus[0].device_id, 0); /* no such file */
+	gpu_list_free(list);
+	scratch_text(root, "bus/pci/devices", "0030\t10de2330\t29\n8100\t10de20b2\t29\n");
+	list = list_of(root);
+	ck_assert_uint_eq(list->gpus[0].device_id, 0x2330);
+	ck_assert_uint_eq(list->gpus[1].device_id, 0x20b2);
+	ck_assert_int_eq(list->gpus[0].arch_source, FACT_UNKNOWN);
+	ck_assert_uint_eq(list->n_migs, 0);
+	gpu_list_free(list);
+	scratch_remove(root);
+}
+END_TEST
+
 START_TEST(gpus_that_share_a_minor_are_not_given)
 {
 	struct gpu_list *list;
@@ -188,7 +210,7 @@ START_TEST(bus_ids_are_numbers_and_nothing_else)
 }
 END_TEST
 
-UNIT_MAIN("gpu", a_real_information_file_is_read, gpus_stand_in_the_order_of_their_bus_ids,
+UNIT_MAIN("gpu", the_kernels_list_of_pci_devices_tells_the_kind, a_real_information_file_is_read, gpus_stand_in_the_order_of_their_bus_ids,
 	  no_module_is_an_empty_list, one_broken_entry_is_marked_and_keeps_its_index,
 	  an_excluded_gpu_has_no_index, gpus_that_share_a_minor_are_not_given,
 	  a_uuid_not_known_yet_is_empty_and_said, long_and_wild_values_are_cut_and_cleaned,

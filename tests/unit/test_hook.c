@@ -23,19 +23,6 @@ static struct hook_wish wish_of(const char *config)
 	return wish;
 }
 
-static void expect_devices(const char *env, const char *devices)
-{
-	char config[512];
-	struct hook_wish wish;
-
-	(void)snprintf(config, sizeof(config), "{\"process\":{\"env\":[%s]}}", env);
-	wish = wish_of(config);
-	ck_assert_int_eq(wish.wanted, devices != NULL);
-	if (devices)
-		ck_assert_str_eq(wish.devices, devices);
-	hook_wish_done(&wish);
-}
-
 static void refuse_state(const char *text, const char *what)
 {
 	struct hook_state state = { 0 };
@@ -110,30 +97,99 @@ START_TEST(deep_nesting_is_refused)
 }
 END_TEST
 
-START_TEST(the_environment_chooses_as_with_the_toolkit)
+#define MOUNT(name) "{\"destination\":\"/var/run/nvidia-container-devices/" name "\"}"
+#define VISIBLE(list) "\"NVIDIA_VISIBLE_DEVICES=" list "\""
+#define CAPS(list) "\"NVIDIA_DRIVER_CAPABILITIES=" list "\""
+#define LEGACY "\"CUDA_VERSION=8.0\""
+
+START_TEST(environment_and_mounts_choose_as_with_the_toolkit_rule_by_rule)
 {
-	expect_devices("", NULL);
-	expect_devices("\"NVIDIA_VISIBLE_DEVICES=\"", NULL);
-	expect_devices("\"NVIDIA_VISIBLE_DEVICES=void\"", NULL);
-	expect_devices("\"NVIDIA_VISIBLE_DEVICES=0, void\"", NULL);
-	expect_devices("\"NVIDIA_VISIBLE_DEVICES=all\"", "all");
-	expect_devices("\"NVIDIA_VISIBLE_DEVICES=0,all\"", "all");
-	expect_devices("\"NVIDIA_VISIBLE_DEVICES=none\"", "none");
-	expect_devices("\"NVIDIA_VISIBLE_DEVICES= 0 ,,1\"", "0,1");
-	expect_devices("\"NVIDIA_VISIBLE_DEVICES=0\",\"NVIDIA_VISIBLE_DEVICES=1\"", "1");
-	expect_devices("\"NVIDIA_VISIBLE_DEVICESX=0\"", NULL);
+	static const struct {
+		const char *rule, *env, *mounts;
+		const char *devices, *caps; /* NULL: nothing is wanted; the daemon's default */
+	} samples[] = {
+		{ "unset: no GPU container", "", "", NULL, NULL },
+		{ "unset, legacy image: all", LEGACY, "", "all", "all" },
+		{ "unset, NVIDIA_REQUIRE_CUDA: no legacy image",
+		  LEGACY ",\"NVIDIA_REQUIRE_CUDA=cuda>=8.0\"", "", NULL, NULL },
+		{ "NVIDIA_REQUIRE_CUDA is empty: legacy image", LEGACY ",\"NVIDIA_REQUIRE_CUDA=\"", "",
+		  "all", "all" },
+		{ "CUDA_VERSION is empty: no legacy image", "\"CUDA_VERSION=\"", "", NULL, NULL },
+		{ "set, legacy image: the list counts", LEGACY "," VISIBLE("1"), "", "1", "all" },
+		{ "empty, legacy image: nothing", LEGACY "," VISIBLE(""), "", NULL, NULL },
+		{ "empty: nothing", VISIBLE(""), "", NULL, NULL },
+		{ "void: nothing", VISIBLE("void"), "", NULL, NULL },
+		{ "void anywhere: nothing", VISIBLE("0, void"), "", NULL, NULL },
+		{ "void and all: nothing", VISIBLE("all,void"), "", NULL, NULL },
+		{ "all", VISIBLE("all"), "", "all", NULL },
+		{ "all wins", VISIBLE("0,all"), "", "all", NULL },
+		{ "none: the driver, no GPUs", VISIBLE("none"), "", "none", NULL },
+		{ "none wins", VISIBLE("0,none"), "", "none", NULL },
+		{ "trimmed, empty ones dropped", VISIBLE(" 0 ,,1"), "", "0,1", NULL },
+		{ "nothing but empty ones: nothing", VISIBLE(" ,,"), "", NULL, NULL },
+		{ "index, UUID, bus id", VISIBLE("0,GPU-1,0000:00:06.0"), "", "0,GPU-1,0000:00:06.0", NULL },
+		{ "MIG", VISIBLE("0:1,MIG-1,MIG-GPU-1/2/0"), "", "0:1,MIG-1,MIG-GPU-1/2/0", NULL },
+		{ "names of CDI", VISIBLE("nvidia.com/gpu=0"), "", "nvidia.com/gpu=0", NULL },
+		{ "the last one counts", VISIBLE("0") "," VISIBLE("1"), "", "1", NULL },
+		{ "a whole name", "\"NVIDIA_VISIBLE_DEVICESX=0\"", "", NULL, NULL },
+		{ "names of swarm resources are not read", "\"DOCKER_RESOURCE_GPU=0\"", "", NULL, NULL },
+		{ "gated variables are for others", "\"NVIDIA_GDS=enabled\",\"NVIDIA_MOFED=enabled\"", "",
+		  NULL, NULL },
+		{ "mounts", "", MOUNT("GPU-1") "," MOUNT("2"), "GPU-1,2", NULL },
+		{ "mounts count more", VISIBLE("7"), MOUNT("0"), "0", NULL },
+		{ "mounts below /run", "", "{\"destination\":\"/run/nvidia-container-devices/0\"}", "0", NULL },
+		{ "mounts: all", "", MOUNT("all"), "all", NULL },
+		{ "mounts: void, then the environment", VISIBLE("1"), MOUNT("void"), "1", NULL },
+		{ "mounts: IMEX channels are no devices", "", MOUNT("imex/0"), NULL, NULL },
+		{ "mounts: CDI", "", MOUNT("cdi/nvidia.com/gpu/0"), "0", NULL },
+		{ "mounts: CDI of others", "", MOUNT("cdi/example.com/net/0"), NULL, NULL },
+		{ "mounts: the folder itself", "", MOUNT(""), NULL, NULL },
+		{ "mounts: elsewhere", "", "{\"destination\":\"/nvidia-container-devices/0\"}", NULL, NULL },
+		{ "capabilities: unset", VISIBLE("0"), "", "0", NULL },
+		{ "capabilities: empty", VISIBLE("0") "," CAPS(""), "", "0", NULL },
+		{ "capabilities: empty, legacy image", LEGACY "," VISIBLE("0") "," CAPS(""), "", "0", NULL },
+		{ "capabilities: a list", VISIBLE("0") "," CAPS("compute,video"), "", "0", "compute,video" },
+		{ "capabilities: all", VISIBLE("0") "," CAPS("all"), "", "0", "all" },
+		{ "capabilities: unknown ones are the daemon's to refuse", VISIBLE("0") "," CAPS("teleport"),
+		  "", "0", "teleport" },
+		{ "capabilities: mounts, from the environment", CAPS("video"), MOUNT("0"), "0", "video" },
+	};
+	char config[1024];
+
+	for (size_t i = 0; i < sizeof(samples) / sizeof(*samples); i++) {
+		struct hook_wish wish;
+
+		(void)snprintf(config, sizeof(config), "{\"process\":{\"env\":[%s]},\"mounts\":[%s]}",
+			       samples[i].env, samples[i].mounts);
+		wish = wish_of(config);
+		ck_assert_msg(wish.wanted == (samples[i].devices != NULL) &&
+				      !strcmp(wish.devices ? wish.devices : "",
+					      samples[i].devices ? samples[i].devices : "") &&
+				      !strcmp(wish.driver_caps ? wish.driver_caps : "",
+					      samples[i].caps ? samples[i].caps : ""),
+			      "%s: devices '%s', capabilities '%s'", samples[i].rule,
+			      wish.devices ? wish.devices : "", wish.driver_caps ? wish.driver_caps : "");
+		hook_wish_done(&wish);
+	}
 }
 END_TEST
 
-START_TEST(an_image_of_the_oldest_kind_gets_all)
+START_TEST(requirements_go_along_with_what_is_wanted)
 {
-	struct hook_wish wish = wish_of("{\"process\":{\"env\":[\"CUDA_VERSION=8.0\"]}}");
+	struct hook_wish wish = wish_of("{\"process\":{\"env\":[\"NVIDIA_REQUIRE_CUDA=cuda>=12\","
+					"\"NVIDIA_VISIBLE_DEVICES=0\"]}}");
+	const char *bad = "{\"process\":{\"env\":[\"CUDA_VERSION=cu121\"]}}";
+	struct error err = { 0 };
 
-	ck_assert(wish.wanted);
-	ck_assert_str_eq(wish.devices, "all");
-	ck_assert_str_eq(wish.driver_caps, "all");
+	ck_assert_uint_eq(json_array_size(wish.requirements), 1);
+	ck_assert_str_eq(json_string_value(json_array_get(wish.requirements, 0)), "cuda>=12");
 	hook_wish_done(&wish);
-	expect_devices("\"CUDA_VERSION=12.0\",\"NVIDIA_REQUIRE_CUDA=cuda>=12.0\"", NULL);
+	/* A container without GPUs may require what it likes. */
+	wish = wish_of("{\"process\":{\"env\":[\"CUDA_VERSION=cu121\",\"NVIDIA_VISIBLE_DEVICES=\"]}}");
+	ck_assert(!wish.wanted && !wish.requirements);
+	ck_assert_int_eq(hook_config_parse(bad, strlen(bad), &wish, &err), -EINVAL);
+	ck_assert_int_eq(err.class, ERROR_REQUIREMENT);
+	ck_assert_ptr_nonnull(strstr(err.text, "CUDA_VERSION 'cu121'"));
 }
 END_TEST
 
@@ -211,7 +267,7 @@ START_TEST(a_hook_becomes_a_request)
 	bool wanted = false;
 
 	ck_assert_int_eq(request_from("{\"root\":{\"path\":\"fs\"},\"process\":{\"env\":"
-				      "[\"NVIDIA_VISIBLE_DEVICES=0\"]}}",
+				      "[\"NVIDIA_VISIBLE_DEVICES=0\",\"NVIDIA_REQUIRE_CUDA=cuda>=9\"]}}",
 				      ",\"pid\":4123", &req, &wanted, NULL),
 			 0);
 	ck_assert(wanted);
@@ -220,6 +276,7 @@ START_TEST(a_hook_becomes_a_request)
 	ck_assert(!req.standalone);
 	ck_assert_str_eq(req.id, "c1");
 	ck_assert_str_eq(req.devices, "0");
+	ck_assert_str_eq(json_string_value(json_array_get(req.requirements, 0)), "cuda>=9");
 	ck_assert_ptr_nonnull(strstr(req.rootfs, "/tmp/nvfs-hook-"));
 	ck_assert_str_eq(req.rootfs + strlen(req.rootfs) - 3, "/fs");
 	request_done(&req);
@@ -286,8 +343,8 @@ END_TEST
 
 UNIT_MAIN("hook", a_state_of_runc_and_one_of_crun_are_read,
 	  the_containers_own_view_of_its_pid_is_none, a_bad_state_is_refused_by_name,
-	  deep_nesting_is_refused, the_environment_chooses_as_with_the_toolkit,
-	  an_image_of_the_oldest_kind_gets_all, device_mounts_count_more_than_the_environment,
+	  deep_nesting_is_refused, environment_and_mounts_choose_as_with_the_toolkit_rule_by_rule,
+	  requirements_go_along_with_what_is_wanted, device_mounts_count_more_than_the_environment,
 	  capabilities_privilege_and_root_are_read, members_of_wrong_types_ask_for_nothing,
 	  a_hook_becomes_a_request, a_hook_without_a_pid_is_standalone_and_cruns_root_counts,
 	  a_container_without_gpus_is_not_wanted, a_bundle_without_config_json_is_an_error,

@@ -55,6 +55,43 @@ START_TEST(a_whole_command_line_is_read)
 }
 END_TEST
 
+START_TEST(requirements_add_up_to_a_limit)
+{
+	char long_one[REQUEST_REQUIREMENT_BYTES + 2], *many[2 * REQUEST_REQUIREMENTS_MAX + 8] = {
+		"nvinject", "--pid", "42", "--devices", "all"
+	};
+	struct error err = { 0 };
+	struct request req;
+	int n = 5;
+
+	ck_assert_int_eq(parse(&req, ARGS("--pid=42", "--devices=0", "--require", "cuda>=12.4 brand=tesla",
+					  "--require=arch>=7"), NULL), 0);
+	ck_assert_uint_eq(json_array_size(req.requirements), 2);
+	ck_assert_str_eq(json_string_value(json_array_get(req.requirements, 1)), "arch>=7");
+	request_done(&req);
+	while (n < 5 + 2 * REQUEST_REQUIREMENTS_MAX) {
+		many[n++] = "--require";
+		many[n++] = "cuda>=1";
+	}
+	ck_assert_int_eq(parse(&req, many, NULL), 0);
+	request_done(&req);
+	many[n++] = "--require=cuda>=1";
+	ck_assert_int_eq(parse(&req, many, &err), -EINVAL);
+	ck_assert_str_eq(err.text, "too many requirements");
+	ck_assert_int_eq(err.class, ERROR_REQUIREMENT);
+	request_done(&req);
+	memset(long_one, '1', sizeof(long_one) - 1);
+	long_one[sizeof(long_one) - 1] = '\0';
+	ck_assert_int_eq(parse(&req, ARGS("--pid=42", "--devices=0", "--require", long_one), NULL), -EINVAL);
+	request_done(&req);
+	ck_assert_int_eq(parse(&req, ARGS("--pid=42", "--devices=0", "--require", "\xff"), NULL), -EINVAL);
+	request_done(&req);
+	refuse(ARGS("--remove", "--pid=42", "--require=cuda>=1"), "--remove takes back all");
+	refuse(ARGS("hook", "--require=cuda>=1"), "hook takes container and devices");
+	refuse(ARGS("--pid=42", "--devices=0", "--require"), "needs a value");
+}
+END_TEST
+
 START_TEST(cgroups_and_socket_have_defaults)
 {
 	struct request req;
@@ -139,6 +176,6 @@ START_TEST(a_target_must_be_a_plain_path)
 }
 END_TEST
 
-UNIT_MAIN("request", a_whole_command_line_is_read, cgroups_and_socket_have_defaults,
+UNIT_MAIN("request", requirements_add_up_to_a_limit, a_whole_command_line_is_read, cgroups_and_socket_have_defaults,
 	  hook_remove_help_and_version_are_told_apart, devices_and_container_must_be_said,
 	  junk_is_refused_by_name, an_id_that_is_a_path_is_refused, a_target_must_be_a_plain_path)

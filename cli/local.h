@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_CLI_LOCAL_H
+#define NVFS_CLI_LOCAL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "nvml/driver.h"
+
+struct error;
+
+/* What the commands share that look at the host themselves: no daemon, no NVML, no privilege. */
+
+struct local_options {
+	struct driver_config config;
+	bool json;
+	bool help;
+};
+
+/**
+ * local_options() - read --driver-root, --proc-root, --json and --help
+ *
+ * Return: 0, or -1 where usage is to be printed; what was wrong has been told.
+ */
+int local_options(int argc, char **argv, struct local_options *ret);
+
+/** local_text_json() - a JSON string; of what is not UTF-8, as file names need not be, '?' for each
+ * byte */
+json_t *local_text_json(const char *text);
+
+/** local_print_json() - write it to standard output and release it; gives the exit status */
+int local_print_json(json_t *json);
+
+/** local_tell_error() - as a line on standard error, and as JSON where that is asked for; gives the
+ * exit status */
+int local_tell_error(const struct error *err, bool json);
+
+/** local_flush() - @status, or EXIT_FAILURE with a word where standard output could not be written
+ */
+int local_flush(int status);
+
+#endif
