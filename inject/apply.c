@@ -38,12 +38,54 @@ int apply_note_already(const struct apply *apply, struct outcome *outcome, const
 	return apply_note(outcome, apply->adopt ? made : "already", "");
 }
 
+static bool is_own_dir(int fd)
+{
+	struct place_identity id;
+
+	return place_identify(fd, &id) == 0 && !id.mount_root &&
+	       (id.mode & ~(mode_t)S_ISGID) == (S_IFDIR | EFFECT_OWN_DIR); /* inherited: S_ISGID */
+}
+
+/*
+ * A run that was killed may have left directories: how many of those above a target, beyond the
+ * @made ones at its end, are such?
+ */
+static unsigned int count_own_dirs(struct apply *apply, const char *target, const struct place *place,
+				   unsigned int made)
+{
+	char path[PATH_MAX];
+	unsigned int n = 0;
+
+	if (made == 0 && !is_own_dir(place->dirfd))
+		return 0;
+	(void)snprintf(path, sizeof(path), "%s", target);
+	for (unsigned int i = 0;; i++) {
+		auto_place struct place above = PLACE_EMPTY;
+		auto_close int fd = -1;
+		char *slash = strrchr(path, '/');
+
+		if (slash == path)
+			return n;
+		*slash = '\0';
+		if (i < made)
+			continue;
+		if (place_find(&apply->roots, path, NULL, &above, NULL) < 0)
+			return n;
+		fd = sys_openat2(above.dirfd, above.name, O_PATH | O_DIRECTORY, 0, HERE | RESOLVE_NO_XDEV);
+		if (fd < 0 || !is_own_dir(fd))
+			return n;
+		n++;
+	}
+}
+
 int apply_find(struct apply *apply, const char *target, bool make, struct place *ret,
 	       struct outcome *outcome, struct error *err)
 {
 	int r = place_find(&apply->roots, target, make ? &apply->effects : NULL, ret, err);
 
 	outcome->dirs = ret->made;
+	if (r == 0 && make && apply->adopt && !ret->is_host)
+		outcome->dirs += count_own_dirs(apply, target, ret, ret->made);
 	return r;
 }
 

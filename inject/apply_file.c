@@ -36,35 +36,60 @@ static bool anything_there(const struct place *place)
 	return fd >= 0;
 }
 
-static int put_content(struct apply *apply, const struct step *step, const struct place *place,
-		       struct outcome *outcome)
+/* Of an earlier run, for another target: a file that begins with the comment that ours begins with. */
+static bool bears_our_mark(const struct step *step, const struct place *place)
+{
+	auto_close int fd = regular_open(place->dirfd, place->name, HERE | RESOLVE_NO_XDEV);
+	const char *mark = step->data, *end = memchr(mark, '\n', step->len);
+	char line[128];
+	ssize_t n;
+
+	if (fd < 0 || *mark != '#' || !end || (size_t)(end - mark) >= sizeof(line))
+		return false;
+	n = read(fd, line, (size_t)(end - mark) + 1);
+	return n == end - mark + 1 && memcmp(line, mark, (size_t)n) == 0;
+}
+
+static int replace(struct apply *apply, const struct step *step, const struct place *place,
+		   struct outcome *outcome)
 {
 	size_t n = apply->effects.n;
-	int r;
+	int r = effect_replace(&apply->effects, place->dirfd, place->name, step->data, step->len);
 
-	if (has_content(place, step->data, step->len)) {
-		if (step->only_if_absent)
-			return apply_note(outcome, "already", "");
-		return apply_note_already(apply, outcome, step->kind == STEP_CACHE ? "replaced" : "created");
-	}
-	if (step->only_if_absent && anything_there(place))
-		return apply_note(outcome, "kept", "");
-	r = effect_replace(&apply->effects, place->dirfd, place->name, step->data, step->len);
 	if (r < 0)
 		return r;
 	return apply_note(outcome, apply->effects.list[n].old < 0 ? "created" : "replaced", "");
 }
 
-int apply_file(struct apply *apply, const struct step *step, struct outcome *outcome,
-	       struct error *err)
+/* A file of ours, or where nothing is. What the image has there is never written over. */
+static int put_file(struct apply *apply, const struct step *step, const char *target,
+		    struct outcome *outcome, struct error *err)
 {
 	auto_place struct place place = PLACE_EMPTY;
-	int r = apply_find(apply, step->target, true, &place, outcome, err);
+	int r = apply_find(apply, target, true, &place, outcome, err);
 
 	if (r < 0)
 		return r;
-	r = put_content(apply, step, &place, outcome);
-	return r < 0 ? error_set(err, r, "write '%s'", step->target) : 0;
+	if (has_content(&place, step->data, step->len)) {
+		if (step->only_if_absent)
+			return apply_note(outcome, "already", "");
+		return apply_note_already(apply, outcome, "created");
+	}
+	if (anything_there(&place) && (step->only_if_absent || !bears_our_mark(step, &place)))
+		return apply_note(outcome, "kept", step->only_if_absent ? "" : "it is the image's own");
+	r = replace(apply, step, &place, outcome);
+	return r < 0 ? error_set(err, r, "write '%s'", target) : 0;
+}
+
+int apply_file(struct apply *apply, const struct step *step, struct outcome *outcome,
+	       struct error *err)
+{
+	int r = put_file(apply, step, step->target, outcome, err);
+
+	if (r < 0 || !step->alternative || strcmp(outcome->result, "kept") != 0)
+		return r;
+	*outcome = (struct outcome){ .elsewhere = true };
+	return put_file(apply, step, step->alternative, outcome, err);
 }
 
 /*
@@ -104,7 +129,9 @@ int apply_cache(struct apply *apply, const struct step *step, struct outcome *ou
 
 	if (r < 0)
 		return r;
-	r = put_content(apply, step, &place, outcome);
+	if (has_content(&place, step->data, step->len))
+		return apply_note_already(apply, outcome, "replaced");
+	r = replace(apply, step, &place, outcome);
 	if (r == -EROFS || r == -EBUSY || r == -EXDEV)
 		r = bind_cache(apply, &place, outcome);
 	return r < 0 ? error_set(err, r, "replace '%s'", step->target) : 0;
@@ -116,7 +143,7 @@ int apply_link(struct apply *apply, const struct step *step, struct outcome *out
 	auto_place struct place place = PLACE_EMPTY;
 	char to[PATH_MAX];
 	ssize_t n;
-	int r = apply_find(apply, step->target, false, &place, outcome, err);
+	int r = apply_find(apply, step->target, true, &place, outcome, err);
 
 	if (r < 0)
 		return r;
@@ -125,6 +152,6 @@ int apply_link(struct apply *apply, const struct step *step, struct outcome *out
 		return apply_note_already(apply, outcome, "created");
 	r = effect_link(&apply->effects, place.dirfd, place.name, step->to);
 	if (r == -EEXIST)
-		return apply_note(outcome, "kept", "");
+		return apply_note(outcome, "kept", "something else is there");
 	return r < 0 ? error_set(err, r, "link '%s'", step->target) : apply_note(outcome, "created", "");
 }
