@@ -144,6 +144,17 @@ static bool is_selected(const struct gpu_selection *selection, size_t at)
 	return false;
 }
 
+static void keep_migs_of_gpus(const struct gpu_list *gpus, struct gpu_selection *selection)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < selection->n_migs; i++) {
+		if (is_selected(selection, gpus->migs[selection->migs[i]].gpu))
+			selection->migs[n++] = selection->migs[i];
+	}
+	selection->n_migs = n;
+}
+
 int claim_limit_devices(const char *devices, const struct gpu_list *gpus, const char *ceiling,
 			struct gpu_selection *selection, struct error *err)
 {
@@ -156,6 +167,9 @@ int claim_limit_devices(const char *devices, const struct gpu_list *gpus, const 
 		return error_set(err, r, "select GPUs");
 	if (r < 0)
 		return error_setc(err, ERROR_PERMISSION, -EPERM, "user_devices of nvfs.conf: %s", why.text);
+	/* Whose ceiling is a part of a GPU must not get the whole of it. */
+	if (most.n_migs > 0)
+		r = error_setc(err, ERROR_PERMISSION, -EPERM, "user_devices of nvfs.conf names MIG devices");
 	for (size_t i = 0; i < selection->n && r == 0; i++) {
 		if (is_selected(&most, selection->at[i]))
 			selection->at[n++] = selection->at[i];
@@ -167,6 +181,7 @@ int claim_limit_devices(const char *devices, const struct gpu_list *gpus, const 
 	if (r < 0)
 		return error_remedy(err, r, "ask for 'all', or see user_devices in nvfs.conf");
 	selection->n = n;
+	keep_migs_of_gpus(gpus, selection);
 	return 0;
 }
 

@@ -26,6 +26,7 @@ static const struct key {
 	{ "driver_root", KEY_PATH, offsetof(struct config, driver_root), "/", 0, 0 },
 	{ "proc_root", KEY_PATH, offsetof(struct config, proc_root), "/proc", 0, 0 },
 	{ "dev_root", KEY_PATH, offsetof(struct config, dev_root), "/dev", 0, 0 },
+	{ "ipc_root", KEY_PATH, offsetof(struct config, ipc_root), "/", 0, 0 },
 	{ "mountpoint", KEY_PATH, offsetof(struct config, mountpoint), CONFIG_MOUNTPOINT, 0, 0 },
 	{ "socket", KEY_PATH, offsetof(struct config, socket), CONFIG_SOCKET, 0, 0 },
 	{ "selinux_context", KEY_TEXT, offsetof(struct config, selinux_context), NULL, 0, 0 },
@@ -141,6 +142,7 @@ void config_done(struct config *config)
 	free(config->driver_root);
 	free(config->proc_root);
 	free(config->dev_root);
+	free(config->ipc_root);
 	free(config->mountpoint);
 	free(config->socket);
 	free(config->selinux_context);

@@ -18,6 +18,7 @@ struct config {
 	char *driver_root;
 	char *proc_root;
 	char *dev_root;
+	char *ipc_root; /* holds the host's run/ and tmp/ with the sockets of the driver's daemons */
 	char *mountpoint;
 	char *socket;
 	char *selinux_context; /* NULL for none */

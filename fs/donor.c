@@ -46,8 +46,12 @@ static int take_clones(void *arg)
 	for (size_t i = 0; i < donor->n; i++) {
 		struct donor_clone *clone = &donor->clones[i];
 
+		if (clone->gone)
+			continue;
 		donor->step = clone->path;
 		clone->fd = sys_open_tree(AT_FDCWD, clone->path, OPEN_TREE_CLONE | AT_SYMLINK_NOFOLLOW);
+		if (clone->fd < 0 && clone->optional)
+			continue;
 		donor->result = clone->fd < 0 ? clone->fd
 					      : sys_mount_setattr(clone->fd, "", AT_EMPTY_PATH, &attr);
 		if (donor->result < 0)
@@ -68,20 +72,36 @@ static int run(int (*fn)(void *arg), char *stack, int flags, struct donor *donor
 	return WIFSIGNALED(status) ? -ETIME : 0;
 }
 
-/* What is copied read-only is locked read-only. Devices must stay devices: no nodev. */
-static int cover_devices(const struct donor *donor)
+/* What is copied read-only is locked read-only. */
+static int cover(const char *path, unsigned int how, uint64_t flags)
 {
-	const struct sys_mount_attr attr = {
-		.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
-	};
-	auto_close int fd = -1;
+	const struct sys_mount_attr attr = { .attr_set = flags };
+	auto_close int fd = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | how);
+	int r = fd < 0 ? fd : sys_mount_setattr(fd, "", AT_EMPTY_PATH, &attr);
+
+	return r < 0 ? r : sys_move_mount(fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH);
+}
+
+static int cover_all(struct donor *donor)
+{
+	/* Devices must stay devices: no nodev. */
+	const uint64_t device = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
 	int r;
 
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
-	fd = sys_open_tree(AT_FDCWD, donor->dev_root, OPEN_TREE_CLONE);
-	r = fd < 0 ? fd : sys_mount_setattr(fd, "", AT_EMPTY_PATH, &attr);
-	return r < 0 ? r : sys_move_mount(fd, "", AT_FDCWD, donor->dev_root, MOVE_MOUNT_F_EMPTY_PATH);
+	r = cover(donor->dev_root, 0, device);
+	for (size_t i = 0; i < donor->n && r == 0; i++) {
+		struct donor_clone *clone = &donor->clones[i];
+
+		if (!clone->cover)
+			continue;
+		donor->step = clone->path;
+		r = cover(clone->path, AT_SYMLINK_NOFOLLOW, device | MOUNT_ATTR_NODEV);
+		clone->gone = r < 0 && clone->optional;
+		r = clone->gone ? 0 : r;
+	}
+	return r;
 }
 
 /* In a mount namespace of its own, and our user namespace. */
@@ -92,7 +112,7 @@ static int prepare(void *arg)
 
 	(void)alarm(OUTER_TIMEOUT_S);
 	donor->step = donor->dev_root;
-	donor->result = cover_devices(donor);
+	donor->result = cover_all(donor);
 	if (donor->result < 0)
 		return 0;
 	donor->step = "a user namespace";

@@ -2,6 +2,7 @@
 #ifndef NVFS_FS_DONOR_H
 #define NVFS_FS_DONOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,12 +16,15 @@ struct error;
  * another user namespace, and clones of it inherit the locks
  * (mount_namespaces(7), "Restrictions on mount namespaces"). So a child makes
  * two namespaces, one after the other: in the first, which is still our user
- * namespace, it lays a read-only view over the directory of device nodes; in
- * the second, of a new user namespace, it clones.
+ * namespace, it lays read-only views over the directory of device nodes and
+ * over sockets; in the second, of a new user namespace, it clones.
  */
 
 struct donor_clone {
 	const char *path; /* absolute, in the daemon's mount namespace */
+	bool cover;       /* read-only, nosuid, nodev and noexec, whatever the host's mount is */
+	bool optional;    /* it may be gone by now: its fd is then -1, and that is no error */
+	bool gone;        /* result, where it is optional: nothing was there to be covered */
 	int fd;           /* result: a detached mount, propagation private; -1 before */
 };
 
@@ -30,8 +34,10 @@ struct donor_clone {
  * @clones:   each gets a descriptor, which is then the caller's
  * @err:      names the path that failed
  *
- * Paths outside @dev_root get the flags that the host's mount has there; the
- * FUSE mount itself is read-only, nosuid and nodev. The caller holds no lock:
+ * Other paths that say no cover get the flags that the host's mount has there;
+ * the FUSE mount itself is read-only, nosuid and nodev. A path is walked anew
+ * here, and links are followed on the way, but not at its end: who does not
+ * own the way looks at what came of it. The caller holds no lock:
  * the paths may be served by this very process. Callable with threads.
  *
  * Sources: clone(2), open_tree(2), mount_setattr(2), user_namespaces(7).

@@ -23,8 +23,10 @@
 #include "fs/daemon.h"
 #include "fs/derive.h"
 #include "fs/filesystem.h"
+#include "fs/fixed.h"
 #include "fs/generation.h"
 #include "fs/group.h"
+#include "fs/ipc.h"
 #include "fs/planner.h"
 #include "fs/reinject.h"
 #include "fs/renewal.h"
@@ -50,8 +52,8 @@ struct call {
 	struct finding_list findings;
 	void *image; /* the container's own ld.so.cache, mapped; NULL without */
 	size_t image_size;
-	const char **programs;
-	size_t n_programs;
+	struct fixed_links links;
+	struct ipc_list ipcs;
 	struct planned plan;
 	struct derived derived;
 	struct injection *injection;
@@ -61,7 +63,8 @@ static void call_done(struct call *call)
 {
 	gpu_selection_done(&call->selection);
 	free(call->nodes);
-	free(call->programs);
+	fixed_links_done(&call->links);
+	ipc_list_done(&call->ipcs);
 	finding_list_done(&call->findings);
 	planned_done(&call->plan);
 	if (call->image)
@@ -258,19 +261,25 @@ static int make_tree(struct call *call, struct error *err)
 	return 0;
 }
 
-/* Programs of the tree, each of which gets a link where people look for it. */
-static int list_programs(struct call *call, struct error *err)
+/* Programs and configuration of the tree, each of which gets a link where it is looked for. */
+static int list_links(struct call *call, struct error *err)
 {
-	const struct driver *driver = call->daemon->generation->driver;
+	const struct layout *layout = store_layout(call->daemon->store, call->derived.layout);
 
-	call->programs = calloc(driver->n_files + 1, sizeof(*call->programs));
-	if (!call->programs)
-		return error_set(err, -ENOMEM, "list the programs");
-	for (size_t i = 0; i < driver->n_files; i++) {
-		if (driver->files[i].kind == DRIVER_PROGRAM && driver->files[i].caps & call->claim.caps)
-			call->programs[call->n_programs++] = driver->files[i].name;
-	}
-	return 0;
+	return fixed_links_list(layout, call->claim.target, &call->links, &call->findings, err);
+}
+
+static int list_ipcs(struct call *call, struct error *err)
+{
+	const struct peer *peer = client_peer(call->client);
+	const struct ipc_request request = {
+		.root = call->daemon->config.ipc_root,
+		.caps = call->claim.caps,
+		.uid = peer->uid,
+		.by_root = peer_is_root(peer, &call->daemon->self),
+	};
+
+	return ipc_find(&request, &call->ipcs, &call->findings, err);
 }
 
 static int make_plan(struct call *call, struct error *err)
@@ -288,11 +297,12 @@ static int make_plan(struct call *call, struct error *err)
 		.n_nodes = call->n_nodes,
 		.cache_fd = call->derived.cache_fd,
 		.has_proc = daemon->generation->proc_version != NULL,
+		.links = &call->links,
+		.ipcs = &call->ipcs,
 	};
-	int r = list_programs(call, err);
+	int r = list_links(call, err);
 
-	input.programs = call->programs;
-	input.n_programs = call->n_programs;
+	r = r ? r : list_ipcs(call, err);
 	return r < 0 ? r : planner_build(&input, &call->plan, err);
 }
 
@@ -374,19 +384,19 @@ static int give_tree(struct call *call, const char *trace, struct method_reply *
 
 	if (r < 0)
 		return r;
-	if (call->claim.dry_run) {
-		store_write_lock(call->daemon->store);
-		store_layout_unref(call->daemon->store, call->derived.layout);
-		store_unlock(call->daemon->store);
-	} else {
+	if (!call->claim.dry_run)
 		r = make_tree(call, err);
-	}
 	if (r == 0)
 		r = make_plan(call, err);
 	if (r == 0)
 		r = write_reply(call, trace, reply, err);
 	if (r < 0 && call->injection)
 		daemon_injection_end(call->daemon, call->injection, false);
+	if (call->claim.dry_run) {
+		store_write_lock(call->daemon->store);
+		store_layout_unref(call->daemon->store, call->derived.layout);
+		store_unlock(call->daemon->store);
+	}
 	return r;
 }
 

@@ -20,10 +20,14 @@
 #include "common/error.h"
 #include "common/sys.h"
 #include "fs/donor.h"
+#include "fs/fixed.h"
+#include "fs/ipc.h"
 #include "nvml/devnode.h"
 
 #define CACHE_PATH "/etc/ld.so.cache"
 #define CONF_PATH "/etc/ld.so.conf.d/00-nvfs.conf"
+#define CONF_OTHER "/etc/ld.so.conf.d/00-nvfs-driver.conf" /* where that one is the image's own */
+#define CONF_MARK "# made by nvfs; its libraries of the NVIDIA driver\n" /* see plan.h: is a file ours? */
 #define PROC_PATH "/proc/driver/nvidia"
 #define FALLBACK_TARGET "/dev/nvfs" /* where the image has no place for a directory */
 
@@ -31,9 +35,9 @@
 struct source {
 	int dirfd;
 	char *path;      /* in our mount namespace; owned */
-	const char *rel; /* its part below dirfd */
+	const char *rel; /* its part below dirfd; "": dirfd itself, which the clone must be, or is left out */
 	uint64_t flags;
-	int fd; /* a detached, private clone; -1 for a dry run */
+	int fd; /* a detached, private clone; -1 for a dry run, or left out */
 };
 
 struct sources {
@@ -58,11 +62,25 @@ static int source_add(struct sources *sources, int dirfd, const char *dir, const
 	if (sources->n == VARLINK_FDS_MAX - 1) /* one is for the cache */
 		return error_setc(err, ERROR_DEVICE, -E2BIG, "more than %d mounts", VARLINK_FDS_MAX - 1);
 	*source = (struct source){ .dirfd = dirfd, .flags = flags, .fd = -1 };
-	if (asprintf(&source->path, "%s/%s", dir, rel) < 0)
+	if (asprintf(&source->path, "%s%s%s", dir, *rel ? "/" : "", rel) < 0) {
+		source->path = NULL;
 		return error_set(err, -ENOMEM, "list the mounts");
-	source->rel = source->path + strlen(dir) + 1;
+	}
+	source->rel = source->path + strlen(source->path) - strlen(rel);
 	sources->n++;
 	return 0;
+}
+
+/* Sockets come last: their paths may lead elsewhere by now. */
+static int add_ipcs(struct sources *sources, const struct ipc_list *ipcs, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; ipcs && i < ipcs->n && r == 0; i++) {
+		r = source_add(sources, ipcs->items[i].fd, ipcs->items[i].path, "",
+			       MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
+	}
+	return r;
 }
 
 static int list_sources(const struct planner_input *in, struct sources *sources, struct error *err)
@@ -76,25 +94,48 @@ static int list_sources(const struct planner_input *in, struct sources *sources,
 			       err);
 	for (size_t i = 0; i < in->n_nodes && r == 0; i++)
 		r = source_add(sources, in->dev_fd, in->dev_root, in->nodes[i].path, MOUNT_ATTR_NOEXEC, err);
-	return r;
+	return r ? r : add_ipcs(sources, in->ipcs, err);
 }
 
 static int clone_source(struct source *source, struct error *err)
 {
-	source->fd = sys_open_tree(source->dirfd, source->rel, OPEN_TREE_CLONE | AT_SYMLINK_NOFOLLOW);
+	source->fd = sys_open_tree(source->dirfd, source->rel,
+				   OPEN_TREE_CLONE | (*source->rel ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH));
 	return source->fd < 0 ? error_set(err, source->fd, "clone '%s'", source->path) : 0;
 }
 
+static bool is_same_inode(int a, int b)
+{
+	const int flags = AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
+	struct statx x, y;
+
+	return statx(a, "", flags, STATX_INO, &x) == 0 && statx(b, "", flags, STATX_INO, &y) == 0 &&
+	       x.stx_ino == y.stx_ino && x.stx_dev_major == y.stx_dev_major &&
+	       x.stx_dev_minor == y.stx_dev_minor;
+}
+
+/* The donor walks paths. What was found by one, and is another thing now, is left out. */
 static int clone_locked(const struct planner_input *in, struct sources *sources, struct error *err)
 {
 	struct donor_clone clones[VARLINK_FDS_MAX];
 	int r;
 
-	for (size_t i = 0; i < sources->n; i++)
-		clones[i].path = sources->items[i].path;
+	for (size_t i = 0; i < sources->n; i++) {
+		bool is_ipc = !*sources->items[i].rel;
+
+		clones[i] = (struct donor_clone){ .path = sources->items[i].path, .cover = is_ipc,
+						  .optional = is_ipc };
+	}
 	r = donor_take(in->dev_root, clones, sources->n, err);
-	for (size_t i = 0; i < sources->n; i++)
-		sources->items[i].fd = clones[i].fd;
+	for (size_t i = 0; i < sources->n; i++) {
+		struct source *source = &sources->items[i];
+
+		source->fd = clones[i].fd;
+		if (source->fd >= 0 && !*source->rel && !is_same_inode(source->fd, source->dirfd)) {
+			cleanup_close(&source->fd);
+			source->fd = -1;
+		}
+	}
 	return r;
 }
 
@@ -104,7 +145,7 @@ static int set_flags(const struct source *source, struct error *err)
 		.attr_set = source->flags | MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID,
 		.propagation = MS_PRIVATE,
 	};
-	int r = sys_mount_setattr(source->fd, "", AT_EMPTY_PATH, &attr);
+	int r = source->fd < 0 ? 0 : sys_mount_setattr(source->fd, "", AT_EMPTY_PATH, &attr);
 
 	return r < 0 ? error_set(err, r, "set the mount flags of '%s'", source->path) : 0;
 }
@@ -173,6 +214,20 @@ static int add_device(struct planned *plan, struct source *source, const struct 
 					   "rw"), take_fd(&source->fd), err);
 }
 
+static int add_sockets(struct planned *plan, const struct planner_input *in, struct source *source,
+		       struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; in->ipcs && i < in->ipcs->n && r == 0; i++, source++) {
+		if (in->root_fd >= 0 && source->fd < 0)
+			continue;
+		r = step_add_fd(plan, json_pack("{s:s, s:s}", "step", "socket", "target",
+						in->ipcs->items[i].target), take_fd(&source->fd), err);
+	}
+	return r;
+}
+
 /* Steps in the order of the sources. */
 static int add_mounts(struct planned *plan, const struct planner_input *in, struct sources *sources,
 		      struct error *err)
@@ -189,7 +244,7 @@ static int add_mounts(struct planned *plan, const struct planner_input *in, stru
 	}
 	for (size_t i = 0; i < in->n_nodes && r == 0; i++)
 		r = add_device(plan, source++, &in->nodes[i], err);
-	return r;
+	return r ? r : add_sockets(plan, in, source, err);
 }
 
 static int add_cache(struct planned *plan, const struct planner_input *in, struct error *err)
@@ -197,9 +252,9 @@ static int add_cache(struct planned *plan, const struct planner_input *in, struc
 	char content[300];
 	int r, fd = -1;
 
-	(void)snprintf(content, sizeof(content), "%s/lib64\n", in->target);
-	r = step_add(plan, json_pack("{s:s, s:s, s:s}", "step", "file", "target", CONF_PATH, "content",
-				     content), err);
+	(void)snprintf(content, sizeof(content), CONF_MARK "%s/lib64\n", in->target);
+	r = step_add(plan, json_pack("{s:s, s:s, s:s, s:s}", "step", "file", "target", CONF_PATH,
+				     "alternative", CONF_OTHER, "content", content), err);
 	if (r < 0)
 		return r;
 	if (in->root_fd >= 0) {
@@ -210,15 +265,10 @@ static int add_cache(struct planned *plan, const struct planner_input *in, struc
 	return step_add_fd(plan, json_pack("{s:s, s:s}", "step", "cache", "target", CACHE_PATH), fd, err);
 }
 
-static int add_link(struct planned *plan, const struct planner_input *in, const char *program,
-		    struct error *err)
+static int add_link(struct planned *plan, const struct fixed_link *link, struct error *err)
 {
-	char target[300], to[600];
-
-	(void)snprintf(target, sizeof(target), "/usr/bin/%s", program);
-	(void)snprintf(to, sizeof(to), "%s/bin/%s", in->target, program);
-	return step_add(plan, json_pack("{s:s, s:s, s:s}", "step", "link", "target", target, "to", to),
-			err);
+	return step_add(plan, json_pack("{s:s, s:s, s:s}", "step", "link", "target", link->path, "to",
+					link->to), err);
 }
 
 int planner_build(const struct planner_input *in, struct planned *ret, struct error *err)
@@ -235,8 +285,8 @@ int planner_build(const struct planner_input *in, struct planned *ret, struct er
 	r = r ? r : add_mounts(ret, in, sources, err);
 	if (r == 0)
 		r = add_cache(ret, in, err);
-	for (size_t i = 0; i < in->n_programs && r == 0; i++)
-		r = add_link(ret, in, in->programs[i], err);
+	for (size_t i = 0; in->links && i < in->links->n && r == 0; i++)
+		r = add_link(ret, &in->links->items[i], err);
 	return r;
 }
 

@@ -9,6 +9,8 @@
 
 struct devnode;
 struct error;
+struct fixed_links;
+struct ipc_list;
 
 /*
  * The plan that the injector is to carry out, and the descriptors that go with
@@ -32,8 +34,8 @@ struct planner_input {
 	const struct devnode *nodes;
 	size_t n_nodes;
 	int cache_fd; /* sealed memfd with the merged ld.so.cache; duplicated */
-	const char *const *programs; /* names in bin/ that get a link in /usr/bin */
-	size_t n_programs;
+	const struct fixed_links *links; /* at fixed paths, into the tree */
+	const struct ipc_list *ipcs;     /* sockets of the host */
 	bool has_proc; /* the tree has proc/driver/nvidia/version */
 };
 

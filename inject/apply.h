@@ -12,11 +12,12 @@
 /* What became of one step. */
 struct outcome {
 	const char *result; /* "mounted", "bound", "created", "replaced": done now;
-			     * "already": done before; "kept": something else stands there;
-			     * "omitted": the container has no place for it; NULL: not reached */
+			     * "already": done before; "kept": something else stands there, and
+			     * stays; "omitted": the container has no place for it; NULL: not reached */
 	char note[ERROR_TEXT_MAX]; /* why, or "" */
 	unsigned int dirs;  /* directories made above the target */
 	bool made;          /* the directory or file mounted over was made */
+	bool elsewhere;     /* STEP_FILE: it is the step's alternative that was made */
 	struct place_identity identity; /* of a mount */
 };
 

@@ -85,7 +85,7 @@ static int create_now(int dirfd, const char *name, mode_t mode, const char *to)
 	int r;
 
 	if (S_ISDIR(mode))
-		r = mkdirat(dirfd, name, mode & 0777);
+		r = mkdirat(dirfd, name, mode & 01777);
 	else if (S_ISLNK(mode))
 		r = symlinkat(to, dirfd, name);
 	else
@@ -109,6 +109,28 @@ static int create(int dirfd, const char *name, mode_t mode, const char *to)
 	become(geteuid(), getegid());
 	/* A directory that its owner may not write: root of the host may, if it is mapped. */
 	return r == -EACCES ? create_now(dirfd, name, mode, to) : r;
+}
+
+/* In a directory with the sticky bit only who owns it, or the name, may take a name away. */
+static int as_owner(int dirfd, const char *from, const char *to, int flags)
+{
+	struct stat st;
+	int r;
+
+	if (fstat(dirfd, &st) < 0)
+		return -errno;
+	become(st.st_uid, st.st_gid);
+	r = to ? renameat(dirfd, from, dirfd, to) : unlinkat(dirfd, from, flags);
+	r = r < 0 ? -errno : 0;
+	become(geteuid(), getegid());
+	return r;
+}
+
+int effect_unlink(int dirfd, const char *name, int flags)
+{
+	if (unlinkat(dirfd, name, flags) == 0)
+		return 0;
+	return errno == EPERM ? as_owner(dirfd, name, NULL, flags) : -errno;
 }
 
 bool effect_same_file(int a, int b)
@@ -151,7 +173,7 @@ int effect_dir(struct effects *effects, int dirfd, const char *name, mode_t mode
 
 static int undo_dir(const struct effect *effect)
 {
-	int r = unlinkat(effect->dirfd, effect->name, AT_REMOVEDIR) < 0 ? -errno : 0;
+	int r = effect_unlink(effect->dirfd, effect->name, AT_REMOVEDIR);
 
 	/* Somebody may have begun to use it: then it is theirs. */
 	return r == -ENOENT || r == -ENOTEMPTY || r == -ENOTDIR ? 0 : r;
@@ -193,7 +215,7 @@ static int undo_file(const struct effect *effect)
 {
 	if (effect->fd < 0 ? !looks_like_ours(effect) : !still_there(effect))
 		return 0;
-	return unlinkat(effect->dirfd, effect->name, 0) < 0 ? -errno : 0;
+	return effect_unlink(effect->dirfd, effect->name, 0);
 }
 
 int effect_link(struct effects *effects, int dirfd, const char *name, const char *to)
@@ -253,7 +275,7 @@ static int create_beside(int dirfd, const char *temp, mode_t mode)
 {
 	int fd = create(dirfd, temp, S_IFREG | mode, NULL);
 
-	if (fd != -EEXIST || unlinkat(dirfd, temp, 0) < 0)
+	if (fd != -EEXIST || effect_unlink(dirfd, temp, 0) < 0)
 		return fd;
 	return create(dirfd, temp, S_IFREG | mode, NULL);
 }
@@ -267,7 +289,7 @@ static int write_beside(int dirfd, const char *temp, const void *data, size_t le
 	r = file_write_all(fd, data, len);
 	if (r == 0)
 		return fd;
-	(void)unlinkat(dirfd, temp, 0);
+	(void)effect_unlink(dirfd, temp, 0);
 	(void)close(fd);
 	return r;
 }
@@ -276,8 +298,10 @@ static int rename_over(int dirfd, const char *from, const char *to)
 {
 	int r = renameat(dirfd, from, dirfd, to) < 0 ? -errno : 0;
 
+	if (r == -EPERM)
+		r = as_owner(dirfd, from, to, 0);
 	if (r < 0)
-		(void)unlinkat(dirfd, from, 0);
+		(void)effect_unlink(dirfd, from, 0);
 	return r;
 }
 
@@ -318,16 +342,16 @@ static int undo_replace(const struct effect *effect)
 
 	name_beside(effect->name, temp);
 	if (effect->fd < 0) { /* killed before it was whole */
-		(void)unlinkat(effect->dirfd, temp, 0);
+		(void)effect_unlink(effect->dirfd, temp, 0);
 		return 0;
 	}
 	if (!still_there(effect)) {
 		if (is_there(effect, temp)) /* killed before it took its place */
-			(void)unlinkat(effect->dirfd, temp, 0);
+			(void)effect_unlink(effect->dirfd, temp, 0);
 		return 0;
 	}
 	if (effect->old < 0)
-		return unlinkat(effect->dirfd, effect->name, 0) < 0 ? -errno : 0;
+		return effect_unlink(effect->dirfd, effect->name, 0);
 	if (fstat(effect->old, &st) < 0 || lseek(effect->old, 0, SEEK_SET) < 0)
 		return -errno;
 	r = file_read_fd(effect->old, OLD_FILE_MAX, &data, &len, NULL);

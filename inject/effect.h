@@ -49,6 +49,11 @@ struct effects {
 /* Of what is made only to be mounted over. Nothing can be put there by mistake, and a later run knows it. */
 #define EFFECT_MOUNT_POINT_DIR 0555
 #define EFFECT_MOUNT_POINT_FILE 0444
+/*
+ * Of a directory that is made for what is put into it. The sticky bit does nothing in one that only
+ * its owner writes to; no image has such a one, and so a later run knows it.
+ */
+#define EFFECT_OWN_DIR 01755
 
 /** effect_dir() - make a directory; returns it as an O_PATH fd of the caller's, or -errno */
 int effect_dir(struct effects *effects, int dirfd, const char *name, mode_t mode);
@@ -94,6 +99,14 @@ void effects_done(struct effects *effects);
 
 /** effect_unmount() - umount2(2) of what is on @name in @dirfd; changes the working directory */
 int effect_unmount(int dirfd, const char *name);
+
+/**
+ * effect_unlink() - unlinkat(2), as the directory's owner where root may not: we hold no CAP_FOWNER
+ * @flags: 0 or AT_REMOVEDIR
+ *
+ * Return: 0 or the errno of unlinkat(2).
+ */
+int effect_unlink(int dirfd, const char *name, int flags);
 
 /** effect_same_file() - do two descriptors mean the same inode of the same mount? */
 bool effect_same_file(int a, int b);

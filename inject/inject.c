@@ -21,6 +21,7 @@
 #include "inject/filter.h"
 #include "inject/privilege.h"
 #include "inject/record.h"
+#include "inject/report.h"
 #include "inject/session.h"
 
 #define RETRY_PAUSE_MS 50
@@ -248,9 +249,11 @@ static int commit(struct injection *in, struct error *err)
 	r = r ? r
 	      : client_commit(&s->client, in->plan.token, record, microseconds_since(&s->started),
 			      err);
-	if (r == 0)
+	if (r == 0) {
 		s->report = json_pack("{s:s, s:s, s:O}", "id", in->plan.id, "trace", in->plan.trace,
 				      "steps", done);
+		report_left(&in->apply, s->cache_why);
+	}
 	json_decref(record);
 	json_decref(done);
 	if (r < 0)

@@ -191,7 +191,7 @@ static int make_dirs(const struct base *base, const char *rel, struct effects *e
 		fd = open_below(base, prefix);
 	}
 	for (; fd >= 0 && *rest; rest += strlen(rest) + 1) {
-		int next = effect_dir(effects, fd, rest, 0755);
+		int next = effect_dir(effects, fd, rest, EFFECT_OWN_DIR);
 
 		(void)close(fd);
 		fd = next;

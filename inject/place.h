@@ -45,7 +45,7 @@ void place_done(struct place *place);
 /**
  * place_find() - find the directory that holds the last component of a path
  * @path:    absolute, from the plan
- * @effects: where missing directories are to be made, with mode 0755; NULL: not
+ * @effects: where missing directories are to be made, as EFFECT_OWN_DIR; NULL: not
  * @ret:     PLACE_EMPTY before
  *
  * Return: 0, -ENOENT, -EXDEV (behind a mount of somebody else's), -EEXIST (a

@@ -16,8 +16,8 @@ enum step_kind {
 	STEP_TREE,   /* mount the driver tree on a directory */
 	STEP_PROC,   /* mount the view of /proc/driver/nvidia */
 	STEP_DEVICE, /* bind a device node */
-	STEP_SOCKET, /* bind a daemon's socket */
-	STEP_FILE,   /* a small file */
+	STEP_SOCKET, /* bind a daemon's socket, or a directory of them */
+	STEP_FILE,   /* a small file; one whose first line is a comment and the same is ours */
 	STEP_CACHE,  /* the merged ld.so.cache */
 	STEP_LINK,   /* a symbolic link */
 };
@@ -27,7 +27,7 @@ enum step_kind {
 struct step {
 	enum step_kind kind;
 	const char *target;      /* absolute, plain; the JSON's */
-	const char *alternative; /* STEP_TREE: where to go if target cannot be had; NULL */
+	const char *alternative; /* STEP_TREE, STEP_FILE: where to go if target cannot be had; NULL */
 	const char *to;          /* STEP_LINK */
 	int fd;                  /* detached mount; -1; owned by the plan */
 	unsigned int major, minor, access; /* STEP_DEVICE; CGROUP_ACCESS_* */

@@ -43,8 +43,9 @@ static void put_details(json_t *json, const struct step *step, const struct outc
 
 static json_t *step_record(const struct step *step, const struct outcome *outcome)
 {
-	json_t *json = json_pack("{s:s, s:s, s:s}", "step", step_name(step->kind), "target",
-				 step->target, "result", outcome->result);
+	const char *target = outcome->elsewhere ? step->alternative : step->target;
+	json_t *json = json_pack("{s:s, s:s, s:s}", "step", step_name(step->kind), "target", target,
+				 "result", outcome->result);
 
 	if (json)
 		put_details(json, step, outcome);

@@ -51,12 +51,19 @@ static int remove_mount_point(const struct place *place)
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return 0;
 	if (S_ISDIR(st.st_mode))
-		r = unlinkat(place->dirfd, place->name, AT_REMOVEDIR);
+		r = effect_unlink(place->dirfd, place->name, AT_REMOVEDIR);
 	else if (S_ISREG(st.st_mode) && st.st_size == 0)
-		r = unlinkat(place->dirfd, place->name, 0);
+		r = effect_unlink(place->dirfd, place->name, 0);
 	else
 		return 0;
-	return r < 0 && errno != ENOTEMPTY && errno != EBUSY ? -errno : 0;
+	return r == -ENOTEMPTY || r == -EBUSY ? 0 : r;
+}
+
+static int unlink_one(const struct place *place)
+{
+	int r = effect_unlink(place->dirfd, place->name, 0);
+
+	return r < 0 ? r : 1;
 }
 
 static int restore_mount(const struct restore *restore, const json_t *record,
@@ -88,7 +95,7 @@ static int restore_link(const struct restore *restore, const json_t *record,
 	(void)restore;
 	if (n <= 0 || (size_t)n != strlen(to) || memcmp(now, to, (size_t)n) != 0)
 		return 0;
-	return unlinkat(place->dirfd, place->name, 0) < 0 ? -errno : 1;
+	return unlink_one(place);
 }
 
 static int restore_file(const struct restore *restore, const json_t *record,
@@ -102,7 +109,7 @@ static int restore_file(const struct restore *restore, const json_t *record,
 	if (fd < 0 || file_read_fd(fd, strlen(content), &now, NULL, NULL) < 0 ||
 	    strcmp(now, content) != 0)
 		return 0;
-	return unlinkat(place->dirfd, place->name, 0) < 0 ? -errno : 1;
+	return unlink_one(place);
 }
 
 static bool is_empty_cache(const void *cache, size_t len)
@@ -126,7 +133,7 @@ static int restore_cache(const struct restore *restore, const json_t *record,
 	if (!restore->cache)
 		return 0;
 	if (!was_there && is_empty_cache(restore->cache, restore->cache_len))
-		return unlinkat(place->dirfd, place->name, 0) < 0 ? -errno : 1;
+		return unlink_one(place);
 	effects = calloc(1, sizeof(*effects));
 	if (!effects)
 		return -ENOMEM;
@@ -167,7 +174,7 @@ static void remove_dirs(struct place_roots *roots, const char *target, json_int_
 		*slash = '\0';
 		if (!strchr(path, '/') || place_find(roots, path, NULL, &place, NULL) < 0)
 			return;
-		r = unlinkat(place.dirfd, place.name, AT_REMOVEDIR);
+		r = effect_unlink(place.dirfd, place.name, AT_REMOVEDIR);
 		place_done(&place);
 		if (r < 0)
 			return;

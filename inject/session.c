@@ -4,10 +4,10 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
-#include "common/log.h"
 #include "inject/enter.h"
 #include "inject/imagecache.h"
 #include "inject/privilege.h"
@@ -104,7 +104,6 @@ int session_pin(struct session *session, struct error *err)
 	r = r ? r : privilege_enter(PRIVILEGE_START, err);
 	r = r ? r : enter_and_pin(&pin, err);
 	if (r == 0 && pin.cache < 0)
-		log_warning("ld.so.cache of the container: %s, using the driver's entries only",
-			    pin.why.text);
+		memcpy(session->cache_why, pin.why.text, sizeof(session->cache_why));
 	return r;
 }

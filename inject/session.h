@@ -6,11 +6,10 @@
 #include <stdbool.h>
 #include <time.h>
 
+#include "common/error.h"
 #include "inject/client.h"
 #include "inject/request.h"
 #include "inject/targets.h"
-
-struct error;
 
 /* One run of the program. */
 struct session {
@@ -20,6 +19,7 @@ struct session {
 	struct timespec started; /* CLOCK_MONOTONIC */
 	bool hook;
 	int image_cache;     /* sealed memfd; -1: none, or not to be had */
+	char cache_why[ERROR_TEXT_MAX]; /* why it is not to be had; "": it is, or there is none */
 	const char *result;  /* "done", "plan", "nothing", "removed" */
 	json_t *report;      /* what --json adds to the result: {"id", "steps", ...} */
 };
@@ -34,8 +34,8 @@ void session_done(struct session *session);
 /**
  * session_pin() - pin the target, enter it once to open its root and read its ld.so.cache
  *
- * A cache that is too large, no file or slow is a warning: the driver's own
- * entries are used then.
+ * A cache that is too large, no file or slow is no error; @session says why
+ * it was not read.
  *
  * Return: 0, -ETIMEDOUT (the root's filesystem holds whoever asks it) or
  * another negative errno.

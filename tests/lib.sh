@@ -378,8 +378,27 @@ write_config()
 {
 	CONFIG=$SCRATCH/nvfs.conf
 	printf '%s = %s\n' driver_root "$DRIVER_ROOT" proc_root "$PROC_ROOT" dev_root "$DEV_ROOT" \
-		>"$CONFIG"
+		ipc_root "$IPC_ROOT" >"$CONFIG"
 	[ $# = 0 ] || printf '%s\n' "$@" >>"$CONFIG"
+}
+
+# The host's /run and /tmp as the configuration names them: without a socket, until these are made.
+IPC_ROOT=$SCRATCH/ipc
+
+# listen_at PATH: a daemon's socket below $IPC_ROOT, with one who answers; its pid in $CHILD
+listen_at()
+{
+	mkdir -p "$IPC_ROOT/${1%/*}"
+	in_background "$HELPERS/unixsock" listen "$IPC_ROOT/$1" >"$SCRATCH/listen.log" 2>&1
+	wait_for 5 grep -q ready "$SCRATCH/listen.log"
+}
+
+# use_sample_sockets: nvidia-persistenced, the fabric manager and MPS run
+use_sample_sockets()
+{
+	listen_at run/nvidia-persistenced/socket
+	listen_at run/nvidia-fabricmanager/socket
+	listen_at tmp/nvidia-mps/control
 }
 
 # ---- root filesystems and containers -------------------------------------------------------------

@@ -22,7 +22,7 @@ command -v runc >/dev/null || skip_all "no runc"
 container_state()
 {
 	mounts_in "$PID" | sort
-	(cd "$ROOTFS" && find etc usr/bin usr/local ! -name ld.so.cache -printf '%p %y %m %U:%G %l\n' | sort
+	(cd "$ROOTFS" && find etc run tmp usr/bin usr/local ! -name ld.so.cache -printf '%p %y %m %U:%G %l\n' | sort
 		find etc -type f ! -name ld.so.cache -exec md5sum {} + | sort -k 2)
 	ldconfig -p -C "$ROOTFS/etc/ld.so.cache" | grep -F "=>"
 	find "/proc/$PID/root/dev" -xdev -printf '%P %y %m %s %l\n' | sort
@@ -84,6 +84,8 @@ gpu_is_there()
 	[ "$(mounts_in "$PID" | grep -c '^/dev/nvidia0 ')" = 1 ] || echo "not one mount of the GPU"
 	ldconfig -p -C "$ROOTFS/etc/ld.so.cache" | grep -q 'libcuda.so.1.*=> /usr/local/nvidia' ||
 		echo "libcuda is not in the cache"
+	[ "$(mounts_in "$PID" | grep -Ec '^/(run|tmp)/nvidia-')" = 3 ] || echo "not three sockets"
+	[ -L "$ROOTFS/usr/bin/nvidia-smi" ] || echo "no link to nvidia-smi"
 }
 
 # every_step MODE: one assertion a step
@@ -112,6 +114,7 @@ ID=c1
 host_snapshot
 use_sample_driver
 write_config 'grace = 0'
+use_sample_sockets
 start_daemon --config "$CONFIG"
 FRESH=0
 make_rootfs glibc

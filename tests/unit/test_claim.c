@@ -164,10 +164,13 @@ static struct gpu gpus[] = { { .index = 0, .uuid = "GPU-a0", .bus_id = "0000:01:
 			     { .index = 1, .uuid = "GPU-b1", .bus_id = "0000:02:00.0", .usable = true },
 			     { .index = 2, .uuid = "GPU-c2", .bus_id = "0000:03:00.0", .usable = true } };
 
+static struct mig_device migs[] = { { .gpu = 1, .index = 0, .gi = 1, .uuid = "MIG-0" },
+				    { .gpu = 1, .index = 1, .gi = 2, .uuid = "MIG-1" } };
+
 /* The positions that are left as one number, or a negative errno: 102 is 1, 0, 2. */
 static int limited(const char *devices, const char *ceiling)
 {
-	const struct gpu_list list = { gpus, 3 };
+	const struct gpu_list list = { .gpus = gpus, .n = 3, .migs = migs, .n_migs = 2 };
 	struct gpu_selection selection = { 0 };
 	int r;
 
@@ -195,6 +198,11 @@ START_TEST(users_have_no_device_beyond_the_ceiling)
 	ck_assert_int_eq(limited("all", "void"), 0);
 	ck_assert_int_eq(limited("none", "none"), 0);
 	ck_assert_int_eq(limited("0", "none"), -EPERM);
+	ck_assert_int_eq(limited("1:1", "1"), 2);
+	ck_assert_int_eq(limited("1:1", "0"), -EPERM);
+	/* a part of a GPU is no permission for the whole */
+	ck_assert_int_eq(limited("1", "1:0"), -EPERM);
+	ck_assert_str_eq(err.text, "user_devices of nvfs.conf names MIG devices");
 }
 END_TEST
 

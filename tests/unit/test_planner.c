@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "common/error.h"
+#include "fs/fixed.h"
+#include "fs/ipc.h"
 #include "nvml/devnode.h"
 #include "tests/unit/unit.h"
 
@@ -14,11 +16,16 @@ START_TEST(a_plan_says_every_step_in_order)
 		{ .path = "nvidiactl", .major = 195, .minor = 255, .access = 6 },
 		{ .path = "nvidia0", .major = 195, .minor = 0, .access = 6 },
 	};
-	static const char *const programs[] = { "nvidia-smi" };
+	struct fixed_link link = { (char[]){ "/usr/bin/nvidia-smi" },
+					  (char[]){ "/usr/local/nvidia/bin/nvidia-smi" } };
+	const struct fixed_links links = { &link, 1 };
+	const struct ipc_list ipcs = { .items[0] = { .target = "/run/x/socket", .fd = -1,
+							    .path = (char[]){ "/run/x/socket" } },
+					      .n = 1 };
 	struct planner_input in = { .root_fd = -1, .dev_fd = -1, .mountpoint = "/run/nvfs", .dev_root = "/dev",
 				    .name = "c1", .target = "/usr/local/nvidia",
-				    .nodes = nodes, .n_nodes = 2, .cache_fd = -1, .programs = programs,
-				    .n_programs = 1, .has_proc = true };
+				    .nodes = nodes, .n_nodes = 2, .cache_fd = -1, .links = &links,
+				    .ipcs = &ipcs, .has_proc = true };
 	struct planned plan;
 	char *text;
 
@@ -30,7 +37,10 @@ START_TEST(a_plan_says_every_step_in_order)
 		"{\"step\":\"proc\",\"target\":\"/proc/driver/nvidia\"},"
 		"{\"access\":\"rw\",\"major\":195,\"minor\":255,\"step\":\"device\",\"target\":\"/dev/nvidiactl\"},"
 		"{\"access\":\"rw\",\"major\":195,\"minor\":0,\"step\":\"device\",\"target\":\"/dev/nvidia0\"},"
-		"{\"content\":\"/usr/local/nvidia/lib64\\n\",\"step\":\"file\","
+		"{\"step\":\"socket\",\"target\":\"/run/x/socket\"},"
+		"{\"alternative\":\"/etc/ld.so.conf.d/00-nvfs-driver.conf\","
+		"\"content\":\"# made by nvfs; its libraries of the NVIDIA driver\\n"
+		"/usr/local/nvidia/lib64\\n\",\"step\":\"file\","
 		"\"target\":\"/etc/ld.so.conf.d/00-nvfs.conf\"},"
 		"{\"step\":\"cache\",\"target\":\"/etc/ld.so.cache\"},"
 		"{\"step\":\"link\",\"target\":\"/usr/bin/nvidia-smi\",\"to\":\"/usr/local/nvidia/bin/nvidia-smi\"}]");

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Links rather than mounts: they work as well, cost one name each, and follow
+ * the tree when the driver changes. What a link leads to is in the tree only.
+ */
+#include "fs/fixed.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/parse.h"
+#include "fs/layout.h"
+#include "nvml/finding.h"
+
+/*
+ * A directory of the tree, and the one in the container where its files are
+ * looked for. Of several places that a loader reads, the one where an image
+ * that brings such a file itself has it: then the two have one name, and
+ * the image's stays alone.
+ *
+ * Sources: the driver's README, "Installed Components"; the
+ * Vulkan loader's LoaderInterfaceArchitecture ("/etc" and "/usr/share" are both
+ * searched; NVIDIA's images use /etc); libglvnd's EGL_VENDOR_DIRS; eglexternalplatform;
+ * the ICD specification of OpenCL (cl_khr_icd).
+ */
+static const struct {
+	const char *tree, *container;
+} rows[] = {
+	{ "bin", "/usr/bin" },
+	{ "etc/OpenCL/vendors", "/etc/OpenCL/vendors" },
+	{ "etc/nvidia", "/etc/nvidia" },
+	{ "etc/nvidia/nvidia-application-profiles-rc.d", "/etc/nvidia/nvidia-application-profiles-rc.d" },
+	{ "share/nvidia", "/usr/share/nvidia" }, /* application profiles, nvoptix.bin */
+	{ "share/vulkan/icd.d", "/etc/vulkan/icd.d" },
+	{ "share/vulkan/implicit_layer.d", "/etc/vulkan/implicit_layer.d" },
+	{ "share/glvnd/egl_vendor.d", "/usr/share/glvnd/egl_vendor.d" },
+	{ "share/egl/egl_external_platform.d", "/usr/share/egl/egl_external_platform.d" },
+};
+
+/* The slot of a directory, or a negative errno. */
+static int find_dir(const struct layout *layout, const char *path)
+{
+	char name[LAYOUT_NAME_MAX + 1];
+	const char *part;
+	size_t len;
+	int slot = 0;
+
+	while (slot >= 0 && (part = parse_field(&path, '/', &len))) {
+		(void)snprintf(name, sizeof(name), "%.*s", (int)len, part);
+		slot = layout_lookup(layout, (uint32_t)slot, name);
+	}
+	if (slot >= 0 && layout->nodes[slot].kind != LAYOUT_DIR)
+		return -ENOTDIR;
+	return slot;
+}
+
+static int link_add(struct fixed_links *links, size_t row, const char *target, const char *name)
+{
+	struct fixed_link *link = &links->items[links->n];
+
+	if (links->n == FIXED_LINKS_MAX)
+		return -E2BIG;
+	*link = (struct fixed_link){ 0 };
+	if (asprintf(&link->path, "%s/%s", rows[row].container, name) < 0) {
+		link->path = NULL;
+		return -ENOMEM;
+	}
+	if (asprintf(&link->to, "%s/%s/%s", target, rows[row].tree, name) < 0) {
+		free(link->path);
+		return -ENOMEM;
+	}
+	links->n++;
+	return 0;
+}
+
+static int list_row(const struct layout *layout, size_t row, const char *target,
+		    struct fixed_links *links)
+{
+	int dir = find_dir(layout, rows[row].tree), r = 0;
+
+	if (dir < 0)
+		return 0;
+	for (uint32_t i = 0; i < layout->nodes[dir].count && r == 0; i++) {
+		uint32_t slot = layout->nodes[dir].ref + i;
+
+		if (layout->nodes[slot].kind != LAYOUT_DIR)
+			r = link_add(links, row, target, layout_name(layout, slot));
+	}
+	return r;
+}
+
+int fixed_links_list(const struct layout *layout, const char *target, struct fixed_links *ret,
+		     struct finding_list *findings, struct error *err)
+{
+	int r = 0;
+
+	ret->items = calloc(FIXED_LINKS_MAX, sizeof(*ret->items));
+	if (!ret->items)
+		return error_set(err, -ENOMEM, "list the links");
+	for (size_t i = 0; i < ARRAY_SIZE(rows) && r == 0; i++)
+		r = list_row(layout, i, target, ret);
+	if (r == -E2BIG)
+		r = finding_add(findings, true, "more than %d links at fixed paths, ignoring the rest",
+				FIXED_LINKS_MAX);
+	return r < 0 ? error_set(err, r, "list the links") : 0;
+}
+
+void fixed_links_done(struct fixed_links *links)
+{
+	for (size_t i = 0; i < links->n; i++) {
+		free(links->items[i].path);
+		free(links->items[i].to);
+	}
+	free(links->items);
+	*links = (struct fixed_links){ 0 };
+}
