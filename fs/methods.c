@@ -20,6 +20,7 @@
 #include "common/ldcache.h"
 #include "common/log.h"
 #include "fs/cachebox.h"
+#include "fs/changeover.h"
 #include "fs/claim.h"
 #include "fs/compose.h"
 #include "fs/counters.h"
@@ -307,7 +308,7 @@ static json_t *generation_json(const struct daemon *daemon, const struct generat
 			 "driver_version", g->driver->version, "version_from_module",
 			 g->driver->version_from_module, "made", (json_int_t)g->made_s, "driver_root",
 			 g->driver->root, "files", (int)g->driver->n_files, "gpus", (int)g->gpus->n,
-			 "trees", (int)renewal_trees_of(daemon, g), "current", g == daemon->generation);
+			 "trees", (int)changeover_trees_of(daemon, g), "current", g == daemon->generation);
 }
 
 static int method_generations(struct daemon *daemon, struct client *client, json_t *params,

@@ -13,9 +13,9 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "fs/changeover.h"
 #include "fs/daemon.h"
 #include "fs/generation.h"
-#include "fs/renewal.h"
 #include "fs/store.h"
 #include "nvml/driver.h"
 #include "nvml/driver_root.h"
@@ -46,7 +46,7 @@ static bool revive_file(struct daemon *daemon, const struct driver_root *root, u
 	r = store_object_set_fd(daemon->store, object, take_fd(&fd));
 	store_unlock(daemon->store);
 	if (r == 0)
-		renewal_back_file(daemon, object, path);
+		changeover_back_file(daemon, object, path);
 	return r == 0;
 }
 
