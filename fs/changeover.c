@@ -22,6 +22,8 @@
 #include "fs/derive.h"
 #include "fs/filesystem.h"
 #include "fs/link.h"
+#include "fs/nodes.h"
+#include "fs/reinject.h"
 #include "fs/store.h"
 #include "nvml/driver.h"
 #include "nvml/gpu.h"
@@ -181,6 +183,52 @@ static void switch_trees(struct daemon *daemon, bool all)
 		daemon_trees_switch(daemon, next, n, daemon->generation->number);
 }
 
+/* nodes */
+
+static bool majors_moved(const struct generation *g)
+{
+	const char *before = g->older ? g->older->majors : NULL;
+
+	return g->majors && before && strcmp(g->majors, before) != 0;
+}
+
+/* A pinned container has the driver of a module that is gone, for which no node is of use. */
+static bool is_pinned(const struct daemon *daemon, uint32_t index)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+	const struct generation *its = generation_find(daemon->generation,
+						       store_snapshot(daemon->store, tree->snapshot)->generation);
+
+	return daemon->config.pin && its && strcmp(its->driver->version, daemon->generation->driver->version) != 0;
+}
+
+static void renew_nodes_of(struct daemon *daemon, uint32_t index)
+{
+	const char *name = store_blob(daemon->store, store_tree(daemon->store, index)->name, NULL);
+
+	if (!reinject_nodes(daemon, index).stale)
+		return;
+	if (is_pinned(daemon, index)) {
+		log_warning("container '%s' is pinned to a driver that is not loaded any more, and keeps the "
+			    "device nodes of before, ignoring", name);
+		return;
+	}
+	log_info("majors have moved: injecting '%s' anew, for its device nodes", name);
+	reinject_tree(daemon, index);
+	daemon->containers[index]->nodes_moved = true;
+}
+
+/* Containers whose device nodes are of the majors before. Those that have ended are found out later. */
+static void renew_nodes(struct daemon *daemon)
+{
+	for (uint32_t i = 0; i < daemon->containers_room; i++) {
+		if (!daemon->containers[i])
+			continue;
+		renew_nodes_of(daemon, i);
+		say_alive(daemon);
+	}
+}
+
 static int make_host_tree(struct daemon *daemon, struct error *err)
 {
 	struct derive_request request = { .caps = DRIVER_CAP_ALL, .target = HOST_TARGET };
@@ -309,6 +357,8 @@ int changeover_to(struct daemon *daemon, struct generation *g, enum generation_c
 		r = make_host_tree(daemon, err);
 	deriver_forget(daemon->deriver);
 	switch_trees(daemon, is_first || change == GENERATION_OTHER);
+	if (majors_moved(g))
+		renew_nodes(daemon);
 	log_info("driver %s (generation %u): %zu files below '%s', %zu GPU%s", g->driver->version, g->number,
 		 g->driver->n_files, daemon->config.driver_root, g->gpus->n, g->gpus->n == 1 ? "" : "s");
 	return r;
@@ -318,7 +368,10 @@ void changeover_resume(struct daemon *daemon)
 {
 	const struct generation *g = daemon->generation;
 
+	if (!g || g->damaged)
+		return;
 	/* A change to another version is for all, and the daemon before may have died in it. */
-	if (g && !g->damaged)
-		switch_trees(daemon, g->older && strcmp(g->older->driver->version, g->driver->version) != 0);
+	switch_trees(daemon, g->older && strcmp(g->older->driver->version, g->driver->version) != 0);
+	if (majors_moved(g))
+		renew_nodes(daemon);
 }

@@ -21,6 +21,9 @@ struct error;
  * @generation: from discovery, not recorded; taken over, also on failure
  * @change:     to what was before: with GENERATION_OTHER all trees get it, but pinned ones
  *
+ * Where majors have moved, containers whose device nodes are of the majors
+ * before are injected anew (reinject.h), whatever the change.
+ *
  * Return: 0 or -ENOMEM.
  */
 int changeover_to(struct daemon *daemon, struct generation *generation, enum generation_change change,

@@ -495,8 +495,10 @@ void daemon_injection_end(struct daemon *daemon, struct injection *injection, bo
 	*at = injection->next;
 	if (keep && tree) {
 		clear_flag(daemon, injection->tree, STORE_TREE_UNCOMMITTED);
-		if (container_of(daemon, injection->tree))
+		if (container_of(daemon, injection->tree)) {
 			container_of(daemon, injection->tree)->commit_until = 0;
+			container_of(daemon, injection->tree)->given_up = false;
+		}
 	}
 	if (!keep && tree && tree->flags & STORE_TREE_UNCOMMITTED) {
 		/* A second injector may have come before the first one was known to be dead. */

@@ -31,6 +31,7 @@
 #include "fs/handover.h"
 #include "fs/health.h"
 #include "fs/inject_method.h"
+#include "fs/reinject.h"
 #include "fs/renewal.h"
 #include "fs/sandbox.h"
 #include "fs/server.h"
@@ -197,6 +198,7 @@ static int method_status(struct daemon *daemon, struct client *client, json_t *p
 {
 	const struct generation *g = daemon->generation;
 	const struct features *features = filesystem_features(daemon->fs);
+	const struct daemon_viewer viewer = viewer_of(daemon, client);
 	json_t *json = json_pack(
 		"{s:s, s:i, s:i, s:s, s:s, s:s, s:I, s:I, s:i, s:i, s:i, s:o, s:o, s:s, s:o, s:I}", "version",
 		NVFS_VERSION, "daemon_pid", (int)daemon->self.pid, "keeper_pid", keeper_pid(daemon),
@@ -208,12 +210,12 @@ static int method_status(struct daemon *daemon, struct client *client, json_t *p
 		counters_json(store_counters(daemon->store)), "state_bytes",
 		(json_int_t)store_memory(daemon->store));
 
-	(void)client;
 	(void)params;
 	(void)message;
 	(void)trace;
 	(void)json_object_set_new(json, "sandbox", sandbox_json());
 	(void)json_object_set_new(json, "stalled", stalled_json(daemon));
+	(void)json_object_set_new(json, "reinject", reinject_status(daemon, &viewer));
 	if (g) {
 		(void)json_object_set_new(json, "driver_version", json_string(g->driver->version));
 		(void)json_object_set_new(json, "gpus", json_integer((json_int_t)g->gpus->n));

@@ -21,6 +21,7 @@
 #include "common/file.h"
 #include "common/sys.h"
 #include "inject/mounted.h"
+#include "inject/record.h"
 #include "inject/regular.h"
 
 #define HERE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
@@ -238,6 +239,35 @@ static int open_bind_point(struct apply *apply, const struct place *place, int t
 	return fd;
 }
 
+/*
+ * The node of a number of before, where the record has one: ours gives way, and what was below it
+ * is opened in its place; the container's own stays. Returns 1 where it does.
+ */
+static int take_before(struct apply *apply, const struct step *step, const struct place *place, int *there,
+		       struct place_identity *id, struct outcome *outcome)
+{
+	char why[96];
+	int r;
+
+	if (!step->before || *there < 0 || !S_ISCHR(id->mode))
+		return 0;
+	if (!record_is_mount(step->before, id)) {
+		(void)snprintf(why, sizeof(why), "the container's own node of %u:%u, the driver's is %u:%u now",
+			       id->rdev_major, id->rdev_minor, step->major, step->minor);
+		(void)note(outcome, RECORD_LEFT, why);
+		return 1;
+	}
+	cleanup_close(there);
+	*there = -1;
+	r = effect_take(&apply->effects, place->dirfd, place->name);
+	if (r < 0)
+		return r;
+	*there = openat(place->dirfd, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (*there < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return place_identify(*there, id);
+}
+
 /* Bind a device node or socket, unless @is_there says that what stands there is it. */
 static int bind_file(struct apply *apply, const struct step *step, struct outcome *outcome,
 		     bool (*is_there)(const struct place_identity *there,
@@ -260,9 +290,13 @@ static int bind_file(struct apply *apply, const struct step *step, struct outcom
 		return error_set(err, -errno, "open '%s'", step->target);
 	if (there >= 0 && place_identify(there, &id) == 0 && is_there(&id, &outcome->identity)) {
 		/* The very inode that the daemon binds; a runtime's own node is another. */
-		outcome->made = apply->adopt && id.mount_root && place_is_same(&id, &outcome->identity);
+		outcome->made = (apply->adopt || step->before) && id.mount_root &&
+				place_is_same(&id, &outcome->identity);
 		return note(outcome, outcome->made ? "mounted" : "already", "");
 	}
+	r = take_before(apply, step, &place, &there, &id, outcome);
+	if (r != 0)
+		return r < 0 ? error_set(err, r, "take the node of before away from '%s'", step->target) : 0;
 	r = point = open_bind_point(apply, &place, there, &id, outcome);
 	if (r == -EEXIST)
 		return error_setc(err, ERROR_MOUNT, r, "'%s' is there and is something else",
