@@ -28,10 +28,8 @@
 #include "nvml/driver.h"
 
 #define RETRY_MS 10000 /* between two looks for a driver that fits the module */
-#define STALL_MS 2000  /* a path that has not answered for so long is left out */
 #define WAIT_MS 1500   /* so long a caller may wait for a look: the keeper wants to hear from us */
 #define AGAIN_MS 60000 /* what did not answer is asked again */
-#define LEFT_OUT_MAX 8 /* with more it is the driver root that does not answer */
 
 struct renewal {
 	struct loop_source source; /* inotify; first: cast back in on_change() */
@@ -44,7 +42,7 @@ struct renewal {
 	int result;        /* of the last look: 0 or a negative errno, with */
 	enum generation_change change;
 	struct error error;
-	char *left_out[LEFT_OUT_MAX]; /* paths that did not answer */
+	char *left_out[LOOK_LEFT_OUT_MAX]; /* paths that did not answer */
 	size_t n_left_out;
 	struct finding_list findings;
 	char note[400];
@@ -226,10 +224,10 @@ static void check_stall(struct renewal *renewal)
 	const char *path = look_path(renewal->look, &since_ms);
 	char *copy;
 
-	if (since_ms < STALL_MS)
+	if (since_ms < LOOK_STALL_MS)
 		return;
 	copy = strdup(path);
-	if (copy && renewal->n_left_out < LEFT_OUT_MAX) {
+	if (copy && renewal->n_left_out < LOOK_LEFT_OUT_MAX) {
 		log_warning("'%s' below '%s' does not answer, looking on without it", path,
 			    renewal->daemon->config.driver_root);
 		renewal->left_out[renewal->n_left_out++] = copy;

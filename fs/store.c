@@ -257,6 +257,13 @@ int store_object_fd(const struct store *store, uint32_t index)
 	return index < store->n_fds ? store->fds[index] : -1;
 }
 
+bool store_object_is_held(const struct store *store, uint32_t index)
+{
+	const struct store_object *object = store_object(store, index);
+
+	return object && (object->backing_id > 0 || store_object_fd(store, index) >= 0);
+}
+
 uint32_t store_link_put(struct store *store, const char *target)
 {
 	struct table *table = &store->state->links;

@@ -215,6 +215,9 @@ int store_object_set_fd(struct store *store, uint32_t index, int fd);
 /** store_object_fd() - the store's descriptor of an object, -1 where it has none */
 int store_object_fd(const struct store *store, uint32_t index);
 
+/** store_object_is_held() - has the kernel or the store a host file open? */
+bool store_object_is_held(const struct store *store, uint32_t index);
+
 /**
  * store_object_release() [w] - a host file is not served any more
  *
