@@ -289,20 +289,26 @@ static bool same_container(const struct daemon *daemon, uint32_t index, const st
 	       (tree->pid == process->pid && tree->start_time == process->start_time);
 }
 
+/* A process that stands for a container without init: one that has the tree, if that is mounted already. */
+static struct process_wanted wanted_of(const struct daemon *daemon, uint32_t index)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+	bool is_mounted = !(tree->flags & STORE_TREE_UNCOMMITTED);
+
+	return (struct process_wanted){ .mnt_ns = tree->mnt_ns,
+					.tree = is_mounted ? store_blob(daemon->store, tree->name, NULL) : NULL };
+}
+
 /* Its init, or any other process in its mount namespace. */
 static bool is_alive(const struct daemon *daemon, uint32_t index)
 {
-	const struct store_tree *tree = store_tree(daemon->store, index);
 	const struct container *container = container_of(daemon, index);
-	bool used = false;
+	struct process_wanted wanted = wanted_of(daemon, index);
 
 	if (!container || !container->init_dead)
 		return true;
-	/* Numbers of namespaces come back: who is in it must have the tree, if that is mounted already. */
-	if (!(tree->flags & STORE_TREE_UNCOMMITTED))
-		return reinject_process(daemon, index) != 0;
-	process_mnt_ns_used(&tree->mnt_ns, &used, 1);
-	return used;
+	process_find_each(&wanted, 1);
+	return wanted.pid != 0;
 }
 
 static int refuse_taken(struct daemon *daemon, struct daemon_tree *tree, uint32_t index,
@@ -429,12 +435,33 @@ uint32_t daemon_trees_in_use(const struct daemon *daemon)
 	return n;
 }
 
+/* Questions about all containers whose init is dead, answered; their trees in @ret_trees. Both are freed by the caller. */
+static size_t ask_for_dead(const struct daemon *daemon, struct process_wanted **ret, uint32_t **ret_trees)
+{
+	size_t n = 0;
+
+	*ret = calloc(daemon->containers_room + 1, sizeof(**ret));
+	*ret_trees = calloc(daemon->containers_room + 1, sizeof(**ret_trees));
+	for (uint32_t i = 0; *ret && *ret_trees && i < daemon->containers_room; i++) {
+		if (!daemon->containers[i] || !daemon->containers[i]->init_dead)
+			continue;
+		(*ret)[n] = wanted_of(daemon, i);
+		(*ret_trees)[n++] = i;
+	}
+	if (n)
+		process_find_each(*ret, n);
+	return n;
+}
+
 uint32_t daemon_trees_alive(const struct daemon *daemon)
 {
-	uint32_t n = 0;
+	auto_free struct process_wanted *wanted = NULL;
+	auto_free uint32_t *trees = NULL;
+	size_t n_dead = ask_for_dead(daemon, &wanted, &trees);
+	uint32_t n = daemon_trees_in_use(daemon);
 
-	for (uint32_t i = 0; i < daemon->containers_room; i++)
-		n += daemon->containers[i] && is_alive(daemon, i);
+	for (size_t i = 0; i < n_dead; i++)
+		n -= wanted[i].pid == 0;
 	return n;
 }
 
@@ -648,28 +675,14 @@ static void check_unused(struct daemon *daemon, struct container *c)
 /* Trees whose init is dead: is anybody left in their mount namespaces? */
 static void check_containers(struct daemon *daemon)
 {
-	auto_free uint64_t *mnt_ns = calloc(daemon->containers_room + 1, sizeof(*mnt_ns));
-	auto_free bool *used = calloc(daemon->containers_room + 1, sizeof(*used));
-	size_t n_dead = 0;
+	auto_free struct process_wanted *wanted = NULL;
+	auto_free uint32_t *trees = NULL;
+	size_t n = ask_for_dead(daemon, &wanted, &trees);
 
-	if (!mnt_ns || !used)
-		return;
-	for (uint32_t i = 0; i < daemon->containers_room; i++) {
-		const struct container *c = daemon->containers[i];
+	for (size_t i = 0; i < n; i++) {
+		struct container *c = container_of(daemon, trees[i]);
 
-		mnt_ns[i] = c && c->init_dead ? store_tree(daemon->store, i)->mnt_ns : 0;
-		n_dead += mnt_ns[i] != 0;
-	}
-	if (!n_dead)
-		return;
-	process_mnt_ns_used(mnt_ns, used, daemon->containers_room);
-	for (uint32_t i = 0; i < daemon->containers_room; i++) {
-		struct container *c = daemon->containers[i];
-
-		if (!mnt_ns[i])
-			continue;
-		/* The cheap question for all, the sure one for those that seem to live. */
-		if (used[i] && is_alive(daemon, i))
+		if (wanted[i].pid)
 			c->ends = 0;
 		else
 			check_unused(daemon, c);

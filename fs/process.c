@@ -158,29 +158,83 @@ uint64_t process_mnt_ns(pid_t pid)
 	return stat(path, &st) < 0 ? 0 : st.st_ino;
 }
 
-static void mark_used(uint64_t inode, const uint64_t *mnt_ns, bool *used, size_t n)
+/* all processes */
+
+/* A walk through /proc; those that end on the way are left out. */
+struct walk {
+	DIR *proc;
+	char pid[16];
+	uint64_t mnt_ns;
+};
+
+static struct walk walk_begin(void)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (mnt_ns[i] == inode)
-			used[i] = true;
+	return (struct walk){ .proc = opendir("/proc") };
+}
+
+static void walk_end(struct walk *walk)
+{
+	if (walk->proc)
+		(void)closedir(walk->proc);
+}
+#define auto_walk __attribute__((cleanup(walk_end)))
+
+/* False at the end, and where /proc cannot be read. */
+static bool walk_next(struct walk *walk)
+{
+	const struct dirent *entry;
+
+	while (walk->proc && (entry = readdir(walk->proc))) {
+		char path[32];
+		struct stat st;
+
+		if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || strlen(entry->d_name) >= sizeof(walk->pid))
+			continue;
+		strcpy(walk->pid, entry->d_name);
+		(void)snprintf(path, sizeof(path), "%s/ns/mnt", walk->pid);
+		if (fstatat(dirfd(walk->proc), path, &st, 0) < 0)
+			continue;
+		walk->mnt_ns = st.st_ino;
+		return true;
+	}
+	return false;
+}
+
+static bool has_tree(const struct walk *walk, const char *name)
+{
+	auto_free char *mountinfo = NULL;
+	char path[32];
+
+	(void)snprintf(path, sizeof(path), "%s/mountinfo", walk->pid);
+	return file_read_at(dirfd(walk->proc), path, MOUNTINFO_MAX, &mountinfo, NULL, NULL) == 0 &&
+	       mountpoint_shows(mountinfo, name);
+}
+
+void process_find_each(struct process_wanted *wanted, size_t n)
+{
+	auto_walk struct walk walk = walk_begin();
+	size_t left = n;
+
+	for (size_t i = 0; i < n; i++)
+		wanted[i].pid = 0;
+	while (left && walk_next(&walk)) {
+		for (size_t i = 0; i < n; i++) {
+			struct process_wanted *w = &wanted[i];
+
+			if (w->pid || w->mnt_ns != walk.mnt_ns || (w->tree && !has_tree(&walk, w->tree)))
+				continue;
+			w->pid = (pid_t)strtol(walk.pid, NULL, 10);
+			left--;
+		}
 	}
 }
 
-void process_mnt_ns_used(const uint64_t *mnt_ns, bool *used, size_t n)
+pid_t process_find(uint64_t mnt_ns, const char *tree)
 {
-	auto_closedir DIR *proc = opendir("/proc");
-	const struct dirent *entry;
+	struct process_wanted wanted = { .mnt_ns = mnt_ns, .tree = tree };
 
-	while (proc && (entry = readdir(proc))) {
-		char path[300];
-		struct stat st;
-
-		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
-			continue;
-		(void)snprintf(path, sizeof(path), "%s/ns/mnt", entry->d_name);
-		if (fstatat(dirfd(proc), path, &st, 0) == 0)
-			mark_used(st.st_ino, mnt_ns, used, n);
-	}
+	process_find_each(&wanted, 1);
+	return wanted.pid;
 }
 
 /* proc_pid_mountinfo(5): "36 35 98:0 /root /mount-point ..." */
@@ -196,16 +250,16 @@ static bool is_mount_of(const char *line, dev_t dev, const char *root)
 	       (line[at + len] == ' ' || line[at + len] == '/');
 }
 
-static bool mounts_in(int proc_fd, const char *pid, dev_t dev, const char *root)
+static bool mounts_in(const struct walk *walk, dev_t dev, const char *root)
 {
 	auto_fclose FILE *f = NULL;
 	auto_free char *line = NULL;
-	char path[300];
+	char path[32];
 	size_t room = 0;
 	int fd;
 
-	(void)snprintf(path, sizeof(path), "%s/mountinfo", pid);
-	fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
+	(void)snprintf(path, sizeof(path), "%s/mountinfo", walk->pid);
+	fd = openat(dirfd(walk->proc), path, O_RDONLY | O_CLOEXEC);
 	f = fd < 0 ? NULL : fdopen(fd, "r");
 	if (!f)
 		cleanup_close(&fd);
@@ -216,81 +270,64 @@ static bool mounts_in(int proc_fd, const char *pid, dev_t dev, const char *root)
 	return false;
 }
 
-/* Namespaces that have been looked at. */
+/* A view of a mount namespace: who has another root sees other mounts of it. */
+struct view {
+	uint64_t mnt_ns, root_mount, root_ino;
+};
+
+/* proc_pid_root(5). The filesystem is not asked: that of a container may not answer. */
+static struct view view_of(const struct walk *walk)
+{
+	struct view view = { .mnt_ns = walk->mnt_ns };
+	struct statx root;
+	char path[32];
+
+	(void)snprintf(path, sizeof(path), "%s/root", walk->pid);
+	if (statx(dirfd(walk->proc), path, AT_STATX_DONT_SYNC, STATX_MNT_ID | STATX_INO, &root) == 0) {
+		view.root_mount = root.stx_mnt_id;
+		view.root_ino = root.stx_ino;
+	}
+	return view;
+}
+
+/* Views that have been looked at. */
 struct seen {
-	uint64_t *inodes;
+	struct view *views;
 	size_t n, room;
 };
 
 /* 1: it was not among them and is now; 0; -ENOMEM */
-static int seen_add(struct seen *seen, uint64_t inode)
+static int seen_add(struct seen *seen, const struct view *view)
 {
 	for (size_t i = 0; i < seen->n; i++) {
-		if (seen->inodes[i] == inode)
+		if (memcmp(&seen->views[i], view, sizeof(*view)) == 0)
 			return 0;
 	}
 	if (seen->n == seen->room) {
 		size_t room = seen->room ? 2 * seen->room : 64;
-		uint64_t *bigger = realloc(seen->inodes, room * sizeof(*bigger));
+		struct view *bigger = realloc(seen->views, room * sizeof(*bigger));
 
 		if (!bigger)
 			return -ENOMEM;
-		seen->inodes = bigger;
+		seen->views = bigger;
 		seen->room = room;
 	}
-	seen->inodes[seen->n++] = inode;
+	seen->views[seen->n++] = *view;
 	return 1;
 }
 
 bool process_mounts(dev_t dev, const char *root)
 {
-	auto_closedir DIR *proc = opendir("/proc");
+	auto_walk struct walk walk = walk_begin();
 	struct seen seen = { 0 };
-	const struct dirent *entry;
 	bool found = false;
 
-	while (proc && !found && (entry = readdir(proc))) {
-		char path[300];
-		struct stat st;
-		int r;
+	while (!found && walk_next(&walk)) {
+		const struct view view = view_of(&walk);
+		int r = seen_add(&seen, &view);
 
-		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
-			continue;
-		(void)snprintf(path, sizeof(path), "%s/ns/mnt", entry->d_name);
-		if (fstatat(dirfd(proc), path, &st, 0) < 0)
-			continue;
-		r = seen_add(&seen, st.st_ino);
-		found = r < 0 || (r > 0 && mounts_in(dirfd(proc), entry->d_name, dev, root));
+		found = r < 0 || (r > 0 && mounts_in(&walk, dev, root));
 	}
-	free(seen.inodes);
+	free(seen.views);
 	return found;
-}
-
-static bool has_tree(int proc, const char *pid, const char *name)
-{
-	auto_free char *mountinfo = NULL;
-	char path[300];
-
-	(void)snprintf(path, sizeof(path), "%s/mountinfo", pid);
-	return file_read_at(proc, path, MOUNTINFO_MAX, &mountinfo, NULL, NULL) == 0 &&
-	       mountpoint_shows(mountinfo, name);
-}
-
-pid_t process_find(uint64_t mnt_ns, const char *name)
-{
-	auto_closedir DIR *proc = opendir("/proc");
-	const struct dirent *entry;
-
-	while (proc && (entry = readdir(proc))) {
-		char path[300];
-		struct stat st;
-
-		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
-			continue;
-		(void)snprintf(path, sizeof(path), "%s/ns/mnt", entry->d_name);
-		if (fstatat(dirfd(proc), path, &st, 0) == 0 && st.st_ino == mnt_ns &&
-		    has_tree(dirfd(proc), entry->d_name, name))
-			return (pid_t)strtol(entry->d_name, NULL, 10);
-	}
-	return 0;
 }

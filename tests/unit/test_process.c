@@ -2,7 +2,10 @@
 #include "fs/process.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdio.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -63,13 +66,19 @@ END_TEST
 START_TEST(our_own_mount_namespace_is_in_use_and_no_other_number)
 {
 	struct process self;
-	uint64_t ns[3] = { 1, 0, 2 };
-	bool used[3] = { false };
+	struct process_wanted wanted[] = { { .mnt_ns = 1 }, { .mnt_ns = 0 }, { .mnt_ns = 2, .pid = 7 },
+					   { .mnt_ns = 0, .tree = "no such tree" } };
 
 	ck_assert_int_eq(process_self(&self, NULL), 0);
-	ns[1] = self.mnt_ns;
-	process_mnt_ns_used(ns, used, 3);
-	ck_assert(!used[0] && used[1] && !used[2]);
+	wanted[1].mnt_ns = wanted[3].mnt_ns = self.mnt_ns;
+	process_find_each(wanted, 4);
+	ck_assert_int_eq(wanted[0].pid, 0);
+	ck_assert_int_gt(wanted[1].pid, 0);
+	ck_assert_uint_eq(process_mnt_ns(wanted[1].pid), self.mnt_ns);
+	ck_assert_int_eq(wanted[2].pid, 0);
+	ck_assert_int_eq(wanted[3].pid, 0);
+	ck_assert_int_gt(process_find(self.mnt_ns, NULL), 0);
+	ck_assert_int_eq(process_find(1, NULL), 0);
 }
 END_TEST
 
@@ -84,6 +93,67 @@ START_TEST(a_mount_of_a_directory_is_found_in_any_namespace)
 }
 END_TEST
 
+/*
+ * Two processes in a mount namespace of their own, of which one, the first in /proc, is chrooted out
+ * of sight of a tmpfs on @dir. Each writes the number of its device.
+ */
+static void chrooted_and_not(const char *dir, int out)
+{
+	struct stat st;
+
+	if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+		_exit(1);
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("x", dir, "tmpfs", 0, NULL) < 0 ||
+	    stat(dir, &st) < 0 || (fork() && chroot("/proc") < 0) ||
+	    write(out, &st.st_dev, sizeof(st.st_dev)) != sizeof(st.st_dev))
+		_exit(1);
+	for (;;)
+		(void)pause();
+}
+
+static void end_all_in(uint64_t mnt_ns)
+{
+	pid_t pid;
+
+	while ((pid = process_find(mnt_ns, NULL)) > 0) {
+		(void)kill(pid, SIGKILL);
+		(void)waitpid(pid, NULL, WNOHANG);
+		(void)usleep(1000);
+	}
+}
+
+START_TEST(a_chrooted_process_does_not_hide_mounts_of_its_namespace)
+{
+	char dir[] = "/tmp/nvfs-process-XXXXXX";
+	int pipefd[2], ready = 0;
+	uint64_t mnt_ns;
+	dev_t dev;
+	pid_t pid;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	ck_assert_int_eq(pipe(pipefd), 0);
+	pid = fork();
+	if (pid == 0)
+		chrooted_and_not(dir, pipefd[1]);
+	(void)close(pipefd[1]);
+	while (ready < 2 && read(pipefd[0], &dev, sizeof(dev)) == sizeof(dev))
+		ready++;
+	if (ready == 0) {
+		(void)fprintf(stderr, "# no mount namespace to be had: nothing checked\n");
+	} else {
+		ck_assert_int_eq(ready, 2);
+		mnt_ns = process_mnt_ns(pid);
+		ck_assert_int_eq(process_find(mnt_ns, NULL), pid);
+		ck_assert(process_mounts(dev, ""));
+		end_all_in(mnt_ns);
+		ck_assert(!process_mounts(dev, ""));
+	}
+	(void)waitpid(pid, NULL, 0);
+	(void)rmdir(dir);
+}
+END_TEST
+
 UNIT_MAIN("process", a_pidfd_tells_who_a_process_is, a_dead_process_is_nobody,
 	  what_is_no_pidfd_is_refused, our_own_mount_namespace_is_in_use_and_no_other_number,
-	  a_mount_of_a_directory_is_found_in_any_namespace)
+	  a_mount_of_a_directory_is_found_in_any_namespace,
+	  a_chrooted_process_does_not_hide_mounts_of_its_namespace)
