@@ -17,6 +17,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "common/varlink.h"
+#include "fs/closer.h"
 #include "fs/compose.h"
 #include "fs/daemon.h"
 #include "fs/derive.h"
@@ -39,13 +40,6 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* A long change must not look like silence: the keeper would end it. */
-static void say_alive(const struct daemon *daemon)
-{
-	if (daemon->link >= 0)
-		(void)link_send(daemon->link, LINK_PONG, 0, -1);
-}
-
 /* files */
 
 /*
@@ -64,8 +58,9 @@ void changeover_back_file(struct daemon *daemon, uint32_t object, const char *pa
 	if (id > 0) {
 		store_write_lock(daemon->store);
 		store_object_set_backing(daemon->store, object, id);
-		(void)store_object_set_fd(daemon->store, object, -1);
+		fd = store_object_take_fd(daemon->store, object);
 		store_unlock(daemon->store);
+		closer_close(daemon->closer, fd);
 		return;
 	}
 	if (id < 0)
@@ -177,7 +172,7 @@ static void switch_trees(struct daemon *daemon, bool all)
 		else
 			log_error("tree '%s' keeps the driver before: %s",
 				  store_blob(daemon->store, store_tree(daemon->store, i)->name, NULL), err.text);
-		say_alive(daemon);
+		daemon_say_alive(daemon);
 	}
 	if (n)
 		daemon_trees_switch(daemon, next, n, daemon->generation->number);
@@ -225,7 +220,7 @@ static void renew_nodes(struct daemon *daemon)
 		if (!daemon->containers[i])
 			continue;
 		renew_nodes_of(daemon, i);
-		say_alive(daemon);
+		daemon_say_alive(daemon);
 	}
 }
 
@@ -275,12 +270,16 @@ static void release_object(struct daemon *daemon, uint32_t index)
 {
 	const struct store_object *object = store_object(daemon->store, index);
 	int32_t backing_id = object->backing_id;
+	int fd;
 
 	store_write_lock(daemon->store);
+	fd = store_object_take_fd(daemon->store, index);
 	store_object_release(daemon->store, index);
 	store_unlock(daemon->store);
+	/* The last close of a file that was unlinked frees its blocks: a slow disk's time. */
+	closer_close(daemon->closer, fd);
 	if (backing_id > 0)
-		filesystem_backing_close(daemon->fs, backing_id);
+		closer_close_backing(daemon->closer, backing_id);
 	else if (daemon->link >= 0)
 		(void)link_send(daemon->link, LINK_DROP, index, -1);
 }
@@ -297,8 +296,7 @@ static void release(struct daemon *daemon, struct generation *g)
 	for (size_t i = 0; i < g->driver->n_files; i++) {
 		if (is_shared(daemon->generation, g, g->objects[i]))
 			continue;
-		/* The last close of a file that was unlinked frees its blocks: a slow disk's time. */
-		say_alive(daemon);
+		daemon_say_alive(daemon);
 		release_object(daemon, g->objects[i]);
 	}
 	log_info("driver %s (generation %u) is not used any more", g->driver->version, g->number);

@@ -28,6 +28,7 @@
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/handover.h"
+#include "fs/link.h"
 #include "fs/reinject.h"
 #include "fs/renewal.h"
 #include "fs/revive.h"
@@ -36,6 +37,7 @@
 #include "fs/tree.h"
 
 #define COMMIT_WAIT_S 10
+#define ALIVE_MS 100 /* the keeper asks every 500 */
 
 static time_t now_s(void)
 {
@@ -43,6 +45,19 @@ static time_t now_s(void)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec;
+}
+
+void daemon_say_alive(struct daemon *daemon)
+{
+	struct timespec now;
+	int64_t now_ms;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	if (daemon->link < 0 || now_ms - daemon->alive_ms < ALIVE_MS)
+		return;
+	daemon->alive_ms = now_ms;
+	(void)link_send(daemon->link, LINK_PONG, 0, -1);
 }
 
 /* containers */
@@ -140,12 +155,16 @@ static void forget_names_in(struct daemon *daemon, uint64_t nodeid, const struct
 {
 	const struct layout_node *dir = slot < 0 ? NULL : &layout->nodes[slot];
 
-	for (uint32_t i = 0; dir && i < dir->count; i++)
+	for (uint32_t i = 0; dir && i < dir->count; i++) {
+		/* The kernel may wait here for who looks something up in the directory. */
+		daemon_say_alive(daemon);
 		filesystem_forget_name(daemon->fs, nodeid, layout_name(layout, dir->ref + i));
+	}
 }
 
 static void forget_listings(struct daemon *daemon, uint32_t tree)
 {
+	daemon_say_alive(daemon);
 	filesystem_forget_attr(daemon->fs, tree_root_nodeid(daemon->store, tree));
 	filesystem_forget_attr(daemon->fs, tree_proc_nodeid(daemon->store, tree));
 }
@@ -666,6 +685,7 @@ static void check_unused(struct daemon *daemon, struct container *c)
 		c->ends = now + (time_t)daemon->config.grace_s;
 	if (c->ends > now)
 		return;
+	daemon_say_alive(daemon);
 	if (is_mounted(daemon, c->tree))
 		c->ends = 0; /* asked again after another grace */
 	else

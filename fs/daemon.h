@@ -19,6 +19,7 @@
 
 struct cachebox;
 struct client;
+struct closer;
 struct deriver;
 struct error;
 struct filesystem;
@@ -67,8 +68,10 @@ struct daemon {
 	uint32_t generations;          /* made so far */
 	struct renewal *renewal;
 	struct reinjector *reinjector;
+	struct closer *closer;
 	struct process self;
 	int link;   /* to the keeper; -1 when it is gone */
+	int64_t alive_ms; /* when it was last told that we live, CLOCK_MONOTONIC */
 	int dev_fd; /* O_PATH, config.dev_root */
 	int watch_fd; /* inotify, of the daemon before; -1: none, or renewal.c has it */
 	struct container **containers;
@@ -167,6 +170,15 @@ int daemon_resume(struct daemon *daemon, bool connected, struct error *err);
 
 /** daemon_tree_set_flag() - enum store_tree_flag */
 void daemon_tree_set_flag(struct daemon *daemon, uint32_t tree, uint32_t flag, bool on);
+
+/**
+ * daemon_say_alive() - tell the keeper that we are at work, if we have not for a moment
+ *
+ * It takes two seconds without an answer for a hang. What may take long calls
+ * this on its way; the event loop does after every event, so that many short
+ * ones do not look like a hang either.
+ */
+void daemon_say_alive(struct daemon *daemon);
 
 /** daemon_tick() - every two seconds: silent clients, dead containers, a driver that changes */
 void daemon_tick(struct daemon *daemon);

@@ -298,6 +298,7 @@ void reinject_tick(struct reinjector *reinjector)
 	for (uint32_t i = 0; i < store_trees_end(daemon->store); i++) {
 		if (!is_due(reinjector, i))
 			continue;
+		daemon_say_alive(reinjector->daemon);
 		child = free_child(reinjector);
 		if (!child)
 			return;
