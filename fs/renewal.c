@@ -25,9 +25,10 @@
 #include "fs/generation.h"
 #include "fs/link.h"
 #include "fs/look.h"
+#include "fs/renewal_judge.h"
 #include "nvml/driver.h"
 
-#define RETRY_MS 10000 /* between two looks for a driver that fits the module */
+#define SLICE_MS 200
 #define WAIT_MS 1500   /* so long a caller may wait for a look: the keeper wants to hear from us */
 #define AGAIN_MS 60000 /* what did not answer is asked again */
 
@@ -54,13 +55,6 @@ static int64_t now_ms(void)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* A long change must not look like silence: the keeper would end it. */
-static void say_alive(const struct daemon *daemon)
-{
-	if (daemon->link >= 0)
-		(void)link_send(daemon->link, LINK_PONG, 0, -1);
 }
 
 /* What is wrong is said once. */
@@ -154,31 +148,42 @@ static void end_look(struct renewal *renewal)
 	renewal->look = NULL;
 }
 
-/* What the last look means to a person; "" when all is well. */
+static bool module_has_changed(const struct daemon *daemon)
+{
+	struct generation_module module = { 0 };
+	bool changed;
+
+	generation_module_read(daemon->config.proc_root, &module);
+	/* Unloaded: it will come back, the same one or another. */
+	changed = module.version && !generation_module_is(daemon->generation, &module);
+	generation_module_done(&module);
+	return changed;
+}
+
+static struct renewal_facts facts_of(const struct renewal *renewal)
+{
+	const struct daemon *daemon = renewal->daemon;
+	bool is_there = has_generation(daemon);
+
+	return (struct renewal_facts){
+		.version = is_there ? daemon->generation->driver->version : NULL,
+		.module_changed = is_there && module_has_changed(daemon),
+		.result = renewal->result,
+		.error = renewal->error.text,
+		.change = renewal->change,
+		.is_quiet = is_quiet(renewal),
+		.is_changed = renewal->changed,
+		.is_noted = *renewal->note,
+		.since_look_ms = now_ms() - renewal->look_ms,
+	};
+}
+
 static void judge(struct renewal *renewal)
 {
-	const struct driver *driver = has_generation(renewal->daemon) ? renewal->daemon->generation->driver : NULL;
-	struct generation_module module = { 0 };
-	char text[sizeof(renewal->note)] = "";
-	size_t len;
+	const struct renewal_facts facts = facts_of(renewal);
+	char text[sizeof(renewal->note)];
 
-	generation_module_read(renewal->daemon->config.proc_root, &module);
-	if (!driver || (renewal->result < 0 && module.version &&
-			!generation_module_is(renewal->daemon->generation, &module)))
-		(void)snprintf(text, sizeof(text), "%s", renewal->error.text);
-	else if (module.version && !generation_module_is(renewal->daemon->generation, &module))
-		(void)snprintf(text, sizeof(text),
-			       "the loaded module is another one, and files of driver %s are missing", driver->version);
-	else if (renewal->result < 0 || renewal->change == GENERATION_LESS)
-		(void)snprintf(text, sizeof(text),
-			       "driver files on the disk no longer fit the loaded module %s, using those that were there",
-			       driver->version);
-	generation_module_done(&module);
-	for (size_t i = 0; i < renewal->n_left_out; i++) {
-		len = strlen(text);
-		(void)snprintf(text + len, sizeof(text) - len, "%s'%s' does not answer, left out",
-			       len ? "; " : "", renewal->left_out[i]);
-	}
+	renewal_verdict(&facts, renewal->left_out, renewal->n_left_out, text, sizeof(text));
 	note(renewal, text);
 }
 
@@ -254,8 +259,8 @@ static int wait_for_look(struct renewal *renewal, struct error *err)
 		int64_t left_ms = renewal->look_ms + WAIT_MS - now_ms(), since_ms;
 		struct pollfd p = { .fd = look_fd(renewal->look), .events = POLLIN };
 
-		say_alive(renewal->daemon);
-		if (left_ms > 0 && poll(&p, 1, (int)left_ms) >= 0) {
+		daemon_say_alive(renewal->daemon);
+		if (left_ms > 0 && poll(&p, 1, left_ms < SLICE_MS ? (int)left_ms : SLICE_MS) >= 0) {
 			if (p.revents)
 				on_look(&renewal->look_source, EPOLLIN);
 			continue;
@@ -267,18 +272,6 @@ static int wait_for_look(struct renewal *renewal, struct error *err)
 	if (renewal->result < 0 && err)
 		*err = renewal->error;
 	return renewal->result;
-}
-
-static bool module_has_changed(const struct daemon *daemon)
-{
-	struct generation_module module = { 0 };
-	bool changed;
-
-	generation_module_read(daemon->config.proc_root, &module);
-	/* Unloaded: it will come back, the same one or another. */
-	changed = module.version && !generation_module_is(daemon->generation, &module);
-	generation_module_done(&module);
-	return changed;
 }
 
 int renewal_check(struct renewal *renewal, struct error *err)
@@ -303,23 +296,10 @@ int renewal_check(struct renewal *renewal, struct error *err)
 	return error_remedy(err, r, "load the kernel module; nvfs driver says what is missing");
 }
 
-static bool wants_look(struct renewal *renewal)
-{
-	const struct daemon *daemon = renewal->daemon;
-	int64_t since_ms = now_ms() - renewal->look_ms;
-
-	if (!has_generation(daemon))
-		return true;
-	if (!is_quiet(renewal))
-		return false;
-	if (module_has_changed(daemon))
-		return renewal->changed || since_ms >= RETRY_MS || !*renewal->note;
-	return renewal->changed;
-}
-
 void renewal_tick(struct renewal *renewal)
 {
 	bool stuck = look_reap() > 0;
+	struct renewal_facts facts;
 
 	changeover_tick(renewal->daemon);
 	if (renewal->look) {
@@ -330,9 +310,11 @@ void renewal_tick(struct renewal *renewal)
 	if (renewal->n_left_out && !stuck && now_ms() - renewal->look_ms >= AGAIN_MS) {
 		forget_left_out(renewal);
 		(void)begin_look(renewal);
-	} else if (wants_look(renewal)) {
-		(void)begin_look(renewal);
+		return;
 	}
+	facts = facts_of(renewal);
+	if (renewal_wants_look(&facts))
+		(void)begin_look(renewal);
 }
 
 int renewal_rescan(struct renewal *renewal, const char **ret, struct error *err)
