@@ -462,6 +462,18 @@ static int set_done(struct daemon *daemon, uint32_t tree, const json_t *done, st
 	return 0;
 }
 
+static bool tells_of_cgroup(const json_t *done)
+{
+	const json_t *step;
+	size_t i;
+
+	json_array_foreach(done, i, step) {
+		if (strcmp(varlink_string(step, "step", ""), "cgroup") == 0)
+			return true;
+	}
+	return false;
+}
+
 static int method_commit(struct daemon *daemon, struct client *client, json_t *params,
 			 struct varlink_message *message, const char *trace,
 			 struct method_reply *reply, struct error *err)
@@ -477,6 +489,9 @@ static int method_commit(struct daemon *daemon, struct client *client, json_t *p
 		return -ENOENT;
 	if (!json_is_array(done))
 		return error_setc(err, ERROR_USAGE, -EINVAL, "'done' is not a list");
+	/* By the record root injects anew, and takes back: cgroups are root's to have changed. */
+	if (!is_root(daemon, client) && tells_of_cgroup(done))
+		return error_setc(err, ERROR_PERMISSION, -EPERM, "'done' tells of a cgroup, which is for root");
 	tree = daemon_injection_tree(daemon, injection);
 	if (tree) {
 		r = set_done(daemon, injection->tree, done, err);
