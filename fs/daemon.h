@@ -40,6 +40,7 @@ struct container {
 	time_t commit_until; /* likewise: made by a daemon that died before Commit; 0 = not so */
 	time_t reinject_at;  /* likewise: not before */
 	unsigned int reinject_failed; /* so often in a row */
+	unsigned int stale_nodes; /* when it was last begun with; see nodes.h */
 	bool nodes_moved;    /* it is injected anew because its device nodes are of majors before */
 	bool given_up;       /* it could not be injected anew, and is not tried again */
 };

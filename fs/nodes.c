@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "common/cleanup.h"
+#include "common/sys.h"
 #include "common/varlink.h"
 #include "nvml/devnode.h"
 
@@ -25,11 +27,14 @@ static bool is_node(const json_t *step)
 	       (strcmp(result, "mounted") == 0 || strcmp(result, "already") == 0);
 }
 
+/* The path may be anybody's: it must lead to nothing but what lies in /dev itself. */
 static bool host_has(int dev_fd, const char *path, unsigned int number)
 {
+	auto_close int fd = sys_openat2(dev_fd, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0,
+					RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
 	struct stat st;
 
-	return fstatat(dev_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(st.st_mode) &&
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) &&
 	       major(st.st_rdev) == number;
 }
 

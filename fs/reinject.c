@@ -154,11 +154,22 @@ static void failed(struct daemon *daemon, uint32_t tree, int status)
 	daemon_tree_set_flag(daemon, tree, STORE_TREE_REINJECT, false);
 }
 
+/*
+ * Nodes are left that are not the driver's: the host has none yet, or had none when this began. What
+ * the host has and nvinject has not replaced, again and again, is not the container's to have.
+ */
+static bool goes_on(const struct container *container, const struct nodes *left)
+{
+	return left->stale && (left->ready < left->stale || left->stale < container->stale_nodes ||
+			       container->reinject_failed < TRIES);
+}
+
 static void succeeded(struct daemon *daemon, uint32_t tree)
 {
 	struct container *container = daemon->containers[tree];
+	const struct nodes left = reinject_nodes(daemon, tree);
 
-	if (reinject_nodes(daemon, tree).stale) { /* not all of the host's nodes are there yet */
+	if (goes_on(container, &left)) {
 		container->nodes_moved = true;
 		postpone(container);
 		return;
@@ -253,7 +264,11 @@ static bool is_due(struct reinjector *reinjector, uint32_t index)
 /* For its nodes alone: not before one of them can be had. */
 static bool must_wait(const struct daemon *daemon, uint32_t tree)
 {
-	return daemon->containers[tree]->nodes_moved && !reinject_nodes(daemon, tree).ready;
+	struct container *container = daemon->containers[tree];
+	const struct nodes nodes = reinject_nodes(daemon, tree);
+
+	container->stale_nodes = nodes.stale;
+	return container->nodes_moved && !nodes.ready;
 }
 
 static void start_one(struct reinjector *reinjector, struct child *child, uint32_t tree)

@@ -2,6 +2,9 @@
 #include "fs/nodes.h"
 
 #include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "tests/unit/unit.h"
@@ -59,6 +62,19 @@ START_TEST(a_module_that_is_not_loaded_now_tells_nothing)
 }
 END_TEST
 
+/* A record may be written by anybody, for a tree of its own. */
+START_TEST(a_path_that_leads_out_of_dev_is_not_followed)
+{
+	char majors[64];
+	struct stat st;
+
+	ck_assert_int_eq(stat("/dev/null", &st), 0);
+	(void)snprintf(majors, sizeof(majors), "%u nvidia-uvm\n", major(st.st_rdev));
+	ck_assert_uint_eq(check("[" STEP("/dev/nvidia-uvm/../null", "mounted", "510:0") "]", majors).ready, 0);
+	ck_assert_uint_eq(check("[" STEP("/dev/nvidia-uvm/../../dev/null", "mounted", "510:0") "]", majors).ready, 0);
+}
+END_TEST
+
 START_TEST(a_node_is_ready_when_the_host_has_it)
 {
 	/* Nobody's nvidia-uvm has the major of /dev/null. */
@@ -67,5 +83,6 @@ START_TEST(a_node_is_ready_when_the_host_has_it)
 END_TEST
 
 UNIT_MAIN("nodes", nodes_of_the_drivers_majors_are_fresh, a_node_of_another_major_is_stale_whoever_made_it,
-	  what_is_no_node_in_the_container_does_not_count, a_module_that_is_not_loaded_now_tells_nothing,
+	  what_is_no_node_in_the_container_does_not_count,
+	  a_path_that_leads_out_of_dev_is_not_followed, a_module_that_is_not_loaded_now_tells_nothing,
 	  a_node_is_ready_when_the_host_has_it)
