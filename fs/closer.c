@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 
 #include "common/error.h"
 #include "fs/kfuse.h"
+#include "fs/thread.h"
 
 #define STACK_SIZE (64UL * 1024)
 
@@ -61,26 +61,6 @@ static void *thread_main(void *data)
 	return NULL;
 }
 
-static int start_thread(struct closer *closer)
-{
-	sigset_t all, before;
-	pthread_attr_t attr;
-	pthread_t thread;
-	int r = pthread_attr_init(&attr);
-
-	if (r)
-		return -r;
-	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	(void)pthread_attr_setstacksize(&attr, STACK_SIZE);
-	(void)sigfillset(&all);
-	(void)sigdelset(&all, SIGSYS); /* see sandbox.h */
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = pthread_create(&thread, &attr, thread_main, closer);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	(void)pthread_attr_destroy(&attr);
-	return -r;
-}
-
 static void add(struct closer *closer, struct item item)
 {
 	struct item *copy = malloc(sizeof(*copy));
@@ -94,7 +74,7 @@ static void add(struct closer *closer, struct item item)
 	*closer->end = copy;
 	closer->end = &copy->next;
 	if (!closer->runs)
-		closer->runs = start_thread(closer) == 0; /* without one they wait for the next */
+		closer->runs = thread_start(thread_main, closer, STACK_SIZE) == 0; /* without one they wait for the next */
 	(void)pthread_mutex_unlock(&closer->lock);
 }
 

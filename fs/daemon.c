@@ -454,7 +454,7 @@ uint32_t daemon_trees_in_use(const struct daemon *daemon)
 	return n;
 }
 
-/* Questions about all containers whose init is dead, answered; their trees in @ret_trees. Both are freed by the caller. */
+/* Asks about all containers whose init is dead: the answers, and whose they are; the caller frees both. */
 static size_t ask_for_dead(const struct daemon *daemon, struct process_wanted **ret, uint32_t **ret_trees)
 {
 	size_t n = 0;

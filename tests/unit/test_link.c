@@ -190,7 +190,8 @@ START_TEST(signs_of_life_are_not_waited_with)
 }
 END_TEST
 
-UNIT_MAIN("link", signs_of_life_are_not_waited_with, a_message_arrives_as_it_was_sent, messages_keep_their_order_and_their_bounds,
+UNIT_MAIN("link", signs_of_life_are_not_waited_with, a_message_arrives_as_it_was_sent,
+	  messages_keep_their_order_and_their_bounds,
 	  a_descriptor_comes_with_its_message_and_is_not_inherited,
 	  sending_does_not_close_the_senders_descriptor,
 	  the_other_ends_death_is_told_and_raises_no_signal,
