@@ -424,6 +424,12 @@ static json_t *find_step(const json_t *done, const json_t *wanted)
 	return NULL;
 }
 
+/* A node that has another number by now is not the one that was given. */
+static bool is_same_device(const json_t *a, const json_t *b)
+{
+	return strcmp(varlink_string(a, "device", ""), varlink_string(b, "device", "")) == 0;
+}
+
 /*
  * What was done in all: a second injection that finds a thing in place must
  * not make us forget that the first one made it, or it would never be removed.
@@ -435,8 +441,9 @@ static json_t *merge_done(const json_t *before, const json_t *now)
 
 	json_array_foreach(now, i, step) {
 		json_t *old = find_step(before, step);
+		bool keeps = old && made_nothing(step) && is_same_device(old, step);
 
-		(void)json_array_append(all, old && made_nothing(step) ? old : step);
+		(void)json_array_append(all, keeps ? old : step);
 	}
 	json_array_foreach(before, i, step) {
 		if (!find_step(now, step))

@@ -259,7 +259,7 @@ static int merge(const struct injection *in, json_t *record, const json_t *done,
 	const json_t *before = json_object_get(in->known, "done");
 
 	if (record_merge_old(record, before) < 0 ||
-	    moved_merge_rules(record, done, before, &in->plan, &in->moved) < 0)
+	    moved_merge(record, done, before, &in->plan, &in->moved) < 0)
 		return error_set(err, -ENOMEM, "record what was done");
 	return 0;
 }

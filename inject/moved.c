@@ -187,6 +187,24 @@ static json_t *find_cgroup(const json_t *record)
 	return NULL;
 }
 
+/* An injection that found a node in place has made nothing, and its entry gave way to the one of before. */
+static int merge_node(json_t *record, const json_t *now, const struct step *step)
+{
+	json_t *found = NULL, *entry;
+	size_t i;
+
+	json_array_foreach(now, i, entry) {
+		if (is_node(entry) && was(entry, "already") &&
+		    strcmp(varlink_string(entry, "target", ""), step->target) == 0)
+			found = entry;
+	}
+	for (i = 0; found && i < json_array_size(record); i++) {
+		if (json_array_get(record, i) == step->before)
+			return json_array_set(record, i, found) < 0 ? -ENOMEM : 0;
+	}
+	return 0;
+}
+
 static int replace_cgroup(json_t *record, const json_t *now, const struct cgroup_rule *rules, size_t n)
 {
 	json_t *old = find_cgroup(record), *entry = json_deep_copy(find_cgroup(now)), *added = json_array();
@@ -205,8 +223,8 @@ static int replace_cgroup(json_t *record, const json_t *now, const struct cgroup
 	return json_array_set_new(record, at, entry) < 0 ? -ENOMEM : 0;
 }
 
-int moved_merge_rules(json_t *record, const json_t *now, const json_t *before, const struct plan *plan,
-		      const struct moved *moved)
+static int merge_rules(json_t *record, const json_t *now, const json_t *before, const struct plan *plan,
+		       const struct moved *moved)
 {
 	struct cgroup_rule rules[PLAN_STEPS_MAX], added[PLAN_STEPS_MAX];
 	size_t n = 0, n_before = record_rules(before, added, PLAN_STEPS_MAX), n_now;
@@ -222,4 +240,16 @@ int moved_merge_rules(json_t *record, const json_t *now, const json_t *before, c
 		put_rule(rules, &n, PLAN_STEPS_MAX, &added[i]);
 	put_moved(rules, &n, PLAN_STEPS_MAX, plan, moved);
 	return n || moved->n ? replace_cgroup(record, now, rules, n) : 0;
+}
+
+int moved_merge(json_t *record, const json_t *now, const json_t *before, const struct plan *plan,
+		const struct moved *moved)
+{
+	int r = merge_rules(record, now, before, plan, moved);
+
+	for (size_t i = 0; i < plan->n && r == 0; i++) {
+		if (plan->steps[i].before)
+			r = merge_node(record, now, &plan->steps[i]);
+	}
+	return r;
 }

@@ -44,15 +44,16 @@ int moved_revoke(struct moved *moved, struct cgroup_target *target, struct error
 int moved_undo(struct moved *moved, struct error *err);
 
 /**
- * moved_merge_rules() - which rules in the cgroup are ours, all injections together
- * @record: what is told to the daemon, merged already; the cgroup's entry is replaced
+ * moved_merge() - what of the record has moved
+ * @record: what is told to the daemon, merged already. Its entry of the cgroup gets the rules that are ours,
+ *          of all injections together; nodes that are right now by themselves are not those of before any more
  * @now:    what this injection did
  * @before: the record of those before
  * @plan:   after moved_find()
  *
  * Return: 0 or -ENOMEM.
  */
-int moved_merge_rules(json_t *record, const json_t *now, const json_t *before, const struct plan *plan,
-		      const struct moved *moved);
+int moved_merge(json_t *record, const json_t *now, const json_t *before, const struct plan *plan,
+		const struct moved *moved);
 
 #endif

@@ -87,6 +87,12 @@ record()
 	nvfs show "$(container_id "$1")" --json | jq -r ".done[] | select(.target == \"$UVM\") | .result + \" \" + .device"
 }
 
+# shellcheck disable=SC2317 # called by wait_for
+record_is()
+{
+	[ "$(record "$1")" = "$2" ]
+}
+
 # spoil NAME NODE: something that is no node at the place of one, where nothing can be bound
 spoil()
 {
@@ -178,7 +184,8 @@ majors_move()
 	kill -KILL "$pid"
 	ok "back again, and the daemon killed meanwhile" wait_for 30 has_node plain $OLD
 	ok "the other one likewise" wait_for 30 has_node spoilt $OLD
-	is "the runtime's node is right again" "$(node_in own)" $OLD
+	ok "the runtime's node is right again, and recorded so" wait_for 30 record_is own "already $OLD:0"
+	is "the same as ever" "$(node_in own)" $OLD
 	is "permission is as it was" "$(answer plain $OLD) $(answer plain $NEW)" "ENXIO EPERM"
 	ok "everything can be taken back" nvinject --remove --id "$(container_id plain)"
 	is "permission is gone" "$(answer plain $OLD) $(answer plain $NEW)" "EPERM EPERM"

@@ -146,7 +146,7 @@ static void ck_merged(const char *now_text, const char *result, const char *rule
 
 	old = find(before, &moved);
 	ck_assert_int_eq(record_merge_old(record, old), 0);
-	ck_assert_int_eq(moved_merge_rules(record, now, old, &plan, &moved), 0);
+	ck_assert_int_eq(moved_merge(record, now, old, &plan, &moved), 0);
 	n = record_rules(record, rules, PLAN_STEPS_MAX);
 	for (i = 0; i < n; i++)
 		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%u:%u", i ? " " : "",
@@ -175,6 +175,25 @@ START_TEST(rules_of_all_injections_are_recorded_but_those_taken_back)
 }
 END_TEST
 
+/* In the host's own /dev, or one that the runtime keeps up to date. */
+START_TEST(a_node_that_is_right_by_itself_is_not_the_one_of_before)
+{
+	json_t *now = json_loads("[" NODE("/dev/nvidia-uvm", "already", "236:0") "]", 0, NULL);
+	json_t *record = json_copy(now), *old;
+	struct moved moved;
+
+	add_step("/dev/nvidia-uvm", 236, 0);
+	old = find(before, &moved);
+	ck_assert_int_eq(record_merge_old(record, old), 0);
+	ck_assert_int_eq(moved_merge(record, now, old, &plan, &moved), 0);
+	ck_assert_str_eq(json_string_value(json_object_get(json_array_get(record, 0), "device")), "236:0");
+	ck_assert_uint_eq(json_array_size(record), 3); /* what was done to others is kept */
+	json_decref(record);
+	json_decref(now);
+	json_decref(old);
+}
+END_TEST
+
 START_TEST(undo_without_a_revocation_does_nothing)
 {
 	struct moved moved = { .n = 1, .rules = { { 238, 0, RW } } };
@@ -188,4 +207,5 @@ END_TEST
 UNIT_MAIN("moved", what_has_kept_its_number_has_not_moved, a_node_that_has_moved_is_known_with_its_rule,
 	  a_number_that_something_needs_is_not_taken_back, a_rule_that_was_not_ours_is_not_taken_back,
 	  a_node_that_was_left_is_looked_at_again, records_of_nonsense_move_nothing,
-	  rules_of_all_injections_are_recorded_but_those_taken_back, undo_without_a_revocation_does_nothing)
+	  rules_of_all_injections_are_recorded_but_those_taken_back,
+	  a_node_that_is_right_by_itself_is_not_the_one_of_before, undo_without_a_revocation_does_nothing)
