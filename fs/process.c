@@ -2,7 +2,6 @@
 /* Identity of processes, from pidfds and /proc. */
 #include "fs/process.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -11,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -20,6 +18,7 @@
 #include "common/parse.h"
 #include "common/sys.h"
 #include "fs/mountpoint.h"
+#include "fs/process_walk.h"
 
 #define TEXT_MAX 8192
 #define MOUNTINFO_MAX (64UL * 1024 * 1024)
@@ -160,47 +159,7 @@ uint64_t process_mnt_ns(pid_t pid)
 
 /* all processes */
 
-/* A walk through /proc; those that end on the way are left out. */
-struct walk {
-	DIR *proc;
-	char pid[16];
-	uint64_t mnt_ns;
-};
-
-static struct walk walk_begin(void)
-{
-	return (struct walk){ .proc = opendir("/proc") };
-}
-
-static void walk_end(struct walk *walk)
-{
-	if (walk->proc)
-		(void)closedir(walk->proc);
-}
-#define auto_walk __attribute__((cleanup(walk_end)))
-
-/* False at the end, and where /proc cannot be read. */
-static bool walk_next(struct walk *walk)
-{
-	const struct dirent *entry;
-
-	while (walk->proc && (entry = readdir(walk->proc))) {
-		char path[32];
-		struct stat st;
-
-		if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || strlen(entry->d_name) >= sizeof(walk->pid))
-			continue;
-		strcpy(walk->pid, entry->d_name);
-		(void)snprintf(path, sizeof(path), "%s/ns/mnt", walk->pid);
-		if (fstatat(dirfd(walk->proc), path, &st, 0) < 0)
-			continue;
-		walk->mnt_ns = st.st_ino;
-		return true;
-	}
-	return false;
-}
-
-static bool has_tree(const struct walk *walk, const char *name)
+static bool has_tree(const struct process_walk *walk, const char *name)
 {
 	auto_free char *mountinfo = NULL;
 	char path[32];
@@ -212,12 +171,12 @@ static bool has_tree(const struct walk *walk, const char *name)
 
 void process_find_each(struct process_wanted *wanted, size_t n)
 {
-	auto_walk struct walk walk = walk_begin();
+	auto_walk struct process_walk walk = process_walk_begin();
 	size_t left = n;
 
 	for (size_t i = 0; i < n; i++)
 		wanted[i].pid = 0;
-	while (left && walk_next(&walk)) {
+	while (left && process_walk_next(&walk)) {
 		for (size_t i = 0; i < n; i++) {
 			struct process_wanted *w = &wanted[i];
 
@@ -235,99 +194,4 @@ pid_t process_find(uint64_t mnt_ns, const char *tree)
 
 	process_find_each(&wanted, 1);
 	return wanted.pid;
-}
-
-/* proc_pid_mountinfo(5): "36 35 98:0 /root /mount-point ..." */
-static bool is_mount_of(const char *line, dev_t dev, const char *root)
-{
-	unsigned int dev_major, dev_minor;
-	size_t len = strlen(root);
-	int at = 0;
-
-	if (sscanf(line, "%*d %*d %u:%u %n", &dev_major, &dev_minor, &at) != 2 || !at)
-		return false;
-	return makedev(dev_major, dev_minor) == dev && strncmp(line + at, root, len) == 0 &&
-	       (line[at + len] == ' ' || line[at + len] == '/');
-}
-
-static bool mounts_in(const struct walk *walk, dev_t dev, const char *root)
-{
-	auto_fclose FILE *f = NULL;
-	auto_free char *line = NULL;
-	char path[32];
-	size_t room = 0;
-	int fd;
-
-	(void)snprintf(path, sizeof(path), "%s/mountinfo", walk->pid);
-	fd = openat(dirfd(walk->proc), path, O_RDONLY | O_CLOEXEC);
-	f = fd < 0 ? NULL : fdopen(fd, "r");
-	if (!f)
-		cleanup_close(&fd);
-	while (f && getline(&line, &room, f) >= 0) {
-		if (is_mount_of(line, dev, root))
-			return true;
-	}
-	return false;
-}
-
-/* A view of a mount namespace: who has another root sees other mounts of it. */
-struct view {
-	uint64_t mnt_ns, root_mount, root_ino;
-};
-
-/* proc_pid_root(5). The filesystem is not asked: that of a container may not answer. */
-static struct view view_of(const struct walk *walk)
-{
-	struct view view = { .mnt_ns = walk->mnt_ns };
-	struct statx root;
-	char path[32];
-
-	(void)snprintf(path, sizeof(path), "%s/root", walk->pid);
-	if (statx(dirfd(walk->proc), path, AT_STATX_DONT_SYNC, STATX_MNT_ID | STATX_INO, &root) == 0) {
-		view.root_mount = root.stx_mnt_id;
-		view.root_ino = root.stx_ino;
-	}
-	return view;
-}
-
-/* Views that have been looked at. */
-struct seen {
-	struct view *views;
-	size_t n, room;
-};
-
-/* 1: it was not among them and is now; 0; -ENOMEM */
-static int seen_add(struct seen *seen, const struct view *view)
-{
-	for (size_t i = 0; i < seen->n; i++) {
-		if (memcmp(&seen->views[i], view, sizeof(*view)) == 0)
-			return 0;
-	}
-	if (seen->n == seen->room) {
-		size_t room = seen->room ? 2 * seen->room : 64;
-		struct view *bigger = realloc(seen->views, room * sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		seen->views = bigger;
-		seen->room = room;
-	}
-	seen->views[seen->n++] = *view;
-	return 1;
-}
-
-bool process_mounts(dev_t dev, const char *root)
-{
-	auto_walk struct walk walk = walk_begin();
-	struct seen seen = { 0 };
-	bool found = false;
-
-	while (!found && walk_next(&walk)) {
-		const struct view view = view_of(&walk);
-		int r = seen_add(&seen, &view);
-
-		found = r < 0 || (r > 0 && mounts_in(&walk, dev, root));
-	}
-	free(seen.views);
-	return found;
 }

@@ -64,11 +64,18 @@ pid_t process_find(uint64_t mnt_ns, const char *tree);
  * @dev:  of the filesystem
  * @root: from its own root on, without a slash at the end
  *
- * Reads the mounts of each mount namespace that a process is in, and once more
- * for each root that somebody in it has: who is chrooted does not see all. What
- * none of its processes can see, not even from the namespace's own root, is
- * missed. For rare questions. Where memory is out the answer is yes.
+ * Asks the kernel for the mounts of each mount namespace that a process is in,
+ * see process_mounts_in_proc() for one that does not tell. For rare questions.
  */
 bool process_mounts(dev_t dev, const char *root);
+
+/**
+ * process_mounts_in_proc() - the same before Linux 6.11
+ *
+ * Reads the mounts of each mount namespace that a process is in, and once more
+ * for each root that somebody in it has: who is chrooted does not see all. What
+ * no process of a namespace sees is missed. Where memory is out the answer is yes.
+ */
+bool process_mounts_in_proc(dev_t dev, const char *root);
 
 #endif
