@@ -66,6 +66,7 @@ $(BUILD)/%.o: %.c
 	$(Q)$(CC) $(ALL_CF) $(EXTRA_CF) -c -o $@ $<
 
 $(BUILD)/fs/%.o: EXTRA_CF = $(FUSE_CF)
+$(BUILD)/tests/unit/test_hostread.o: EXTRA_CF = $(FUSE_CF)
 
 define archive
 $(call lib,$(1)): $(call objects,$(filter-out $(MAINS),$(call sources,$(1))))

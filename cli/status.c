@@ -154,6 +154,19 @@ static void print_sandbox(const json_t *sandbox)
 	printf("\n");
 }
 
+static void print_reinject(const json_t *reinject)
+{
+	long long waiting = query_number(reinject, "waiting");
+	const json_t *id;
+	size_t i;
+
+	if (waiting)
+		printf("reinject     %lld container%s to be injected anew\n", waiting, waiting == 1 ? "" : "s");
+	json_array_foreach(json_object_get(reinject, "failed"), i, id)
+		printf("failed       %s could not be injected anew: do it by hand, or restart it\n",
+		       json_string_value(id));
+}
+
 static void print_status(const json_t *reply)
 {
 	char age[32], keeper[32] = "no keeper";
@@ -180,6 +193,7 @@ static void print_status(const json_t *reply)
 		printf("note         %s\n", varlink_string(reply, "note", ""));
 	print_sandbox(json_object_get(reply, "sandbox"));
 	printf("containers   %lld\n", query_number(reply, "containers"));
+	print_reinject(json_object_get(reply, "reinject"));
 	print_counters(json_object_get(reply, "counters"));
 }
 

@@ -24,6 +24,11 @@
 #define SYS_statmount 457
 #endif
 
+#ifndef SYS_listmount
+#define SYS_listmount 458
+#endif
+
+#define NS_GET_MNTNS_ID _IOR(0xb7, 0x5, uint64_t) /* linux/nsfs.h, 6.11 */
 #define PIDFD_GET_MNT_NAMESPACE _IO(0xFF, 3) /* linux/pidfd.h, 6.11 */
 #define PEERPIDFD 77 /* SO_PEERPIDFD of asm-generic/socket.h, 6.5 */
 #define OPENAT2_RETRIES 128
@@ -66,6 +71,31 @@ int sys_statmount(uint64_t mnt_id, uint64_t mask, struct sys_statmount *buf, siz
 	} req = { .size = sizeof(req), .mnt_id = mnt_id, .param = mask };
 
 	return ret(syscall(SYS_statmount, &req, buf, size, 0));
+}
+
+/* The same, MNT_ID_REQ_SIZE_VER1 = 32 */
+struct request_in {
+	uint32_t size, spare;
+	uint64_t mnt_id, param, mnt_ns_id;
+};
+
+int sys_statmount_in(uint64_t ns_id, uint64_t mnt_id, uint64_t mask, struct sys_statmount *buf, size_t size)
+{
+	const struct request_in req = { .size = sizeof(req), .mnt_id = mnt_id, .param = mask, .mnt_ns_id = ns_id };
+
+	return ret(syscall(SYS_statmount, &req, buf, size, 0));
+}
+
+int sys_listmount_in(uint64_t ns_id, uint64_t mnt_id, uint64_t last, uint64_t *ids, size_t n)
+{
+	const struct request_in req = { .size = sizeof(req), .mnt_id = mnt_id, .param = last, .mnt_ns_id = ns_id };
+
+	return ret(syscall(SYS_listmount, &req, ids, n, 0));
+}
+
+int sys_mnt_ns_id(int ns_fd, uint64_t *id)
+{
+	return ret(ioctl(ns_fd, NS_GET_MNTNS_ID, id));
 }
 
 /* mount_setattr(2) */

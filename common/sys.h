@@ -47,6 +47,10 @@ struct sys_mount_attr {
 #endif
 #ifndef STATMOUNT_SB_BASIC
 #define STATMOUNT_SB_BASIC 1
+#define STATMOUNT_MNT_ROOT 8
+#endif
+#ifndef LSMT_ROOT
+#define LSMT_ROOT UINT64_MAX /* root of the mount namespace */
 #endif
 
 /* statmount(2): the beginning of struct statmount, as far as we read it */
@@ -56,11 +60,34 @@ struct sys_statmount {
 	uint32_t sb_dev_major, sb_dev_minor;
 	uint64_t sb_magic;
 	uint32_t sb_flags, fs_type;
-	uint8_t rest[472]; /* up to 512 bytes */
+	uint64_t mnt_id, mnt_parent_id;
+	uint32_t mnt_id_old, mnt_parent_id_old;
+	uint64_t mnt_attr, mnt_propagation, mnt_peer_group, mnt_master, propagate_from;
+	uint32_t mnt_root, mnt_point; /* offsets in text */
+	uint8_t rest[400]; /* up to 512 bytes */
+	char text[];
 };
 
 /** sys_statmount() - statmount(2), Linux 6.8; -ENOSYS before */
 int sys_statmount(uint64_t mnt_id, uint64_t mask, struct sys_statmount *buf, size_t size);
+
+/**
+ * sys_statmount_in() - statmount(2) of a mount in another mount namespace, Linux 6.11
+ * @ns_id: from sys_mnt_ns_id(); needs CAP_SYS_ADMIN there
+ */
+int sys_statmount_in(uint64_t ns_id, uint64_t mnt_id, uint64_t mask, struct sys_statmount *buf, size_t size);
+
+/**
+ * sys_listmount_in() - listmount(2) in another mount namespace, Linux 6.11
+ * @mnt_id: LSMT_ROOT for all
+ * @last:   begin behind this one; 0: at the first
+ *
+ * Return: how many of @ids were filled in, or a negative errno.
+ */
+int sys_listmount_in(uint64_t ns_id, uint64_t mnt_id, uint64_t last, uint64_t *ids, size_t n);
+
+/** sys_mnt_ns_id() - ioctl NS_GET_MNTNS_ID, Linux 6.11; -ENOTTY before */
+int sys_mnt_ns_id(int ns_fd, uint64_t *ret);
 
 /** sys_openat2() - openat2(2), Linux 5.6; retries EAGAIN and EINTR at most 128 times */
 int sys_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);

@@ -168,7 +168,7 @@ int claim_limit_devices(const char *devices, const struct gpu_list *gpus, const 
 	if (r < 0)
 		return error_setc(err, ERROR_PERMISSION, -EPERM, "user_devices of nvfs.conf: %s", why.text);
 	/* Whose ceiling is a part of a GPU must not get the whole of it. */
-	if (most.n_migs > 0)
+	if (!most.all && most.n_migs > 0)
 		r = error_setc(err, ERROR_PERMISSION, -EPERM, "user_devices of nvfs.conf names MIG devices");
 	for (size_t i = 0; i < selection->n && r == 0; i++) {
 		if (is_selected(&most, selection->at[i]))

@@ -29,6 +29,7 @@
 #include "fs/generation.h"
 #include "fs/handover.h"
 #include "fs/permit.h"
+#include "fs/link.h"
 #include "fs/reinject.h"
 #include "fs/renewal.h"
 #include "fs/revive.h"
@@ -37,6 +38,7 @@
 #include "fs/tree.h"
 
 #define COMMIT_WAIT_S 10
+#define ALIVE_MS 100 /* the keeper asks every 500 */
 
 static time_t now_s(void)
 {
@@ -44,6 +46,19 @@ static time_t now_s(void)
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec;
+}
+
+void daemon_say_alive(struct daemon *daemon)
+{
+	struct timespec now;
+	int64_t now_ms;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	if (daemon->link < 0 || now_ms - daemon->alive_ms < ALIVE_MS)
+		return;
+	daemon->alive_ms = now_ms;
+	(void)link_send(daemon->link, LINK_PONG, 0, -1);
 }
 
 /* containers */
@@ -141,12 +156,16 @@ static void forget_names_in(struct daemon *daemon, uint64_t nodeid, const struct
 {
 	const struct layout_node *dir = slot < 0 ? NULL : &layout->nodes[slot];
 
-	for (uint32_t i = 0; dir && i < dir->count; i++)
+	for (uint32_t i = 0; dir && i < dir->count; i++) {
+		/* The kernel may wait here for who looks something up in the directory. */
+		daemon_say_alive(daemon);
 		filesystem_forget_name(daemon->fs, nodeid, layout_name(layout, dir->ref + i));
+	}
 }
 
 static void forget_listings(struct daemon *daemon, uint32_t tree)
 {
+	daemon_say_alive(daemon);
 	filesystem_forget_attr(daemon->fs, tree_root_nodeid(daemon->store, tree));
 	filesystem_forget_attr(daemon->fs, tree_proc_nodeid(daemon->store, tree));
 }
@@ -291,20 +310,26 @@ static bool same_container(const struct daemon *daemon, uint32_t index, const st
 	       (tree->pid == process->pid && tree->start_time == process->start_time);
 }
 
+/* A process that stands for a container without init: one that has the tree, if that is mounted already. */
+static struct process_wanted wanted_of(const struct daemon *daemon, uint32_t index)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+	bool is_mounted = !(tree->flags & STORE_TREE_UNCOMMITTED);
+
+	return (struct process_wanted){ .mnt_ns = tree->mnt_ns,
+					.tree = is_mounted ? store_blob(daemon->store, tree->name, NULL) : NULL };
+}
+
 /* Its init, or any other process in its mount namespace. */
 static bool is_alive(const struct daemon *daemon, uint32_t index)
 {
-	const struct store_tree *tree = store_tree(daemon->store, index);
 	const struct container *container = container_of(daemon, index);
-	bool used = false;
+	struct process_wanted wanted = wanted_of(daemon, index);
 
 	if (!container || !container->init_dead)
 		return true;
-	/* Numbers of namespaces come back: who is in it must have the tree, if that is mounted already. */
-	if (!(tree->flags & STORE_TREE_UNCOMMITTED))
-		return reinject_process(daemon, index) != 0;
-	process_mnt_ns_used(&tree->mnt_ns, &used, 1);
-	return used;
+	process_find_each(&wanted, 1);
+	return wanted.pid != 0;
 }
 
 static int refuse_taken(struct daemon *daemon, struct daemon_tree *tree, uint32_t index,
@@ -437,12 +462,33 @@ uint32_t daemon_trees_in_use(const struct daemon *daemon)
 	return n;
 }
 
+/* Asks about all containers whose init is dead: the answers, and whose they are; the caller frees both. */
+static size_t ask_for_dead(const struct daemon *daemon, struct process_wanted **ret, uint32_t **ret_trees)
+{
+	size_t n = 0;
+
+	*ret = calloc(daemon->containers_room + 1, sizeof(**ret));
+	*ret_trees = calloc(daemon->containers_room + 1, sizeof(**ret_trees));
+	for (uint32_t i = 0; *ret && *ret_trees && i < daemon->containers_room; i++) {
+		if (!daemon->containers[i] || !daemon->containers[i]->init_dead)
+			continue;
+		(*ret)[n] = wanted_of(daemon, i);
+		(*ret_trees)[n++] = i;
+	}
+	if (n)
+		process_find_each(*ret, n);
+	return n;
+}
+
 uint32_t daemon_trees_alive(const struct daemon *daemon)
 {
-	uint32_t n = 0;
+	auto_free struct process_wanted *wanted = NULL;
+	auto_free uint32_t *trees = NULL;
+	size_t n_dead = ask_for_dead(daemon, &wanted, &trees);
+	uint32_t n = daemon_trees_in_use(daemon);
 
-	for (uint32_t i = 0; i < daemon->containers_room; i++)
-		n += daemon->containers[i] && is_alive(daemon, i);
+	for (size_t i = 0; i < n_dead; i++)
+		n -= wanted[i].pid == 0;
 	return n;
 }
 
@@ -503,8 +549,10 @@ void daemon_injection_end(struct daemon *daemon, struct injection *injection, bo
 	*at = injection->next;
 	if (keep && tree) {
 		clear_flag(daemon, injection->tree, STORE_TREE_UNCOMMITTED);
-		if (container_of(daemon, injection->tree))
+		if (container_of(daemon, injection->tree)) {
 			container_of(daemon, injection->tree)->commit_until = 0;
+			container_of(daemon, injection->tree)->given_up = false;
+		}
 	}
 	if (!keep && tree && tree->flags & STORE_TREE_UNCOMMITTED) {
 		/* A second injector may have come before the first one was known to be dead. */
@@ -645,6 +693,7 @@ static void check_unused(struct daemon *daemon, struct container *c)
 		c->ends = now + (time_t)daemon->config.grace_s;
 	if (c->ends > now)
 		return;
+	daemon_say_alive(daemon);
 	if (is_mounted(daemon, c->tree))
 		c->ends = 0; /* asked again after another grace */
 	else
@@ -654,28 +703,14 @@ static void check_unused(struct daemon *daemon, struct container *c)
 /* Trees whose init is dead: is anybody left in their mount namespaces? */
 static void check_containers(struct daemon *daemon)
 {
-	auto_free uint64_t *mnt_ns = calloc(daemon->containers_room + 1, sizeof(*mnt_ns));
-	auto_free bool *used = calloc(daemon->containers_room + 1, sizeof(*used));
-	size_t n_dead = 0;
+	auto_free struct process_wanted *wanted = NULL;
+	auto_free uint32_t *trees = NULL;
+	size_t n = ask_for_dead(daemon, &wanted, &trees);
 
-	if (!mnt_ns || !used)
-		return;
-	for (uint32_t i = 0; i < daemon->containers_room; i++) {
-		const struct container *c = daemon->containers[i];
+	for (size_t i = 0; i < n; i++) {
+		struct container *c = container_of(daemon, trees[i]);
 
-		mnt_ns[i] = c && c->init_dead ? store_tree(daemon->store, i)->mnt_ns : 0;
-		n_dead += mnt_ns[i] != 0;
-	}
-	if (!n_dead)
-		return;
-	process_mnt_ns_used(mnt_ns, used, daemon->containers_room);
-	for (uint32_t i = 0; i < daemon->containers_room; i++) {
-		struct container *c = daemon->containers[i];
-
-		if (!mnt_ns[i])
-			continue;
-		/* The cheap question for all, the sure one for those that seem to live. */
-		if (used[i] && is_alive(daemon, i))
+		if (wanted[i].pid)
 			c->ends = 0;
 		else
 			check_unused(daemon, c);

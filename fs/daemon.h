@@ -19,6 +19,7 @@
 
 struct cachebox;
 struct client;
+struct closer;
 struct deriver;
 struct error;
 struct filesystem;
@@ -41,6 +42,9 @@ struct container {
 	time_t commit_until; /* likewise: made by a daemon that died before Commit; 0 = not so */
 	time_t reinject_at;  /* likewise: not before */
 	unsigned int reinject_failed; /* so often in a row */
+	unsigned int stale_nodes; /* when it was last begun with; see nodes.h */
+	bool nodes_moved;    /* it is injected anew because its device nodes are of majors before */
+	bool given_up;       /* it could not be injected anew, and is not tried again */
 };
 
 /* A tree that was made or changed for a client that has not yet said Commit. */
@@ -69,8 +73,10 @@ struct daemon {
 	struct reinjector *reinjector;
 	struct injector *injector;
 	struct permits *permits;
+	struct closer *closer;
 	struct process self;
 	int link;   /* to the keeper; -1 when it is gone */
+	int64_t alive_ms; /* when it was last told that we live, CLOCK_MONOTONIC */
 	int dev_fd; /* O_PATH, config.dev_root */
 	int watch_fd; /* inotify, of the daemon before; -1: none, or renewal.c has it */
 	struct container **containers;
@@ -169,6 +175,15 @@ int daemon_resume(struct daemon *daemon, bool connected, struct error *err);
 
 /** daemon_tree_set_flag() - enum store_tree_flag */
 void daemon_tree_set_flag(struct daemon *daemon, uint32_t tree, uint32_t flag, bool on);
+
+/**
+ * daemon_say_alive() - tell the keeper that we are at work, if we have not for a moment
+ *
+ * It takes two seconds without an answer for a hang. What may take long calls
+ * this on its way; the event loop does after every event, so that many short
+ * ones do not look like a hang either.
+ */
+void daemon_say_alive(struct daemon *daemon);
 
 /** daemon_tick() - every two seconds: silent clients, dead containers, a driver that changes */
 void daemon_tick(struct daemon *daemon);

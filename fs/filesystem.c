@@ -204,13 +204,6 @@ int filesystem_backing_open(const struct filesystem *fs, int fd)
 	return id < 0 ? -errno : id;
 }
 
-void filesystem_backing_close(const struct filesystem *fs, int id)
-{
-	uint32_t number = (uint32_t)id;
-
-	(void)ioctl(fs->fuse_fd, KFUSE_DEV_IOC_BACKING_CLOSE, &number);
-}
-
 int filesystem_ended_fd(const struct filesystem *fs)
 {
 	return connection_ended_fd(fs->connection);

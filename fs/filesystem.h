@@ -67,8 +67,6 @@ const struct features *filesystem_features(const struct filesystem *fs);
  */
 int filesystem_backing_open(const struct filesystem *fs, int fd);
 
-/** filesystem_backing_close() - the kernel forgets the id once no open file uses it */
-void filesystem_backing_close(const struct filesystem *fs, int id);
 
 /**
  * filesystem_free() - end the workers and release everything; NULL is fine

@@ -199,7 +199,9 @@ static uint32_t object_of(const struct generation *before, const struct store *s
 {
 	size_t at;
 
+	/* What nobody holds any more stays lost, though the file is still there: see revive.h. */
 	if (!before || !find_file(before->driver, file, &at) ||
+	    !store_object_is_held(store, before->objects[at]) ||
 	    !is_same_file(store_object(store, before->objects[at]), &file->st))
 		return STORE_NONE;
 	return before->objects[at];

@@ -48,6 +48,15 @@ static unsigned int count_by_reads(const struct daemon *daemon)
 	return n;
 }
 
+static unsigned int count_given_up(const struct daemon *daemon)
+{
+	unsigned int n = 0;
+
+	for (uint32_t i = 0; i < daemon->containers_room; i++)
+		n += daemon->containers[i] && daemon->containers[i]->given_up;
+	return n;
+}
+
 static bool is_odd_fallback(const struct daemon *daemon)
 {
 	const struct store_session *session = store_session(daemon->store);
@@ -67,6 +76,7 @@ void health_look(const struct daemon *daemon, struct health_facts *ret)
 		.note = renewal_note(daemon->renewal),
 		.missing = daemon->generation ? missing_library(daemon->generation->driver) : NULL,
 		.rewritten = rewritten->n ? rewritten->items[0].text : NULL,
+		.given_up = count_given_up(daemon),
 		.odd_fallback = is_odd_fallback(daemon),
 		.has_keeper = daemon->link >= 0,
 		.is_mounted = filesystem_is_mounted(daemon->fs),
@@ -112,6 +122,9 @@ json_t *health_reasons(const struct health_facts *facts)
 	if (facts->by_reads)
 		say(reasons, "reads of %u driver file%s pass the daemon: passthrough was refused",
 		    facts->by_reads, facts->by_reads == 1 ? "" : "s");
+	if (facts->given_up)
+		say(reasons, "%u container%s could not be injected anew, nvfs status names %s", facts->given_up,
+		    facts->given_up == 1 ? "" : "s", facts->given_up == 1 ? "it" : "them");
 	if (!facts->has_keeper)
 		say(reasons, "the keeper is gone: nobody replaces this daemon if it dies");
 	return reasons;

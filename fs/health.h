@@ -22,6 +22,7 @@ struct health_facts {
 	const char *missing;   /* a library without which little runs */
 	const char *rewritten; /* a driver file that was changed in place, in words */
 	unsigned int by_reads; /* driver files that passthrough is in use for, but not these */
+	unsigned int given_up; /* containers that could not be injected anew */
 	bool odd_fallback;     /* no passthrough, and neither the kernel's age nor the operator says why */
 	bool has_keeper;
 	bool is_mounted;

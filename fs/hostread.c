@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -20,6 +19,7 @@
 #include "fs/ops.h"
 #include "fs/sandbox.h"
 #include "fs/store.h"
+#include "fs/thread.h"
 #include "fs/tree.h"
 
 #define THREADS_PER_FILE 2
@@ -221,23 +221,10 @@ static void *thread_main(void *data)
 
 static int start_thread(struct hostread *h)
 {
-	sigset_t all, before;
-	pthread_attr_t attr;
-	pthread_t thread;
-	int r = pthread_attr_init(&attr);
+	int r = thread_start(thread_main, h, STACK_SIZE);
 
-	if (r)
-		return -r;
-	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	(void)pthread_attr_setstacksize(&attr, STACK_SIZE);
-	(void)sigfillset(&all);
-	(void)sigdelset(&all, SIGSYS); /* see sandbox.h */
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = pthread_create(&thread, &attr, thread_main, h);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	(void)pthread_attr_destroy(&attr);
 	h->threads += r == 0;
-	return -r;
+	return r;
 }
 
 /* @fd is taken over. */

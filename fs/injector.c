@@ -21,7 +21,7 @@
 #include "common/varlink.h"
 #include "fs/daemon.h"
 #include "fs/loop.h"
-#include "fs/reinject.h"
+#include "fs/reinject_command.h"
 #include "fs/store.h"
 
 #define TIMEOUT_S "8"	 /* nvinject's own limit; a client waits for 10 s */
@@ -146,7 +146,7 @@ static int start(struct child *child, const struct injector_job *job, const char
 	const char *argv[] = { "nvinject", "--socket", daemon->config.socket, "--timeout", TIMEOUT_S, "--json",
 			       job->action, "--id", id, job->pid ? "--pid" : NULL, pid, NULL };
 	int out[2] = { -1, -1 };
-	int r = reinject_program(daemon, program, err);
+	int r = reinject_program(daemon->config.nvinject, program, err);
 
 	(void)snprintf(pid, sizeof(pid), "%d", job->pid);
 	if (r == 0 && pipe2(out, O_CLOEXEC | O_NONBLOCK) < 0)

@@ -31,7 +31,8 @@
 #include "fs/sandbox.h"
 
 #define PING_MS 500
-#define SILENCE_MS 2000
+#define SILENCE_MS 2000 /* since it was last heard, and half of it since it was asked in vain */
+#define STARVED_MS 1000 /* we had no turn for so long: nor had it, perhaps */
 #define START_MS 60000  /* a daemon on its way up answers no ping */
 #define QUICK_MS 1000   /* one that lived no longer died of itself */
 #define QUICK_MAX 20    /* so often in a row, and we wait between two */
@@ -59,8 +60,8 @@ static const char *mode_of(const struct keeper *k)
 static void watch_begins(struct keeper *k, bool ready)
 {
 	k->ready = ready;
-	k->heard_ms = k->pinged_ms = keeper_now_ms();
-	k->dying_ms = 0;
+	k->heard_ms = k->pinged_ms = k->turn_ms = keeper_now_ms();
+	k->dying_ms = k->asked_ms = 0;
 }
 
 static int start_daemon(struct keeper *k, struct error *err)
@@ -136,11 +137,13 @@ static int keep_file(struct keeper *k, const struct link_message *message)
 	return 0;
 }
 
+/* The daemon has closed its own, and is to be the last one again: that may take long. */
 static void drop_file(struct keeper *k, uint32_t object)
 {
 	for (size_t i = 0; i < k->n_files; i++) {
 		if (k->files[i].object != object)
 			continue;
+		(void)link_send(k->daemon.link, LINK_CLOSE, object, k->files[i].fd);
 		cleanup_close(&k->files[i].fd);
 		k->files[i] = k->files[--k->n_files];
 		return;
@@ -166,6 +169,7 @@ static void on_ready(struct keeper *k)
 static void on_message(struct keeper *k, const struct link_message *message)
 {
 	k->heard_ms = keeper_now_ms();
+	k->asked_ms = 0;
 	switch (message->type) {
 	case LINK_READY:
 		on_ready(k);
@@ -207,12 +211,28 @@ static void on_signal(struct keeper *k)
 	tell_to_stop(k);
 }
 
+/*
+ * A daemon that is serving is silent only if it was asked. After a time in which we did not run
+ * ourselves, on a machine that stood still or had no time for us, it gets its time once more.
+ */
+static bool is_silent(struct keeper *k, int64_t now)
+{
+	bool starved = now - k->turn_ms > STARVED_MS;
+
+	k->turn_ms = now;
+	if (!k->ready || k->done)
+		return now - k->heard_ms > (k->ready ? SILENCE_MS : START_MS);
+	if (starved && k->asked_ms)
+		k->asked_ms = now;
+	return k->asked_ms && now - k->heard_ms > SILENCE_MS && now - k->asked_ms > SILENCE_MS / 2;
+}
+
 /* A daemon that is stopped or stuck is as bad as a dead one, and worse to look at. */
 static void check_silence(struct keeper *k)
 {
-	int64_t now = keeper_now_ms(), limit = k->ready ? SILENCE_MS : START_MS;
+	int64_t now = keeper_now_ms();
 
-	if (now - k->heard_ms > limit) {
+	if (is_silent(k, now)) {
 		log_warning("the daemon (pid %d) has been silent for %lld ms, %s it", k->daemon.pid,
 			    (long long)(now - k->heard_ms), k->done ? "ending" : "replacing");
 		(void)sys_pidfd_send_signal(k->daemon.pidfd, SIGKILL);
@@ -221,6 +241,7 @@ static void check_silence(struct keeper *k)
 	}
 	if (k->ready && !k->done && now - k->pinged_ms >= PING_MS) {
 		k->pinged_ms = now;
+		k->asked_ms = k->asked_ms ? k->asked_ms : now;
 		(void)link_send(k->daemon.link, LINK_PING, 0, -1);
 	}
 }

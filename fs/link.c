@@ -3,6 +3,7 @@
 #include "fs/link.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,6 +16,11 @@ union control {
 	char buf[CMSG_SPACE(sizeof(int))];
 	struct cmsghdr align;
 };
+
+static bool can_wait(enum link_type type)
+{
+	return type != LINK_PING && type != LINK_PONG && type != LINK_CLOSE;
+}
 
 int link_send(int sock, enum link_type type, uint32_t object, int fd)
 {
@@ -33,7 +39,7 @@ int link_send(int sock, enum link_type type, uint32_t object, int fd)
 		msg.msg_controllen = sizeof(control.buf);
 	}
 	do {
-		n = sendmsg(sock, &msg, MSG_NOSIGNAL);
+		n = sendmsg(sock, &msg, MSG_NOSIGNAL | (can_wait(type) ? 0 : MSG_DONTWAIT));
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : 0;
 }

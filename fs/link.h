@@ -24,6 +24,7 @@ enum link_type {
 	LINK_PING = 'p',
 	LINK_GO = 'G', /* all descriptors have been sent: serve */
 	LINK_STOP = 'S', /* finish what you are at and exit: a successor stands by */
+	LINK_CLOSE = 'C', /* of an object that was dropped: be the last one to close it */
 	LINK_FAILED = 'E', /* there is no handover; object: an exit status */
 	/* both ways */
 	LINK_FILE = 'F', /* a host's file: object and descriptor */
@@ -44,6 +45,9 @@ struct link_message {
 
 /**
  * link_send() - send one message
+ *
+ * Signs of life, and what the other end may do without, are not waited with: -EAGAIN
+ * where it has not read for so long that nothing more fits.
  *
  * Return: 0 or the errno of sendmsg(2); -EPIPE when the other end is gone.
  */

@@ -31,6 +31,7 @@ struct look {
 	pid_t pid;
 	int sock;
 	uint32_t number;
+	size_t n_reopen; /* asked for; 0: it looks */
 	const struct look_progress *progress; /* shared with the looker */
 	unsigned int paths;                   /* progress when it was last looked at */
 	int64_t since_ms;
@@ -52,19 +53,51 @@ static int64_t now_ms(void)
 
 /* starting */
 
+static json_t *file_json(const struct look_file *file)
+{
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "path", file->path, "dev", (json_int_t)file->dev, "ino",
+			 (json_int_t)file->ino, "size", (json_int_t)file->size, "mtime_sec",
+			 (json_int_t)file->mtime_sec, "mtime_nsec", (json_int_t)file->mtime_nsec);
+}
+
+void look_file_of(const struct generation *g, const struct store *store, size_t i, struct look_file *ret)
+{
+	const struct store_object *o = store_object(store, g->objects[i]);
+
+	*ret = (struct look_file){ .path = g->driver->files[i].path, .dev = o->dev, .ino = o->ino,
+				   .size = o->size, .mtime_sec = o->mtime_sec, .mtime_nsec = o->mtime_nsec };
+}
+
+/* Those that somebody holds: others must be opened anew. */
 static json_t *known_json(const struct generation *g, const struct store *store)
 {
 	json_t *list = json_array();
 
 	for (size_t i = 0; g && i < g->driver->n_files; i++) {
-		const struct store_object *o = store_object(store, g->objects[i]);
+		struct look_file file;
 
-		(void)json_array_append_new(
-			list, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "path", g->driver->files[i].path, "dev",
-					(json_int_t)o->dev, "ino", (json_int_t)o->ino, "size", (json_int_t)o->size,
-					"mtime_sec", (json_int_t)o->mtime_sec, "mtime_nsec", (json_int_t)o->mtime_nsec));
+		if (!store_object_is_held(store, g->objects[i]))
+			continue;
+		look_file_of(g, store, i, &file);
+		(void)json_array_append_new(list, file_json(&file));
 	}
 	return list;
+}
+
+static json_t *look_json(const struct look_request *request)
+{
+	return json_pack("{s:s, s:s, s:I, s:o}", "driver_root", request->driver_root, "proc_root",
+			 request->proc_root, "number", (json_int_t)request->number, "known",
+			 known_json(request->known, request->store));
+}
+
+static json_t *reopen_json(const struct look_request *request)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < request->n_reopen; i++)
+		(void)json_array_append_new(list, file_json(&request->reopen[i]));
+	return json_pack("{s:s, s:o}", "driver_root", request->driver_root, "reopen", list);
 }
 
 static int request_memfd(const struct look_request *request)
@@ -74,9 +107,11 @@ static int request_memfd(const struct look_request *request)
 
 	for (size_t i = 0; i < request->n_left_out; i++)
 		(void)json_array_append_new(left_out, json_string(request->left_out[i]));
-	json = json_pack("{s:s, s:s, s:I, s:o, s:o}", "driver_root", request->driver_root, "proc_root",
-			 request->proc_root, "number", (json_int_t)request->number, "left_out", left_out,
-			 "known", known_json(request->known, request->store));
+	json = request->reopen ? reopen_json(request) : look_json(request);
+	if (json_object_set_new(json, "left_out", left_out) < 0) {
+		json_decref(json);
+		return -ENOMEM;
+	}
 	text = json ? json_dumps(json, JSON_COMPACT) : NULL;
 	json_decref(json);
 	return text ? file_memfd("nvfs-look", text, strlen(text)) : -ENOMEM;
@@ -140,7 +175,7 @@ static int look_open(struct look *look, const struct look_request *request)
 	fds[LOOK_SOCKET] = sock;
 	fds[LOOK_REQUEST] = memfd;
 	fds[LOOK_PROGRESS] = progress;
-	fds[LOOK_INOTIFY] = request->inotify_fd;
+	fds[LOOK_INOTIFY] = request->inotify_fd < 0 ? memfd : request->inotify_fd;
 	return spawn(fds, &look->pid);
 }
 
@@ -153,6 +188,7 @@ int look_start(const struct look_request *request, struct look **ret, struct err
 		return error_set(err, -ENOMEM, "look at the driver");
 	look->sock = -1;
 	look->number = request->number;
+	look->n_reopen = request->n_reopen;
 	look->since_ms = now_ms();
 	r = look_open(look, request);
 	if (r < 0) {
@@ -288,6 +324,29 @@ static int give_fds(struct look *look, const json_t *files, struct driver *drive
 	return 0;
 }
 
+/* One for each that was asked for. */
+static int take_reopened(struct look *look, const json_t *indexes, struct look_result *ret)
+{
+	int *fds = calloc(look->n_reopen + 1, sizeof(*fds));
+	const json_t *index;
+	size_t i;
+
+	if (!fds)
+		return -ENOMEM;
+	for (i = 0; i < look->n_reopen; i++)
+		fds[i] = -1;
+	json_array_foreach(indexes, i, index) {
+		json_int_t at = json_integer_value(index);
+
+		if (i == look->n_fds || at < 0 || (size_t)at >= look->n_reopen || fds[at] >= 0)
+			break;
+		fds[at] = look->fds[i];
+		look->fds[i] = -1;
+	}
+	*ret = (struct look_result){ .reopened = fds };
+	return 1;
+}
+
 static int take_failure(const json_t *json, struct error *err)
 {
 	int code = (int)json_integer_value(json_object_get(json, "code"));
@@ -305,6 +364,8 @@ static int take_result(struct look *look, const json_t *json, struct look_result
 	size_t i;
 	int r;
 
+	if (look->n_reopen && json_object_get(json, "reopened"))
+		return take_reopened(look, json_object_get(json, "reopened"), ret);
 	if (!description)
 		return take_failure(json, err);
 	r = generation_from_description(description, look->number, &g);
@@ -313,8 +374,7 @@ static int take_result(struct look *look, const json_t *json, struct look_result
 		generation_free(g);
 		return error_set(err, r, "hear from the process that looks at the driver");
 	}
-	ret->generation = g;
-	ret->rewritten = (struct finding_list){ 0 };
+	*ret = (struct look_result){ .generation = g };
 	json_array_foreach(json_object_get(json, "rewritten"), i, path)
 		(void)finding_add(&ret->rewritten, true,
 				  "'%s' was rewritten in place: containers that use it may crash; "

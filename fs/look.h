@@ -15,6 +15,9 @@
  * A looker that stays at one path too long is given up. The next one is told to
  * leave that path out.
  *
+ * Files that were found before, and that nobody has open any more, are opened
+ * again in the same way (look_request.reopen): no discovery then.
+ *
  * Threads: the control thread's.
  */
 
@@ -31,6 +34,14 @@ struct generation;
 struct look;
 struct store;
 
+/* A file as it was found: only the same one is opened again. */
+struct look_file {
+	const char *path; /* below the driver root */
+	uint64_t dev, ino, size;
+	int64_t mtime_sec;
+	uint32_t mtime_nsec;
+};
+
 struct look_request {
 	const char *driver_root, *proc_root;
 	uint32_t number;                /* of the generation to be made */
@@ -38,14 +49,25 @@ struct look_request {
 	const struct store *store;      /* where they are recorded */
 	char *const *left_out;          /* paths that did not answer */
 	size_t n_left_out;
-	int inotify_fd; /* gets a watch on each of the driver's directories */
+	int inotify_fd; /* gets a watch on each of the driver's directories; -1: nobody watches */
+	const struct look_file *reopen; /* open these, and look at nothing else; NULL: look */
+	size_t n_reopen;
 };
 
 struct look_result {
 	/* Files that are among the known ones have fd -1; generation_free() it. */
 	struct generation *generation;
 	struct finding_list rewritten; /* known files that are others under the same inode */
+	/* Of look_request.reopen, one each: -1 for a file that is not there or is another one. */
+	int *reopened; /* the caller closes them and frees it; NULL after a look */
 };
+
+#define LOOK_STALL_MS 2000 /* a path that has not answered for so long is left out */
+#define LOOK_LEFT_OUT_MAX 8 /* with more it is the driver root that does not answer */
+
+/** look_file_of() - a recorded file of a generation; the path is the generation's */
+void look_file_of(const struct generation *generation, const struct store *store, size_t i,
+		  struct look_file *ret);
 
 /**
  * look_start() - start a looker
@@ -64,7 +86,7 @@ int look_fd(const struct look *look);
 
 /**
  * look_receive() - take what the looker has sent
- * @ret: filled when it is done
+ * @ret: filled when it is done, with either a generation or reopened files
  *
  * Return: 1 (done), 0 (not yet), or what discovery said: see generation_discover();
  * -EPIPE (it died), -EBADMSG or -ENOMEM.

@@ -197,6 +197,55 @@ static int send_result(json_t *result)
 	return fd < 0 ? fd : send_fds(LOOK_RESULT, &fd, 1);
 }
 
+/* opening again */
+
+static int reopen_one(const struct driver_root *root, const json_t *file)
+{
+	auto_free char *path = NULL;
+	struct stat st;
+	int fd = driver_root_open_file(root, varlink_string(file, "path", "/"), &path, &st);
+
+	/* Another one is not closed: that could hang, and the process ends. */
+	return fd >= 0 && is_inode(file, &st) && is_content(file, &st) ? fd : -1;
+}
+
+static json_t *reopen_all(const struct driver_root *root, const json_t *files, int *r)
+{
+	json_t *reopened = json_array();
+	int fds[LOOK_FDS_MAX];
+	const json_t *file;
+	size_t i, n = 0;
+
+	json_array_foreach(files, i, file) {
+		int fd = *r == 0 ? reopen_one(root, file) : -1;
+
+		if (fd < 0)
+			continue;
+		fds[n++] = fd;
+		(void)json_array_append_new(reopened, json_integer((json_int_t)i));
+		if (n == LOOK_FDS_MAX) {
+			*r = send_fds(LOOK_FILES, fds, n);
+			n = 0;
+		}
+	}
+	if (*r == 0 && n)
+		*r = send_fds(LOOK_FILES, fds, n);
+	return reopened;
+}
+
+static int reopen(struct looker *l)
+{
+	struct driver_root root = { .fd = -1 };
+	json_t *reopened;
+	int r = 0;
+
+	if (enter(l, "/") < 0 || driver_root_open(varlink_string(l->request, "driver_root", "/"), &root, NULL) < 0)
+		return send_result(json_pack("{s:[]}", "reopened"));
+	root.guard = &l->guard;
+	reopened = reopen_all(&root, json_object_get(l->request, "reopen"), &r);
+	return r < 0 ? r : send_result(json_pack("{s:o}", "reopened", reopened));
+}
+
 static int look(struct looker *l)
 {
 	const struct driver_config where = {
@@ -235,7 +284,9 @@ int look_main(void)
 		r = error_set(&err, -errno, "read the request");
 	r = r ? r : file_read_fd(LOOK_REQUEST, REQUEST_MAX, &text, NULL, &err);
 	l.request = text ? json_loads(text, 0, NULL) : NULL;
-	r = r ? r : l.request ? look(&l) : -EBADMSG;
+	if (r == 0 && !l.request)
+		r = -EBADMSG;
+	r = r ? r : json_object_get(l.request, "reopen") ? reopen(&l) : look(&l);
 	if (r < 0)
 		log_error("look at the driver: %s", err.code ? err.text : strerror(-r));
 	/* Nothing is freed or closed: that could hang, and the process ends. */

@@ -7,9 +7,11 @@
  * Both JSON texts are memfds.
  *
  *   request: driver_root, proc_root, number, left_out: [path], known: [path, dev,
- *            ino, size, mtime_sec, mtime_nsec]
+ *            ino, size, mtime_sec, mtime_nsec]; or driver_root, left_out and
+ *            reopen, which is a list like known
  *   result:  generation (see generation_describe(); a file that is a known one has
- *            "known": true) and rewritten: [path]; or code, class, text
+ *            "known": true) and rewritten: [path]; or reopened, indexes of
+ *            reopen; or code, class, text
  */
 
 #include <limits.h>
@@ -31,7 +33,7 @@ struct look_progress {
 };
 
 /* Messages of the looker: one byte, with descriptors. */
-#define LOOK_FILES 'F'  /* of the files that are not known, in order */
+#define LOOK_FILES 'F'  /* of the files that are not known, or are open again, in order */
 #define LOOK_RESULT 'R' /* the last one: the result */
 #define LOOK_FDS_MAX 200
 

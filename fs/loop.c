@@ -16,6 +16,8 @@
 struct loop {
 	int epoll_fd;
 	bool stopped;
+	void (*after_each)(void *data);
+	void *data;
 };
 
 int loop_new(struct loop **ret, struct error *err)
@@ -63,6 +65,12 @@ void loop_remove(struct loop *loop, struct loop_source *source)
 	(void)control(loop, EPOLL_CTL_DEL, source, 0);
 }
 
+void loop_after_each(struct loop *loop, void (*fn)(void *data), void *data)
+{
+	loop->after_each = fn;
+	loop->data = data;
+}
+
 int loop_run(struct loop *loop, struct error *err)
 {
 	while (!loop->stopped) {
@@ -75,6 +83,8 @@ int loop_run(struct loop *loop, struct error *err)
 			struct loop_source *source = event.data.ptr;
 
 			source->on_ready(source, event.events);
+			if (loop->after_each)
+				loop->after_each(loop->data);
 		}
 	}
 	return 0;

@@ -25,6 +25,9 @@ int loop_modify(struct loop *loop, struct loop_source *source, uint32_t events);
 /** loop_remove() - watch it no more; before its fd is closed. It may be freed at once */
 void loop_remove(struct loop *loop, struct loop_source *source);
 
+/** loop_after_each() - call this after each on_ready, in loop_run() */
+void loop_after_each(struct loop *loop, void (*fn)(void *data), void *data);
+
 /** loop_run() - call on_ready of what is ready, until loop_stop() */
 int loop_run(struct loop *loop, struct error *err);
 void loop_stop(struct loop *loop);

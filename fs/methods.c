@@ -20,6 +20,7 @@
 #include "common/ldcache.h"
 #include "common/log.h"
 #include "fs/cachebox.h"
+#include "fs/changeover.h"
 #include "fs/claim.h"
 #include "fs/compose.h"
 #include "fs/counters.h"
@@ -31,6 +32,7 @@
 #include "fs/health.h"
 #include "fs/inject_method.h"
 #include "fs/permit.h"
+#include "fs/reinject.h"
 #include "fs/renewal.h"
 #include "fs/revoke.h"
 #include "fs/sandbox.h"
@@ -198,6 +200,7 @@ static int method_status(struct daemon *daemon, struct client *client, json_t *p
 {
 	const struct generation *g = daemon->generation;
 	const struct features *features = filesystem_features(daemon->fs);
+	const struct daemon_viewer viewer = viewer_of(daemon, client);
 	json_t *json = json_pack(
 		"{s:s, s:i, s:i, s:s, s:s, s:s, s:I, s:I, s:i, s:i, s:i, s:o, s:o, s:s, s:o, s:I}", "version",
 		NVFS_VERSION, "daemon_pid", (int)daemon->self.pid, "keeper_pid", keeper_pid(daemon),
@@ -209,13 +212,13 @@ static int method_status(struct daemon *daemon, struct client *client, json_t *p
 		counters_json(store_counters(daemon->store)), "state_bytes",
 		(json_int_t)store_memory(daemon->store));
 
-	(void)client;
 	(void)params;
 	(void)message;
 	(void)trace;
 	(void)json_object_set_new(json, "sandbox", sandbox_json());
 	(void)json_object_set_new(json, "permissions", permit_status(daemon));
 	(void)json_object_set_new(json, "stalled", stalled_json(daemon));
+	(void)json_object_set_new(json, "reinject", reinject_status(daemon, &viewer));
 	if (g) {
 		(void)json_object_set_new(json, "driver_version", json_string(g->driver->version));
 		(void)json_object_set_new(json, "gpus", json_integer((json_int_t)g->gpus->n));
@@ -313,7 +316,7 @@ static json_t *generation_json(const struct daemon *daemon, const struct generat
 			 "driver_version", g->driver->version, "version_from_module",
 			 g->driver->version_from_module, "made", (json_int_t)g->made_s, "driver_root",
 			 g->driver->root, "files", (int)g->driver->n_files, "gpus", (int)g->gpus->n,
-			 "trees", (int)renewal_trees_of(daemon, g), "current", g == daemon->generation);
+			 "trees", (int)changeover_trees_of(daemon, g), "current", g == daemon->generation);
 }
 
 static int method_generations(struct daemon *daemon, struct client *client, json_t *params,
@@ -427,6 +430,12 @@ static json_t *find_step(const json_t *done, const json_t *wanted)
 	return NULL;
 }
 
+/* A node that has another number by now is not the one that was given. */
+static bool is_same_device(const json_t *a, const json_t *b)
+{
+	return strcmp(varlink_string(a, "device", ""), varlink_string(b, "device", "")) == 0;
+}
+
 /*
  * What was done in all: a second injection that finds a thing in place must
  * not make us forget that the first one made it, or it would never be removed.
@@ -438,8 +447,9 @@ static json_t *merge_done(const json_t *before, const json_t *now)
 
 	json_array_foreach(now, i, step) {
 		json_t *old = find_step(before, step);
+		bool keeps = old && made_nothing(step) && is_same_device(old, step);
 
-		(void)json_array_append(all, old && made_nothing(step) ? old : step);
+		(void)json_array_append(all, keeps ? old : step);
 	}
 	json_array_foreach(before, i, step) {
 		if (!find_step(now, step))

@@ -2,7 +2,6 @@
 /* Identity of processes, from pidfds and /proc. */
 #include "fs/process.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -21,6 +19,7 @@
 #include "common/parse.h"
 #include "common/sys.h"
 #include "fs/mountpoint.h"
+#include "fs/process_walk.h"
 
 #define BIT(cap) (1ULL << (cap)) /* of a set in /proc/PID/status */
 #define TEXT_MAX 8192
@@ -209,139 +208,41 @@ uint64_t process_mnt_ns(pid_t pid)
 	return stat(path, &st) < 0 ? 0 : st.st_ino;
 }
 
-static void mark_used(uint64_t inode, const uint64_t *mnt_ns, bool *used, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (mnt_ns[i] == inode)
-			used[i] = true;
-	}
-}
+/* all processes */
 
-void process_mnt_ns_used(const uint64_t *mnt_ns, bool *used, size_t n)
-{
-	auto_closedir DIR *proc = opendir("/proc");
-	const struct dirent *entry;
-
-	while (proc && (entry = readdir(proc))) {
-		char path[300];
-		struct stat st;
-
-		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
-			continue;
-		(void)snprintf(path, sizeof(path), "%s/ns/mnt", entry->d_name);
-		if (fstatat(dirfd(proc), path, &st, 0) == 0)
-			mark_used(st.st_ino, mnt_ns, used, n);
-	}
-}
-
-/* proc_pid_mountinfo(5): "36 35 98:0 /root /mount-point ..." */
-static bool is_mount_of(const char *line, dev_t dev, const char *root)
-{
-	unsigned int dev_major, dev_minor;
-	size_t len = strlen(root);
-	int at = 0;
-
-	if (sscanf(line, "%*d %*d %u:%u %n", &dev_major, &dev_minor, &at) != 2 || !at)
-		return false;
-	return makedev(dev_major, dev_minor) == dev && strncmp(line + at, root, len) == 0 &&
-	       (line[at + len] == ' ' || line[at + len] == '/');
-}
-
-static bool mounts_in(int proc_fd, const char *pid, dev_t dev, const char *root)
-{
-	auto_fclose FILE *f = NULL;
-	auto_free char *line = NULL;
-	char path[300];
-	size_t room = 0;
-	int fd;
-
-	(void)snprintf(path, sizeof(path), "%s/mountinfo", pid);
-	fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
-	f = fd < 0 ? NULL : fdopen(fd, "r");
-	if (!f)
-		cleanup_close(&fd);
-	while (f && getline(&line, &room, f) >= 0) {
-		if (is_mount_of(line, dev, root))
-			return true;
-	}
-	return false;
-}
-
-/* Namespaces that have been looked at. */
-struct seen {
-	uint64_t *inodes;
-	size_t n, room;
-};
-
-/* 1: it was not among them and is now; 0; -ENOMEM */
-static int seen_add(struct seen *seen, uint64_t inode)
-{
-	for (size_t i = 0; i < seen->n; i++) {
-		if (seen->inodes[i] == inode)
-			return 0;
-	}
-	if (seen->n == seen->room) {
-		size_t room = seen->room ? 2 * seen->room : 64;
-		uint64_t *bigger = realloc(seen->inodes, room * sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		seen->inodes = bigger;
-		seen->room = room;
-	}
-	seen->inodes[seen->n++] = inode;
-	return 1;
-}
-
-bool process_mounts(dev_t dev, const char *root)
-{
-	auto_closedir DIR *proc = opendir("/proc");
-	struct seen seen = { 0 };
-	const struct dirent *entry;
-	bool found = false;
-
-	while (proc && !found && (entry = readdir(proc))) {
-		char path[300];
-		struct stat st;
-		int r;
-
-		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
-			continue;
-		(void)snprintf(path, sizeof(path), "%s/ns/mnt", entry->d_name);
-		if (fstatat(dirfd(proc), path, &st, 0) < 0)
-			continue;
-		r = seen_add(&seen, st.st_ino);
-		found = r < 0 || (r > 0 && mounts_in(dirfd(proc), entry->d_name, dev, root));
-	}
-	free(seen.inodes);
-	return found;
-}
-
-static bool has_tree(int proc, const char *pid, const char *name)
+static bool has_tree(const struct process_walk *walk, const char *name)
 {
 	auto_free char *mountinfo = NULL;
-	char path[300];
+	char path[32];
 
-	(void)snprintf(path, sizeof(path), "%s/mountinfo", pid);
-	return file_read_at(proc, path, MOUNTINFO_MAX, &mountinfo, NULL, NULL) == 0 &&
+	(void)snprintf(path, sizeof(path), "%s/mountinfo", walk->pid);
+	return file_read_at(dirfd(walk->proc), path, MOUNTINFO_MAX, &mountinfo, NULL, NULL) == 0 &&
 	       mountpoint_shows(mountinfo, name);
 }
 
-pid_t process_find(uint64_t mnt_ns, const char *name)
+void process_find_each(struct process_wanted *wanted, size_t n)
 {
-	auto_closedir DIR *proc = opendir("/proc");
-	const struct dirent *entry;
+	auto_walk struct process_walk walk = process_walk_begin();
+	size_t left = n;
 
-	while (proc && (entry = readdir(proc))) {
-		char path[300];
-		struct stat st;
+	for (size_t i = 0; i < n; i++)
+		wanted[i].pid = 0;
+	while (left && process_walk_next(&walk)) {
+		for (size_t i = 0; i < n; i++) {
+			struct process_wanted *w = &wanted[i];
 
-		if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
-			continue;
-		(void)snprintf(path, sizeof(path), "%s/ns/mnt", entry->d_name);
-		if (fstatat(dirfd(proc), path, &st, 0) == 0 && st.st_ino == mnt_ns &&
-		    has_tree(dirfd(proc), entry->d_name, name))
-			return (pid_t)strtol(entry->d_name, NULL, 10);
+			if (w->pid || w->mnt_ns != walk.mnt_ns || (w->tree && !has_tree(&walk, w->tree)))
+				continue;
+			w->pid = (pid_t)strtol(walk.pid, NULL, 10);
+			left--;
+		}
 	}
-	return 0;
+}
+
+pid_t process_find(uint64_t mnt_ns, const char *tree)
+{
+	struct process_wanted wanted = { .mnt_ns = mnt_ns, .tree = tree };
+
+	process_find_each(&wanted, 1);
+	return wanted.pid;
 }

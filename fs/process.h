@@ -3,6 +3,7 @@
 #define NVFS_FS_PROCESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -56,31 +57,40 @@ bool process_pidfd_is_dead(int pidfd);
 /** process_mnt_ns() - inode of a process's or thread's mount namespace; 0 where it cannot be told */
 uint64_t process_mnt_ns(pid_t pid);
 
+/* A question to all processes. */
+struct process_wanted {
+	uint64_t mnt_ns;  /* inode of a mount namespace */
+	const char *tree; /* one that has the tree of this name mounted; NULL: any */
+	pid_t pid;        /* the answer; 0: nobody */
+};
+
 /**
- * process_mnt_ns_used() - look for any process in a mount namespace
- * @mnt_ns: inode numbers; those in use get their flag set
- * @used:   @n flags, false at first
+ * process_find_each() - a process for each of many mount namespaces, in one walk through /proc
  *
- * One walk through /proc for all of them.
+ * Numbers of namespaces come back: where a tree is mounted already, it is asked for.
  */
-void process_mnt_ns_used(const uint64_t *mnt_ns, bool *used, size_t n);
+void process_find_each(struct process_wanted *wanted, size_t n);
+
+/** process_find() - the same for one; its pid, or 0 */
+pid_t process_find(uint64_t mnt_ns, const char *tree);
 
 /**
  * process_mounts() - does any process have this directory of a filesystem mounted, or one below it?
  * @dev:  of the filesystem
  * @root: from its own root on, without a slash at the end
  *
- * Reads the mounts of each mount namespace that a process is in: for rare questions. Where memory is
- * out the answer is yes.
+ * Asks the kernel for the mounts of each mount namespace that a process is in,
+ * see process_mounts_in_proc() for one that does not tell. For rare questions.
  */
 bool process_mounts(dev_t dev, const char *root);
 
 /**
- * process_find() - a process of a mount namespace that has the tree of this name mounted
- * @mnt_ns: inode number; numbers of namespaces come back, so the mount is asked for
+ * process_mounts_in_proc() - the same before Linux 6.11
  *
- * Return: its pid, or 0.
+ * Reads the mounts of each mount namespace that a process is in, and once more
+ * for each root that somebody in it has: who is chrooted does not see all. What
+ * no process of a namespace sees is missed. Where memory is out the answer is yes.
  */
-pid_t process_find(uint64_t mnt_ns, const char *name);
+bool process_mounts_in_proc(dev_t dev, const char *root);
 
 #endif

@@ -8,12 +8,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -23,18 +20,16 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "common/sys.h"
-#include "common/varlink.h"
 #include "fs/daemon.h"
 #include "fs/generation.h"
+#include "fs/reinject_command.h"
 #include "fs/store.h"
-#include "nvml/gpu.h"
 
 #define AT_ONCE 4       /* children that run at the same time */
 #define LIMIT_S 60      /* one that takes longer hangs */
 #define TRIES 3         /* for a reason that does not look as if it would pass */
 #define PAUSE_S 2       /* before the next try; twice as long each time */
 #define PAUSE_MAX_S 60
-#define ARGS_MAX 20
 
 struct child {
 	struct loop_source source; /* pidfd; first: cast back */
@@ -47,16 +42,6 @@ struct child {
 struct reinjector {
 	struct daemon *daemon;
 	struct child children[AT_ONCE];
-};
-
-/* One command line; strings are owned or live as long as the spec. */
-struct command {
-	char program[PATH_MAX];
-	char pid[16];
-	char *devices;
-	json_t *spec;
-	const char *argv[ARGS_MAX];
-	size_t n;
 };
 
 static time_t now_s(void)
@@ -83,120 +68,21 @@ pid_t reinject_process(const struct daemon *daemon, uint32_t index)
 	return process_find(tree->mnt_ns, tree_name(daemon, index));
 }
 
-/* the command line */
-
-static void add(struct command *command, const char *option, const char *value)
+struct nodes reinject_nodes(const struct daemon *daemon, uint32_t index)
 {
-	if (command->n + 3 > ARGS_MAX)
-		return;
-	command->argv[command->n++] = option;
-	if (value)
-		command->argv[command->n++] = value;
-}
+	const char *majors = daemon->generation ? daemon->generation->majors : NULL;
+	const char *text = store_blob(daemon->store, store_tree(daemon->store, index)->done, NULL);
+	json_t *done = text ? json_loads(text, 0, NULL) : NULL;
+	struct nodes nodes = nodes_check(done, majors, daemon->dev_fd);
 
-static bool has_gpu(const struct generation *g, const char *uuid)
-{
-	for (size_t i = 0; i < g->gpus->n; i++) {
-		if (strcmp(g->gpus->gpus[i].uuid, uuid) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* The GPUs that it was given, as far as they are still there: never others. */
-static char *given_devices(const struct daemon *daemon, const json_t *spec)
-{
-	const json_t *uuids = json_object_get(spec, "gpus"), *uuid;
-	char *list = NULL;
-	size_t len = 0, i, n = 0;
-	FILE *out = open_memstream(&list, &len);
-
-	if (!out)
-		return NULL;
-	json_array_foreach(uuids, i, uuid) {
-		const char *text = json_string_value(uuid);
-
-		if (text && *text && has_gpu(daemon->generation, text))
-			fprintf(out, "%s%s", n++ ? "," : "", text);
-	}
-	if (!n)
-		fputs("none", out);
-	if (fclose(out) == 0)
-		return list;
-	free(list);
-	return NULL;
-}
-
-static bool had_cgroup(const struct daemon *daemon, const struct store_tree *tree)
-{
-	const char *text = store_blob(daemon->store, tree->done, NULL);
-	json_t *done = text ? json_loads(text, 0, NULL) : NULL, *step;
-	bool had = false;
-	size_t i;
-
-	json_array_foreach(done, i, step)
-		had = had || strcmp(varlink_string(step, "step", ""), "cgroup") == 0;
 	json_decref(done);
-	return had;
-}
-
-/* Beside this program, unless the configuration names another place. */
-int reinject_program(const struct daemon *daemon, char ret[PATH_MAX], struct error *err)
-{
-	ssize_t n;
-	char *slash;
-
-	if (daemon->config.nvinject) {
-		(void)snprintf(ret, PATH_MAX, "%s", daemon->config.nvinject);
-	} else {
-		n = readlink("/proc/self/exe", ret, PATH_MAX - sizeof("/nvinject"));
-		if (n <= 0)
-			return error_set(err, n < 0 ? -errno : -ENOENT, "read '/proc/self/exe'");
-		ret[n] = '\0';
-		slash = strrchr(ret, '/');
-		strcpy(slash ? slash : ret, "/nvinject");
-	}
-	if (access(ret, X_OK) == 0)
-		return 0;
-	(void)error_set(err, -errno, "run '%s'", ret);
-	return error_remedy(err, -ENOENT, "install nvinject beside nvfs, or set nvinject in nvfs.conf");
-}
-
-static void command_done(struct command *command)
-{
-	free(command->devices);
-	json_decref(command->spec);
-}
-
-static int command_build(const struct daemon *daemon, uint32_t index, pid_t pid,
-			 struct command *ret, struct error *err)
-{
-	const struct store_tree *tree = store_tree(daemon->store, index);
-	int r = reinject_program(daemon, ret->program, err);
-
-	if (r < 0)
-		return r;
-	ret->spec = json_loads(store_blob(daemon->store, tree->spec, NULL), 0, NULL);
-	ret->devices = given_devices(daemon, ret->spec);
-	if (!ret->spec || !ret->devices)
-		return error_set(err, -ENOMEM, "repeat the request");
-	(void)snprintf(ret->pid, sizeof(ret->pid), "%d", pid);
-	add(ret, "nvinject", NULL);
-	add(ret, "--socket", daemon->config.socket);
-	add(ret, "--pid", ret->pid);
-	add(ret, "--id", varlink_string(ret->spec, "id", ""));
-	add(ret, "--devices", ret->devices);
-	add(ret, "--driver-capabilities", varlink_string(ret->spec, "driver_capabilities", ""));
-	add(ret, "--target", varlink_string(ret->spec, "target", ""));
-	if (!had_cgroup(daemon, tree))
-		add(ret, "--no-cgroup", NULL);
-	return 0;
+	return nodes;
 }
 
 /* children */
 
 /* posix_spawn(3): no code of ours runs between fork and exec, and there are other threads. */
-static int spawn(const struct command *command, pid_t *ret, struct error *err)
+static int spawn(const struct reinject_command *command, pid_t *ret, struct error *err)
 {
 	char *env[] = { NULL };
 	posix_spawn_file_actions_t files;
@@ -235,37 +121,73 @@ static struct child *free_child(struct reinjector *reinjector)
 	return i < AT_ONCE ? &reinjector->children[i] : NULL;
 }
 
-/* Will the same thing work later? A driver that is being changed, a daemon that was busy. */
-static bool may_pass(int status)
+/*
+ * Will the same thing work later? A driver that is being changed, a daemon that was busy; after a
+ * module was loaded anew, device nodes of the host that come last.
+ */
+static bool may_pass(const struct container *container, int status)
 {
-	return status == ERROR_AGAIN || status == ERROR_DRIVER || status == ERROR_DAEMON;
+	return status == ERROR_AGAIN || status == ERROR_DRIVER || status == ERROR_DAEMON ||
+	       (status == ERROR_DEVICE && container->nodes_moved);
+}
+
+static void postpone(struct container *container)
+{
+	unsigned int pause = PAUSE_S << (container->reinject_failed < 5 ? container->reinject_failed : 5);
+
+	container->reinject_failed++;
+	container->reinject_at = now_s() + (pause < PAUSE_MAX_S ? pause : PAUSE_MAX_S);
 }
 
 static void failed(struct daemon *daemon, uint32_t tree, int status)
 {
 	struct container *container = daemon->containers[tree];
-	unsigned int pause = PAUSE_S << (container->reinject_failed < 5 ? container->reinject_failed : 5);
 
-	container->reinject_failed++;
-	container->reinject_at = now_s() + (pause < PAUSE_MAX_S ? pause : PAUSE_MAX_S);
-	if (may_pass(status) || container->reinject_failed < TRIES)
+	postpone(container);
+	if (may_pass(container, status) || container->reinject_failed < TRIES)
 		return;
-	log_error("container '%s' has no driver tree any more: nvinject exited with status %d; "
-		  "inject it by hand, or restart it", tree_name(daemon, tree), status);
+	log_error("container '%s' %s: nvinject exited with status %d; inject it by hand, or restart it",
+		  tree_name(daemon, tree),
+		  container->nodes_moved ? "keeps device nodes of majors that are not the driver's any more" :
+					   "has no driver tree any more", status);
+	container->given_up = true;
+	daemon_tree_set_flag(daemon, tree, STORE_TREE_REINJECT, false);
+}
+
+/*
+ * Nodes are left that are not the driver's: the host has none yet, or had none when this began. What
+ * the host has and nvinject has not replaced, again and again, is not the container's to have.
+ */
+static bool goes_on(const struct container *container, const struct nodes *left)
+{
+	return left->stale && (left->ready < left->stale || left->stale < container->stale_nodes ||
+			       container->reinject_failed < TRIES);
+}
+
+static void succeeded(struct daemon *daemon, uint32_t tree)
+{
+	struct container *container = daemon->containers[tree];
+	const struct nodes left = reinject_nodes(daemon, tree);
+
+	if (goes_on(container, &left)) {
+		container->nodes_moved = true;
+		postpone(container);
+		return;
+	}
+	log_info("injected '%s' anew", tree_name(daemon, tree));
+	container->reinject_failed = 0;
+	container->nodes_moved = false;
 	daemon_tree_set_flag(daemon, tree, STORE_TREE_REINJECT, false);
 }
 
 static void ended(struct daemon *daemon, uint32_t tree, int status)
 {
-	if (status == 0) {
-		log_info("injected '%s' anew", tree_name(daemon, tree));
-		daemon->containers[tree]->reinject_failed = 0;
-		daemon_tree_set_flag(daemon, tree, STORE_TREE_REINJECT, false);
-	} else if (!reinject_process(daemon, tree)) {
+	if (status == 0)
+		succeeded(daemon, tree);
+	else if (!reinject_process(daemon, tree))
 		daemon_tree_set_flag(daemon, tree, STORE_TREE_REINJECT, false); /* it is over, too */
-	} else {
+	else
 		failed(daemon, tree, status);
-	}
 }
 
 static bool is_container(const struct daemon *daemon, uint32_t tree)
@@ -294,18 +216,27 @@ static void on_child_end(struct loop_source *source, uint32_t events)
 static int child_start(struct child *child, struct daemon *daemon, uint32_t tree, pid_t pid,
 		       struct error *err)
 {
-	struct command command = { .n = 0 };
-	int r = command_build(daemon, tree, pid, &command, err);
+	const struct store_tree *t = store_tree(daemon->store, tree);
+	const struct reinject_request request = {
+		.program = daemon->config.nvinject,
+		.socket = daemon->config.socket,
+		.spec = store_blob(daemon->store, t->spec, NULL),
+		.done = store_blob(daemon->store, t->done, NULL),
+		.gpus = daemon->generation->gpus,
+		.pid = pid,
+	};
+	struct reinject_command command = { .n = 0 };
+	int r = reinject_command_build(&request, &command, err);
 
 	if (r == 0)
 		r = spawn(&command, &child->pid, err);
-	command_done(&command);
+	reinject_command_done(&command);
 	if (r < 0) {
 		child->pid = 0;
 		return r;
 	}
 	child->tree = tree;
-	child->serial = store_tree(daemon->store, tree)->serial;
+	child->serial = t->serial;
 	child->started = now_s();
 	child->source = (struct loop_source){ .fd = sys_pidfd_open(child->pid, 0), .on_ready = on_child_end };
 	r = child->source.fd < 0 ? child->source.fd : loop_add(daemon->loop, &child->source, EPOLLIN);
@@ -330,6 +261,16 @@ static bool is_due(struct reinjector *reinjector, uint32_t index)
 	       daemon->containers[index]->reinject_at <= now_s() && !child_of(reinjector, index);
 }
 
+/* For its nodes alone: not before one of them can be had. */
+static bool must_wait(const struct daemon *daemon, uint32_t tree)
+{
+	struct container *container = daemon->containers[tree];
+	const struct nodes nodes = reinject_nodes(daemon, tree);
+
+	container->stale_nodes = nodes.stale;
+	return container->nodes_moved && !nodes.ready;
+}
+
 static void start_one(struct reinjector *reinjector, struct child *child, uint32_t tree)
 {
 	struct daemon *daemon = reinjector->daemon;
@@ -338,6 +279,10 @@ static void start_one(struct reinjector *reinjector, struct child *child, uint32
 
 	if (!pid) {
 		daemon_tree_set_flag(daemon, tree, STORE_TREE_REINJECT, false);
+		return;
+	}
+	if (must_wait(daemon, tree)) {
+		postpone(daemon->containers[tree]);
 		return;
 	}
 	if (child_start(child, daemon, tree, pid, &err) < 0) {
@@ -368,6 +313,7 @@ void reinject_tick(struct reinjector *reinjector)
 	for (uint32_t i = 0; i < store_trees_end(daemon->store); i++) {
 		if (!is_due(reinjector, i))
 			continue;
+		daemon_say_alive(reinjector->daemon);
 		child = free_child(reinjector);
 		if (!child)
 			return;
@@ -381,7 +327,23 @@ void reinject_tree(struct daemon *daemon, uint32_t tree)
 		return;
 	daemon->containers[tree]->reinject_at = 0;
 	daemon->containers[tree]->reinject_failed = 0;
+	daemon->containers[tree]->given_up = false;
 	daemon_tree_set_flag(daemon, tree, STORE_TREE_REINJECT, true);
+}
+
+json_t *reinject_status(const struct daemon *daemon, const struct daemon_viewer *viewer)
+{
+	json_t *failed_ids = json_array();
+	int waiting = 0;
+
+	for (uint32_t i = 0; i < daemon->containers_room; i++) {
+		if (!daemon->containers[i])
+			continue;
+		waiting += (store_tree(daemon->store, i)->flags & STORE_TREE_REINJECT) != 0;
+		if (daemon->containers[i]->given_up && daemon_may_see(daemon, viewer, i))
+			(void)json_array_append_new(failed_ids, json_string(tree_name(daemon, i)));
+	}
+	return json_pack("{s:i, s:o}", "waiting", waiting, "failed", failed_ids);
 }
 
 bool reinject_fits(const struct daemon *daemon, pid_t caller, uint64_t mnt_ns)

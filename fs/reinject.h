@@ -2,15 +2,18 @@
 #ifndef NVFS_FS_REINJECT_H
 #define NVFS_FS_REINJECT_H
 
-#include <limits.h>
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "fs/nodes.h"
+
 /*
  * Injecting anew into containers that have been injected: the same request, by
  * the nvinject program, started here. It mounts over what is dead, makes what
- * is missing and leaves what is right.
+ * is missing, replaces device nodes whose majors have moved, and leaves what is
+ * right. Nodes for which the host has none yet are waited for.
  *
  * Which trees wait for it is in the store (STORE_TREE_REINJECT), so a daemon
  * that goes on with the work of another one goes on with this too. A few run at
@@ -18,6 +21,7 @@
  */
 
 struct daemon;
+struct daemon_viewer;
 struct error;
 struct reinjector;
 
@@ -33,11 +37,11 @@ void reinjector_free(struct reinjector *reinjector);
  */
 void reinject_tree(struct daemon *daemon, uint32_t tree);
 
+/** reinject_nodes() - the device nodes of a tree's container, against the driver now */
+struct nodes reinject_nodes(const struct daemon *daemon, uint32_t tree);
+
 /** reinject_process() - a living process of a tree's container, its init if that lives; 0: none */
 pid_t reinject_process(const struct daemon *daemon, uint32_t tree);
-
-/** reinject_program() - path of nvinject: beside this program, or configured; 0 or -errno with a remedy */
-int reinject_program(const struct daemon *daemon, char ret[PATH_MAX], struct error *err);
 
 /**
  * reinject_fits() - is this a container that the caller may have meant?
@@ -47,6 +51,15 @@ int reinject_program(const struct daemon *daemon, char ret[PATH_MAX], struct err
  * The pid that a child was given may be another process's by the time that it is used.
  */
 bool reinject_fits(const struct daemon *daemon, pid_t caller, uint64_t mnt_ns);
+
+/**
+ * reinject_status() - "waiting": how many containers are to be injected anew; "failed": names of those
+ * that could not be
+ * @viewer: who asks; names of others' containers are not told
+ *
+ * Return: a new reference, or NULL (out of memory).
+ */
+json_t *reinject_status(const struct daemon *daemon, const struct daemon_viewer *viewer);
 
 /** reinject_tick() - every few seconds: start what waits, end what hangs */
 void reinject_tick(struct reinjector *reinjector);

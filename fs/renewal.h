@@ -17,14 +17,10 @@
  * configuration's "settle".
  */
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "nvml/finding.h"
 
 struct daemon;
 struct error;
-struct generation;
 struct renewal;
 
 /** renewal_new() - begin to watch; the daemon's generation may be there or not */
@@ -55,19 +51,10 @@ int renewal_rescan(struct renewal *renewal, const char **ret, struct error *err)
 /** renewal_resume() - give the trees of a daemon that died in the middle of a change the rest of it */
 void renewal_resume(struct renewal *renewal);
 
-/**
- * renewal_back_file() - hand a file that the store has open to the kernel, or else to the keeper
- * @path: for messages
- */
-void renewal_back_file(struct daemon *daemon, uint32_t object, const char *path);
-
 /** renewal_note() - why there is no driver, or none that fits, what does not answer; "" when all is well */
 const char *renewal_note(const struct renewal *renewal);
 
 /** renewal_findings() - files of the host that were rewritten in place */
 const struct finding_list *renewal_findings(const struct renewal *renewal);
-
-/** renewal_trees_of() - how many trees show this generation now */
-unsigned int renewal_trees_of(const struct daemon *daemon, const struct generation *generation);
 
 #endif

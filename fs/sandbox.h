@@ -26,6 +26,8 @@
  *                                             device programs before Linux 5.8
  *     FUSE       SYS_PTRACE       its end     what serves containers' requests: whose they are (opens.h).
  *     threads                                 Each such thread gives the rest up, for good
+ *     closing    as the daemon    its end     FUSE backing ids, whose end may wait for the host (closer.h)
+ *     thread
  *     read       none             -           threads in which reads wait for the host (hostread.h)
  *     threads
  *   looker       DAC_READ_SEARCH  its end     the driver's files, wherever they lie (see look.h)

@@ -20,6 +20,7 @@
 #define START SANDBOX_KEEPER
 
 #define NS_GET_PARENT _IO(0xb7, 0x2)           /* linux/nsfs.h */
+#define NS_GET_MNTNS_ID _IOR(0xb7, 0x5, uint64_t) /* the same, 6.11 */
 #define PIDFD_GET_MNT_NAMESPACE _IO(0xFF, 3) /* linux/pidfd.h, 6.11 */
 
 static const struct sandbox_call calls[] = {
@@ -91,6 +92,9 @@ static const struct sandbox_call calls[] = {
 	{ SCMP_SYS(open_tree), ALL }, { SCMP_SYS(mount_setattr), ALL }, { SCMP_SYS(umount2), ALL },
 	{ SCMP_SYS(mount), START },
 
+	/* what processes of containers have mounted */
+	{ 458 /* listmount, 6.8 */, ALL },
+
 	/* nvinject: into a container, its files, its device cgroup */
 	{ SCMP_SYS(setns), ALL }, { SCMP_SYS(move_mount), ALL }, { SCMP_SYS(bpf), ALL },
 	{ SCMP_SYS(symlinkat), ALL }, { SCMP_SYS(fchown), ALL }, { SCMP_SYS(fchownat), ALL },
@@ -106,6 +110,7 @@ static const unsigned long ioctls[] = {
 	KFUSE_DEV_IOC_BACKING_OPEN,
 	KFUSE_DEV_IOC_BACKING_CLOSE,
 	NS_GET_PARENT,
+	NS_GET_MNTNS_ID,
 	PIDFD_GET_MNT_NAMESPACE,
 };
 

@@ -28,6 +28,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "fs/cachebox.h"
+#include "fs/closer.h"
 #include "fs/config.h"
 #include "fs/daemon.h"
 #include "fs/derive.h"
@@ -158,11 +159,18 @@ static void on_link(struct loop_source *source, uint32_t events)
 		handover_stop(daemon);
 	} else if (r > 0 && message.type == LINK_FAILED) {
 		handover_failed(daemon, message.object);
+	} else if (r > 0 && message.type == LINK_CLOSE) {
+		closer_close(daemon->closer, message.fd);
 	} else if (r <= 0) {
 		log_warning("the keeper is gone: nobody replaces this daemon until nvfs serve is started again, ignoring");
 		loop_remove(daemon->loop, source);
 		daemon->link = -1;
 	}
+}
+
+static void after_each_event(void *daemon)
+{
+	daemon_say_alive(daemon);
 }
 
 static int watch_add(struct watch *watch, struct daemon *daemon, int fd,
@@ -320,8 +328,11 @@ static int bring_up(struct serving *s, struct error *err)
 		r = cachebox_new(&daemon->box, err);
 	if (r == 0)
 		r = loop_new(&daemon->loop, err);
+	if (r == 0)
+		r = closer_new(s->fds->fuse, &daemon->closer, err);
 	if (r < 0)
 		return r;
+	loop_after_each(daemon->loop, after_each_event, daemon);
 	daemon->deriver = deriver_new(daemon->store, daemon->box);
 	if (!daemon->deriver)
 		return error_set(err, -ENOMEM, "start");

@@ -257,6 +257,22 @@ int store_object_fd(const struct store *store, uint32_t index)
 	return index < store->n_fds ? store->fds[index] : -1;
 }
 
+int store_object_take_fd(struct store *store, uint32_t index)
+{
+	int fd = store_object_fd(store, index);
+
+	if (fd >= 0)
+		store->fds[index] = -1;
+	return fd;
+}
+
+bool store_object_is_held(const struct store *store, uint32_t index)
+{
+	const struct store_object *object = store_object(store, index);
+
+	return object && (object->backing_id > 0 || store_object_fd(store, index) >= 0);
+}
+
 uint32_t store_link_put(struct store *store, const char *target)
 {
 	struct table *table = &store->state->links;

@@ -216,10 +216,16 @@ int store_object_set_fd(struct store *store, uint32_t index, int fd);
 /** store_object_fd() - the store's descriptor of an object, -1 where it has none */
 int store_object_fd(const struct store *store, uint32_t index);
 
+/** store_object_is_held() - has the kernel or the store a host file open? */
+bool store_object_is_held(const struct store *store, uint32_t index);
+
+/** store_object_take_fd() [w] - the descriptor is the caller's now, and the store has none; -1 where it had none */
+int store_object_take_fd(struct store *store, uint32_t index);
+
 /**
  * store_object_release() [w] - a host file is not served any more
  *
- * Its descriptor is closed. The index stays taken, and its nodeid is stale: it
+ * Its descriptor, if it was not taken before, is closed. The index stays taken, and its nodeid is stale: it
  * can never come to mean another file, or the same in another way.
  */
 void store_object_release(struct store *store, uint32_t index);

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -14,6 +15,7 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/sys.h"
+#include "inject/record.h"
 
 #define HERE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
 
@@ -101,6 +103,31 @@ static int check_device(const struct step *step, struct error *err)
 			  step->target, step->major, step->minor);
 }
 
+/*
+ * The node of a number of before, where the record has one: ours gives way, and what was below it
+ * is looked at in its place; the container's own stays. Returns 1 where it does.
+ */
+static int take_before(struct apply *apply, const struct step *step, struct point *point,
+		       struct outcome *outcome)
+{
+	const struct place_identity *there = &point->there;
+	char why[96];
+	int r;
+
+	if (!step->before || point->fd < 0 || !S_ISCHR(there->mode))
+		return 0;
+	if (!record_is_mount(step->before, there)) {
+		(void)snprintf(why, sizeof(why), "the container's own node of %u:%u, the driver's is %u:%u now",
+			       there->rdev_major, there->rdev_minor, step->major, step->minor);
+		(void)apply_note(outcome, RECORD_LEFT, why);
+		return 1;
+	}
+	cleanup_close(&point->fd); /* it would keep the mount busy */
+	point->fd = -1;
+	r = effect_take(&apply->effects, point->place.dirfd, point->place.name);
+	return r < 0 ? r : look(point);
+}
+
 int apply_device(struct apply *apply, const struct step *step, struct outcome *outcome,
 		 struct error *err)
 {
@@ -113,10 +140,13 @@ int apply_device(struct apply *apply, const struct step *step, struct outcome *o
 		return r;
 	if (is_same_device(there, &outcome->identity)) {
 		/* The very inode that the daemon binds; a runtime's own node is another. */
-		outcome->made = apply->adopt && there->mount_root &&
+		outcome->made = (apply->adopt || step->before) && there->mount_root &&
 				place_is_same(there, &outcome->identity);
 		return apply_note(outcome, outcome->made ? "mounted" : "already", "");
 	}
+	r = take_before(apply, step, &point, outcome);
+	if (r != 0)
+		return r < 0 ? error_set(err, r, "take the node of before away from '%s'", step->target) : 0;
 	if (point.fd >= 0 && (!S_ISREG(there->mode) || there->mount_root))
 		return error_setc(err, ERROR_MOUNT, -EEXIST, "'%s' is there and is something else",
 				  step->target);

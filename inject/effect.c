@@ -133,15 +133,31 @@ int effect_unlink(int dirfd, const char *name, int flags)
 	return errno == EPERM ? as_owner(dirfd, name, NULL, flags) : -errno;
 }
 
-bool effect_same_file(int a, int b)
+static bool compare(int a, int b, bool *ret_same_mount)
 {
 	unsigned int mask = STATX_INO | STATX_MNT_ID;
 	int flags = AT_EMPTY_PATH | AT_STATX_DONT_SYNC;
 	struct statx x, y;
 
-	return statx(a, "", flags, mask, &x) == 0 && statx(b, "", flags, mask, &y) == 0 &&
-	       x.stx_ino == y.stx_ino && x.stx_dev_major == y.stx_dev_major &&
-	       x.stx_dev_minor == y.stx_dev_minor && x.stx_mnt_id == y.stx_mnt_id;
+	if (statx(a, "", flags, mask, &x) < 0 || statx(b, "", flags, mask, &y) < 0)
+		return false;
+	*ret_same_mount = x.stx_mnt_id == y.stx_mnt_id;
+	return x.stx_ino == y.stx_ino && x.stx_dev_major == y.stx_dev_major &&
+	       x.stx_dev_minor == y.stx_dev_minor;
+}
+
+static bool same_inode(int a, int b)
+{
+	bool same_mount;
+
+	return compare(a, b, &same_mount);
+}
+
+bool effect_same_file(int a, int b)
+{
+	bool same_mount;
+
+	return compare(a, b, &same_mount) && same_mount;
 }
 
 /* Is @name in the effect's directory the file, directory or mount that was made? */
@@ -262,6 +278,34 @@ static int undo_mount(const struct effect *effect)
 	return still_there(effect) ? effect_unmount(effect->dirfd, effect->name) : 0;
 }
 
+int effect_take(struct effects *effects, int dirfd, const char *name)
+{
+	int r;
+	struct effect *effect = effect_begin(effects, EFFECT_TAKE, dirfd, name, &r);
+
+	if (!effect)
+		return r;
+	effect->fd = sys_open_tree(dirfd, name, OPEN_TREE_CLONE | AT_SYMLINK_NOFOLLOW);
+	return effect_end(effects, effect->fd < 0 ? effect->fd : effect_unmount(dirfd, name));
+}
+
+/*
+ * On whatever is there now: the file below it, unless we were killed before it was taken away. A
+ * mount of what has been unlinked meanwhile is beyond recall: move_mount(2) says ENOENT [6.18].
+ */
+static int undo_take(const struct effect *effect)
+{
+	auto_close int now = openat(effect->dirfd, effect->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int r;
+
+	if (now < 0)
+		return -errno;
+	if (same_inode(now, effect->fd))
+		return 0;
+	r = sys_move_mount(effect->fd, "", now, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+	return r == -ENOENT ? 0 : r;
+}
+
 /*
  * The name under which a file is written before it takes its place. One for each, so that what a
  * killed run has left is found. Whoever else makes it is the container's root, and gains nothing.
@@ -374,6 +418,8 @@ static int effect_undo(const struct effect *effect)
 		return undo_file(effect);
 	case EFFECT_MOUNT:
 		return undo_mount(effect);
+	case EFFECT_TAKE:
+		return undo_take(effect);
 	case EFFECT_REPLACE:
 		return undo_replace(effect);
 	}

@@ -10,7 +10,7 @@
 struct error;
 
 /*
- * The five things that are ever done inside a container, each recorded with
+ * The six things that are ever done inside a container, each recorded with
  * what its undo needs. All act on one name in a directory that is held by
  * descriptor; none follows a link or resolves a path. They are called inside
  * the container's mount namespace.
@@ -24,13 +24,14 @@ enum effect_kind {
 	EFFECT_FILE,    /* an empty file of mode 0444, to mount over */
 	EFFECT_LINK,    /* symlink */
 	EFFECT_MOUNT,   /* attach a detached mount */
+	EFFECT_TAKE,    /* take a mount away */
 	EFFECT_REPLACE, /* rename a new file of mode 0644 into place */
 };
 
 struct effect {
 	enum effect_kind kind;
 	int dirfd; /* owned */
-	int fd;    /* owned: what was created or attached; -1 */
+	int fd;    /* owned: what was created or attached, or a clone of what was taken; -1 */
 	int old;   /* owned, EFFECT_REPLACE: the file that was there; -1: none */
 	const char *to; /* EFFECT_LINK: borrowed */
 	char name[NAME_MAX + 1];
@@ -75,6 +76,16 @@ int effect_link(struct effects *effects, int dirfd, const char *name, const char
  * @target: O_PATH fd of what is covered, which is @name in @dirfd
  */
 int effect_mount(struct effects *effects, int dirfd, const char *name, int mount, int target);
+
+/**
+ * effect_take() - take away the mount on @name; its undo puts it back
+ *
+ * Not where what is mounted has been unlinked by then: nobody can mount that any more, and the
+ * file below stays bare.
+ *
+ * Return: 0, -EINVAL where nothing is mounted there, or another -errno.
+ */
+int effect_take(struct effects *effects, int dirfd, const char *name);
 
 /**
  * effect_replace() - put a file in place of @name, or where nothing is, atomically

@@ -19,6 +19,7 @@
 #include "inject/cgroup.h"
 #include "inject/enter.h"
 #include "inject/filter.h"
+#include "inject/moved.h"
 #include "inject/privilege.h"
 #include "inject/record.h"
 #include "inject/report.h"
@@ -33,6 +34,8 @@ struct injection {
 	struct plan plan;
 	struct apply apply;
 	struct cgroup_undo *cgroup; /* NULL: nothing done */
+	json_t *known;              /* what the daemon knows of the container; NULL: nothing */
+	struct moved moved;
 };
 
 static void hold_signals(void)
@@ -82,6 +85,7 @@ static int allow_devices(struct injection *in, struct error *err)
 	if (!in->plan.known)
 		cgroup_target_adopt(in->session->targets.cgroup);
 	r = privilege_enter(PRIVILEGE_CGROUP, err);
+	r = r ? r : moved_revoke(&in->moved, in->session->targets.cgroup, err);
 	r = r ? r : cgroup_allow(in->session->targets.cgroup, rules, n, &in->cgroup, err);
 	if (r < 0)
 		(void)error_classify(err, r, ERROR_PERMISSION);
@@ -92,9 +96,11 @@ static void undo_cgroup(struct injection *in)
 {
 	struct error err = { 0 };
 
-	if (!in->cgroup)
+	if (!in->cgroup && !in->moved.revoked)
 		return;
-	if (privilege_enter(PRIVILEGE_CGROUP, &err) < 0 || cgroup_undo(in->cgroup, &err) < 0)
+	if (privilege_enter(PRIVILEGE_CGROUP, &err) < 0 || (in->cgroup && cgroup_undo(in->cgroup, &err) < 0))
+		log_warning("undo: %s, ignoring", err.text);
+	if (moved_undo(&in->moved, &err) < 0)
 		log_warning("undo: %s, ignoring", err.text);
 	(void)privilege_enter(PRIVILEGE_START, NULL);
 	cgroup_undo_free(in->cgroup);
@@ -167,6 +173,16 @@ static bool is_dry(const struct injection *in)
 	return in->session->request.dry_run || in->plan.nothing;
 }
 
+/* A container that has been injected before: what of it must give way? */
+static int learn(struct injection *in, struct error *err)
+{
+	int r = client_get(&in->session->client, in->plan.id, 0, &in->known, err);
+
+	if (r == 0)
+		moved_find(&in->plan, json_object_get(in->known, "done"), &in->moved);
+	return r;
+}
+
 /* One plan, from asking for it until it is done; what failed is undone. */
 static int attempt(struct injection *in, const char *target, struct error *err)
 {
@@ -178,7 +194,8 @@ static int attempt(struct injection *in, const char *target, struct error *err)
 	if (r < 0 || is_dry(in))
 		return r;
 	hold_signals();
-	r = change(in, err);
+	r = in->plan.known ? learn(in, err) : 0;
+	r = r ? r : change(in, err);
 	if (r < 0)
 		undo(in);
 	return r;
@@ -191,6 +208,7 @@ static void injection_reset(struct injection *in)
 	cgroup_undo_free(in->cgroup);
 	apply_done(&in->apply);
 	plan_done(&in->plan);
+	json_decref(in->known);
 	memset(in, 0, sizeof(*in));
 	in->session = session;
 }
@@ -236,16 +254,27 @@ static uint64_t microseconds_since(const struct timespec *then)
 	       (uint64_t)((now.tv_nsec - then->tv_nsec) / 1000);
 }
 
+/* All that was done to the container, injections before included. */
+static int merge(const struct injection *in, json_t *record, const json_t *done, struct error *err)
+{
+	const json_t *before = json_object_get(in->known, "done");
+
+	if (record_merge_old(record, before) < 0 ||
+	    moved_merge(record, done, before, &in->plan, &in->moved) < 0)
+		return error_set(err, -ENOMEM, "record what was done");
+	return 0;
+}
+
 /* Past this call nothing is undone any more. */
 static int commit(struct injection *in, struct error *err)
 {
 	struct session *s = in->session;
 	json_t *done = record_all(&in->apply, in->cgroup);
-	json_t *record = json_copy(done);
+	json_t *record = json_deep_copy(done); /* merged, where @done is not */
 	int r = record ? 0 : error_set(err, -ENOMEM, "record what was done");
 
 	if (r == 0 && in->plan.known)
-		r = record_merge(record, &s->client, in->plan.id, err);
+		r = merge(in, record, done, err);
 	r = r ? r
 	      : client_commit(&s->client, in->plan.token, record, microseconds_since(&s->started),
 			      err);

@@ -31,6 +31,7 @@ struct step {
 	const char *to;          /* STEP_LINK */
 	int fd;                  /* detached mount; -1; owned by the plan */
 	unsigned int major, minor, access; /* STEP_DEVICE; CGROUP_ACCESS_* */
+	const json_t *before;    /* STEP_DEVICE: record of the node of another number; see moved.h */
 	const void *data;        /* STEP_FILE, STEP_CACHE: content */
 	size_t len;
 	bool only_if_absent;     /* STEP_FILE: what stands there stays, whatever it is */

@@ -3,6 +3,7 @@
 #include "inject/record.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/cleanup.h"
@@ -10,7 +11,6 @@
 #include "common/varlink.h"
 #include "inject/apply.h"
 #include "inject/cgroup_record.h"
-#include "inject/client.h"
 
 static bool is_mount(const struct outcome *outcome)
 {
@@ -120,13 +120,11 @@ int record_merge_old(json_t *done, const json_t *old)
 	return r ? -ENOMEM : 0;
 }
 
-int record_merge(json_t *done, struct client *client, const char *id, struct error *err)
+bool record_is_mount(const json_t *record, const struct place_identity *id)
 {
-	json_t *known = NULL;
-	int r = client_get(client, id, 0, &known, err);
+	char dev[32];
 
-	if (r == 0 && record_merge_old(done, json_object_get(known, "done")) < 0)
-		r = error_set(err, -ENOMEM, "record what was done");
-	json_decref(known);
-	return r;
+	(void)snprintf(dev, sizeof(dev), "%u:%u", id->dev_major, id->dev_minor);
+	return id->mount_root && strcmp(varlink_string(record, "dev", ""), dev) == 0 &&
+	       json_integer_value(json_object_get(record, "ino")) == (json_int_t)id->ino;
 }

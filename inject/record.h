@@ -3,11 +3,12 @@
 #define NVFS_INJECT_RECORD_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 struct apply;
 struct cgroup_undo;
-struct client;
 struct error;
+struct place_identity;
 
 /*
  * What was done to a container, as JSON: told to the daemon by io.nvfs.Commit,
@@ -34,7 +35,10 @@ json_t *record_all(const struct apply *apply, const struct cgroup_undo *cgroup);
  */
 int record_merge_old(json_t *done, const json_t *old);
 
-/** record_merge() - record_merge_old() with what the daemon knows of the container */
-int record_merge(json_t *done, struct client *client, const char *id, struct error *err);
+/* Result of a device step: the container's own node stays, though it has the number of before. */
+#define RECORD_LEFT "left"
+
+/** record_is_mount() - is this the mount that a record tells of? */
+bool record_is_mount(const json_t *record, const struct place_identity *id);
 
 #endif

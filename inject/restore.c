@@ -20,6 +20,7 @@
 #include "common/varlink.h"
 #include "inject/effect.h"
 #include "inject/plan.h"
+#include "inject/record.h"
 #include "inject/regular.h"
 
 #define HERE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV)
@@ -30,15 +31,6 @@
 /* Returns 1 (taken back) or 0 (not ours any more), or a negative errno. */
 typedef int restore_fn(const struct restore *restore, const json_t *record,
 		       const struct place *place);
-
-static bool is_recorded(const json_t *record, const struct place_identity *id)
-{
-	char dev[32];
-
-	(void)snprintf(dev, sizeof(dev), "%u:%u", id->dev_major, id->dev_minor);
-	return id->mount_root && strcmp(varlink_string(record, "dev", ""), dev) == 0 &&
-	       json_integer_value(json_object_get(record, "ino")) == (json_int_t)id->ino;
-}
 
 /* The file or directory under a mount, if it was made for it and is still as it was made. */
 static int remove_mount_point(const struct place *place)
@@ -77,7 +69,7 @@ static int restore_mount(const struct restore *restore, const json_t *record,
 	if (fd < 0)
 		return 0;
 	r = place_identify(fd, &id);
-	if (r < 0 || !is_recorded(record, &id))
+	if (r < 0 || !record_is_mount(record, &id))
 		return r;
 	r = effect_unmount(place->dirfd, place->name);
 	if (r == 0 && json_is_true(json_object_get(record, "made")))

@@ -45,6 +45,21 @@ static const struct control_node control_nodes[] = {
 	{ "nvidia-modeset", false, 254, DRIVER_CAP_GRAPHICS | DRIVER_CAP_DISPLAY },
 };
 
+/* Names of the driver's own major: one of them stands in /proc/devices. */
+static const char *const nvidia_names[] = { "nvidia", "nvidia-frontend", "nvidiactl" };
+
+/* Whose major a node has: by its name, or by its folder. */
+static const struct {
+	const char *prefix, *driver;
+} owners[] = {
+	{ NVIDIA_UVM, NVIDIA_UVM },
+	{ "nvidia-caps/", "nvidia-caps" },
+	{ "nvidia-caps-imex-channels/", "nvidia-caps-imex-channels" },
+	{ "nvidia-nvswitch", "nvidia-nvswitch" },
+	{ "nvidia-nvlink", "nvidia-nvlink" },
+	{ "nvidia", NULL },
+};
+
 struct majors {
 	int nvidia;
 	int uvm; /* below 0: the module nvidia-uvm is not loaded */
@@ -91,9 +106,35 @@ int devnode_major(const char *text, const char *name)
 	return -ENOENT;
 }
 
+static int major_in_lines(const char *lines, const char *name)
+{
+	const char *line;
+	int found = -ENOENT;
+	size_t len;
+
+	while (found < 0 && (line = parse_field(&lines, '\n', &len)))
+		found = parse_device_line(line, len, name);
+	return found;
+}
+
+int devnode_major_of(const char *lines, const char *path)
+{
+	int found = -ENOENT;
+	size_t row = 0;
+
+	while (row < ARRAY_SIZE(owners) && strncmp(path, owners[row].prefix, strlen(owners[row].prefix)) != 0)
+		row++;
+	if (row == ARRAY_SIZE(owners))
+		return -EINVAL;
+	if (owners[row].driver)
+		return major_in_lines(lines, owners[row].driver);
+	for (size_t i = 0; i < ARRAY_SIZE(nvidia_names) && found < 0; i++)
+		found = major_in_lines(lines, nvidia_names[i]);
+	return found < 0 ? NVIDIA_MAJOR : found;
+}
+
 static int read_majors(const char *proc_root, struct majors *ret, struct error *err)
 {
-	static const char *const names[] = { "nvidia", "nvidia-frontend", "nvidiactl" };
 	auto_free char *path = NULL, *text = NULL;
 	int r;
 
@@ -105,8 +146,8 @@ static int read_majors(const char *proc_root, struct majors *ret, struct error *
 	if (r < 0)
 		return error_wrap(err, r, "list device nodes");
 	*ret = (struct majors){ .nvidia = -ENOENT, .uvm = devnode_major(text, NVIDIA_UVM) };
-	for (size_t i = 0; i < ARRAY_SIZE(names) && ret->nvidia < 0; i++)
-		ret->nvidia = devnode_major(text, names[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(nvidia_names) && ret->nvidia < 0; i++)
+		ret->nvidia = devnode_major(text, nvidia_names[i]);
 	if (ret->nvidia < 0)
 		ret->nvidia = NVIDIA_MAJOR;
 	return 0;

@@ -61,4 +61,13 @@ int devnode_list(const struct devnode_request *request, struct devnode **ret, si
  */
 int devnode_major(const char *text, const char *name);
 
+/**
+ * devnode_major_of() - the major that a node of the driver has to have
+ * @lines: the driver's lines of /proc/devices, without headings: "510 nvidia-uvm"
+ * @path:  below /dev: "nvidia0", "nvidia-caps/nvidia-cap1"
+ *
+ * Return: the major; -ENOENT (its module is not loaded); -EINVAL (no node of the driver).
+ */
+int devnode_major_of(const char *lines, const char *path);
+
 #endif

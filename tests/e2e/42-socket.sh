@@ -241,6 +241,12 @@ ok "a stranger that hangs up takes nobody's tree along" \
 ok "root takes it back" nvinject --remove --pid "$PID"
 answers "after it"
 
+# What root would do again, or take back, in a cgroup: nobody else says so.
+record='{"step":"cgroup","target":"devices","result":"changed","added":[[1,5,6]]}'
+try abuse_as $STRANGER "fd=pidfd:$THEIRS" "send=$(inject cg1)" recv "send=$commit$record]}}" recv
+like "a stranger has changed no cgroup" "$OUT" '"class":"permission".*cgroup'
+ok "and has no tree by that" wait_for 5 sh -c "! '$NVFS' ls --socket '$SOCKET' --json | grep -q cg1"
+
 # A container whose processes have the stranger's uid, but which root has injected.
 make_rootfs busybox user
 run_container c2 "$ROOTFS" ".process.user.uid = $STRANGER | .process.user.gid = $STRANGER"

@@ -184,6 +184,23 @@ stopped()
 	ok "within $((2500 * SLOW)) ms ($worst ms)" [ "$worst" -le $((2500 * SLOW)) ]
 }
 
+# A machine that stood still: the keeper has heard nothing for long, and has not asked either.
+starved()
+{
+	child_of_keeper
+	kill -STOP "$DAEMON_PID"
+	sleep 3
+	kill -CONT "$DAEMON_PID"
+	sleep 1
+	not_ok "a keeper that did not run itself does not blame the daemon" is_replaced "$WORKER"
+	kill -STOP "$WORKER" "$DAEMON_PID"
+	sleep 3
+	kill -CONT "$WORKER" "$DAEMON_PID"
+	sleep 1
+	not_ok "nor one that stood still together with it" is_replaced "$WORKER"
+	unlike "nobody says so" "$(cat "$SCRATCH/daemon.log")" "pid $WORKER.*has been silent"
+}
+
 # setting NAME STOPS
 setting()
 {
@@ -193,6 +210,7 @@ setting()
 	under_load kill-9 "$KILLS" kill_often
 	under_load handover "$HANDOVERS" hand_over_often
 	stopped "$2"
+	[ "$SETTING" != 1 ] || starved
 	unlike "the daemon has nothing to complain of" "$(cat "$SCRATCH/daemon.log")" 'error|EIO|<3>'
 	stop_daemon
 }

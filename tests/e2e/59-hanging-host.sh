@@ -198,7 +198,54 @@ later()
 	end_hanging
 }
 
+# has_ended PID: also where nobody has asked for its exit status yet
+# shellcheck disable=SC2317 # called by wait_for
+has_ended()
+{
+	[ ! -e "/proc/$1/exe" ]
+}
+
+# shellcheck disable=SC2317 # likewise
+is_back()
+{
+	grep -q "injected '$(container_id "$1")' anew" "$SCRATCH/daemon.log"
+}
+
+# Daemon and keeper are dead, and when a new one opens the driver's files again two do not answer.
+revived()
+{
+	local worker
+
+	use_sample_driver revived
+	write_config "grace = 1"
+	hang good "$FIRST"
+	hang good "$SECOND"
+	start_daemon --config "$CONFIG"
+	start_injected revived >/dev/null
+	ok "revived: both files are served" test -e "$MOUNTPOINT/host/lib64/$FIRST" -a -e "$MOUNTPOINT/host/lib64/$SECOND"
+	all_hanging USR1
+	worker=$(worker_pid)
+	kill -KILL "$DAEMON_PID" "$worker"
+	wait "$DAEMON_PID" 2>/dev/null || true
+	DAEMON_PID=
+	wait_for 10 has_ended "$worker"
+	millis start_daemon --config "$CONFIG"
+	ok "revived: a new daemon is ready in ${MILLIS} ms, though two files do not answer" test "$MILLIS" -lt $((15000 * SLOW))
+	like "revived: which it says" "$(cat "$SCRATCH/daemon.log")" "2 of [0-9]+ files were .*, or do not answer"
+	ok "revived: the container gets its tree back" wait_for 30 is_back revived
+	ok "revived: with the files that answer" in_container revived dlopen libcuda.so.1
+	not_ok "revived: without the others" in_container revived ls "$TREE/lib64/$FIRST"
+	all_else_goes_on revived-too
+	all_hanging USR2
+	nvfs rescan >/dev/null
+	ok "revived: when they answer they are served again" wait_for 20 test -e "$MOUNTPOINT/host/lib64/$FIRST"
+	all_hanging USR1
+	ends_at_sigterm revived
+	end_hanging
+}
+
 host_snapshot
+revived
 from_the_start
 later ""
 later passthrough

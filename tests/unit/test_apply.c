@@ -6,6 +6,9 @@
 #include <signal.h>
 
 #include "inject/enter.h"
+#include "inject/moved.h"
+#include "inject/record.h"
+#include "inject/restore.h"
 #include "tests/unit/apply_world.h"
 
 START_TEST(a_plan_is_applied_and_taken_back_whole)
@@ -233,6 +236,151 @@ START_TEST(something_else_at_a_devices_name_is_an_error)
 }
 END_TEST
 
+/* The same plan, of a driver of which both nodes have other numbers now. */
+static struct apply *new_apply_moved(struct plan *plan, const json_t *done)
+{
+	const uint64_t ro = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+	struct apply *apply = new_apply(plan);
+	struct moved moved;
+
+	for (int i = 1; i <= 2; i++) {
+		(void)close(plan->steps[i].fd);
+		plan->steps[i].fd = clone_of(i == 1 ? "/dev/full" : "/dev/random", ro);
+		plan->steps[i].minor = i == 1 ? 7 : 8;
+	}
+	moved_find(plan, done, &moved);
+	return apply;
+}
+
+static unsigned int minor_of(const char *path)
+{
+	struct stat st = { 0 };
+
+	ck_assert_int_eq(lstat(path, &st), 0);
+	return minor(st.st_rdev);
+}
+
+/* Mounts that were put back stand last in mountinfo. */
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static char *sorted_world(void)
+{
+	auto_free char *world = list_world();
+	char *lines[512], *rest, *out = calloc(1, strlen(world) + 2);
+	size_t n = 0;
+
+	for (char *line = strtok_r(world, "\n", &rest); line && n < 512; line = strtok_r(NULL, "\n", &rest))
+		lines[n++] = line;
+	qsort(lines, n, sizeof(*lines), by_text);
+	for (size_t i = 0; i < n; i++)
+		strcat(strcat(out, lines[i]), "\n");
+	return out;
+}
+
+static json_t *apply_and_record(void)
+{
+	struct plan plan;
+	struct apply *apply = new_apply(&plan);
+	json_t *done;
+
+	ck_assert_int_eq(apply_run(apply, NULL), 0);
+	done = record_all(apply, NULL);
+	free_apply(apply, &plan);
+	return done;
+}
+
+START_TEST(a_node_of_a_number_of_before_gives_way_or_comes_back)
+{
+	auto_free char *before = NULL;
+	struct apply *apply;
+	struct plan plan;
+	size_t fail_at;
+	json_t *done;
+	int r = -EIO;
+
+	if (!make_world())
+		return;
+	done = apply_and_record();
+	before = sorted_world();
+	for (fail_at = 1; r == -EIO; fail_at++) {
+		auto_free char *after = NULL;
+		struct error err = { 0 };
+
+		apply = new_apply_moved(&plan, done);
+		apply->effects.fail_at = fail_at;
+		r = apply_run(apply, &err);
+		ck_assert_ptr_null(strstr(err.text, "undo"));
+		ck_assert_int_eq(chdir(where), 0);
+		if (r == 0) {
+			ck_assert_uint_eq(minor_of("root/dev/nv0"), 7);
+			ck_assert_uint_eq(minor_of("root/dev/nvcaps/cap1"), 8);
+			ck_assert_str_eq(apply->outcomes[1].result, "mounted");
+			ck_assert_int_eq(apply_undo(apply, &err), 0);
+		}
+		free_apply(apply, &plan);
+		after = sorted_world();
+		ck_assert_str_eq(before, after);
+	}
+	ck_assert_uint_ge(fail_at, 5); /* two nodes, each taken away and made */
+	json_decref(done);
+}
+END_TEST
+
+START_TEST(the_containers_own_node_of_a_number_of_before_stays)
+{
+	struct apply *apply;
+	struct plan plan;
+	json_t *done;
+	int fd;
+
+	if (!make_world())
+		return;
+	done = apply_and_record();
+	ck_assert_int_eq(umount2("root/dev/nv0", MNT_DETACH), 0);
+	fd = clone_of("/dev/null", 0); /* the same device by another mount would be ours */
+	ck_assert_int_eq(json_object_set_new(json_array_get(done, 1), "ino", json_integer(1)), 0);
+	ck_assert_int_eq(sys_move_mount(fd, "", AT_FDCWD, "root/dev/nv0", MOVE_MOUNT_F_EMPTY_PATH), 0);
+	(void)close(fd);
+	apply = new_apply_moved(&plan, done);
+	ck_assert_int_eq(apply_run(apply, NULL), 0);
+	ck_assert_str_eq(apply->outcomes[1].result, "left");
+	ck_assert_int_eq(chdir(where), 0);
+	ck_assert_ptr_nonnull(strstr(apply->outcomes[1].note, "own node of 1:3, the driver's is 1:7 now"));
+	ck_assert_uint_eq(minor_of("root/dev/nv0"), 3);
+	ck_assert_uint_eq(minor_of("root/dev/nvcaps/cap1"), 8);
+	free_apply(apply, &plan);
+	json_decref(done);
+}
+END_TEST
+
+START_TEST(a_run_that_was_killed_between_two_nodes_is_gone_on_with)
+{
+	struct apply *apply;
+	struct plan plan;
+	json_t *done;
+
+	if (!make_world())
+		return;
+	done = apply_and_record();
+	apply = new_apply_moved(&plan, done);
+	ck_assert_int_eq(apply_run(apply, NULL), 0);
+	free_apply(apply, &plan); /* done, and nobody has been told */
+	ck_assert_int_eq(umount2("root/dev/nvcaps/cap1", MNT_DETACH), 0);
+	apply = new_apply_moved(&plan, done);
+	ck_assert_int_eq(apply_run(apply, NULL), 0);
+	ck_assert_str_eq(apply->outcomes[1].result, "mounted");
+	ck_assert(apply->outcomes[1].made);
+	ck_assert_str_eq(apply->outcomes[2].result, "mounted");
+	ck_assert_int_eq(chdir(where), 0);
+	ck_assert_uint_eq(minor_of("root/dev/nvcaps/cap1"), 8);
+	free_apply(apply, &plan);
+	json_decref(done);
+}
+END_TEST
+
 START_TEST(nothing_is_made_in_the_hosts_own_dev)
 {
 	auto_free char *before = NULL, *after = NULL;
@@ -357,6 +505,9 @@ UNIT_MAIN("apply", a_plan_is_applied_and_taken_back_whole,
 	  a_record_is_enough_to_take_all_back_later, a_removal_leaves_what_is_no_longer_ours,
 	  a_target_that_leads_elsewhere_is_not_followed, a_volume_of_the_users_is_not_written_to,
 	  links_of_the_image_stay_within_the_image, something_else_at_a_devices_name_is_an_error,
+	  a_node_of_a_number_of_before_gives_way_or_comes_back,
+	  the_containers_own_node_of_a_number_of_before_stays,
+	  a_run_that_was_killed_between_two_nodes_is_gone_on_with,
 	  nothing_is_made_in_the_hosts_own_dev,
 	  what_looks_like_ours_is_adopted_but_not_where_the_host_owns_it, a_read_only_root_gets_the_cache_by_a_bind,
 	  a_cache_that_is_a_link_is_left_alone,

@@ -214,9 +214,27 @@ START_TEST(majors_are_read_from_character_devices_only)
 }
 END_TEST
 
+START_TEST(a_node_has_the_major_of_its_module)
+{
+	static const char lines[] = "195 nvidia\n510 nvidia-uvm\n236 nvidia-caps\n";
+
+	ck_assert_int_eq(devnode_major_of(lines, "nvidia0"), 195);
+	ck_assert_int_eq(devnode_major_of(lines, "nvidiactl"), 195);
+	ck_assert_int_eq(devnode_major_of(lines, "nvidia-modeset"), 195);
+	ck_assert_int_eq(devnode_major_of(lines, "nvidia-uvm"), 510);
+	ck_assert_int_eq(devnode_major_of(lines, "nvidia-uvm-tools"), 510);
+	ck_assert_int_eq(devnode_major_of(lines, "nvidia-caps/nvidia-cap1"), 236);
+	ck_assert_int_eq(devnode_major_of(lines, "nvidia-caps-imex-channels/channel0"), -ENOENT);
+	ck_assert_int_eq(devnode_major_of("511 nvidia-frontend\n", "nvidia1"), 511);
+	ck_assert_int_eq(devnode_major_of("", "nvidia1"), 195);
+	ck_assert_int_eq(devnode_major_of("", "nvidia-uvm"), -ENOENT);
+	ck_assert_int_eq(devnode_major_of(lines, "null"), -EINVAL);
+}
+END_TEST
+
 UNIT_MAIN("devnode", nodes_that_are_there_are_given_and_the_others_told,
 	  driver_capabilities_decide_on_control_nodes, none_gives_control_nodes_and_void_nothing,
 	  a_missing_gpu_node_is_an_error_with_a_remedy,
 	  a_link_or_file_in_place_of_a_node_is_refused,
 	  a_node_with_the_number_of_another_driver_is_never_given,
-	  majors_are_read_from_character_devices_only)
+	  majors_are_read_from_character_devices_only, a_node_has_the_major_of_its_module)

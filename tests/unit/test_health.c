@@ -47,6 +47,9 @@ START_TEST(each_fact_is_one_reason)
 	facts.odd_fallback = true;
 	ck_reasons(&facts, 1, "without FUSE passthrough");
 	facts = good;
+	facts.given_up = 2;
+	ck_reasons(&facts, 1, "2 containers could not be injected anew");
+	facts = good;
 	facts.has_keeper = false;
 	ck_reasons(&facts, 1, "keeper is gone");
 	facts = good;

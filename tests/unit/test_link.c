@@ -174,7 +174,24 @@ START_TEST(errors_of_the_socket_are_told)
 }
 END_TEST
 
-UNIT_MAIN("link", a_message_arrives_as_it_was_sent, messages_keep_their_order_and_their_bounds,
+START_TEST(signs_of_life_are_not_waited_with)
+{
+	int ends[2], r = 0;
+	size_t n = 0;
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0); /* it would block */
+	while (r == 0 && n++ < 1000000)
+		r = link_send(ends[0], LINK_PONG, 0, -1);
+	ck_assert_int_eq(r, -EAGAIN);
+	ck_assert_int_eq(link_send(ends[0], LINK_PING, 0, -1), -EAGAIN);
+	ck_assert_int_eq(link_send(ends[0], LINK_CLOSE, 1, ends[1]), -EAGAIN);
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+}
+END_TEST
+
+UNIT_MAIN("link", signs_of_life_are_not_waited_with, a_message_arrives_as_it_was_sent,
+	  messages_keep_their_order_and_their_bounds,
 	  a_descriptor_comes_with_its_message_and_is_not_inherited,
 	  sending_does_not_close_the_senders_descriptor,
 	  the_other_ends_death_is_told_and_raises_no_signal,

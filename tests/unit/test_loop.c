@@ -152,6 +152,28 @@ START_TEST(a_bad_source_is_an_error)
 }
 END_TEST
 
-UNIT_MAIN("loop", who_is_ready_is_called_and_nobody_else, what_is_not_read_is_told_again,
+static void count(void *data)
+{
+	++*(int *)data;
+}
+
+START_TEST(after_each_event_comes_who_asked_for_that)
+{
+	struct pipe_source *p;
+	int n = 0;
+
+	ck_assert_int_eq(loop_new(&loop, NULL), 0);
+	loop_after_each(loop, count, &n);
+	p = pipe_new(count_and_stop_at_three);
+	make_ready(p);
+	ck_assert_int_eq(loop_run(loop, NULL), 0);
+	ck_assert_int_eq(n, 3);
+	pipe_free(p);
+	loop_free(loop);
+}
+END_TEST
+
+UNIT_MAIN("loop", after_each_event_comes_who_asked_for_that, who_is_ready_is_called_and_nobody_else,
+	  what_is_not_read_is_told_again,
 	  a_callback_may_free_another_source_that_is_ready_too,
 	  a_source_that_is_watched_for_nothing_is_quiet_until_it_is_again, a_bad_source_is_an_error)

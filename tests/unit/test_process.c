@@ -2,7 +2,11 @@
 #include "fs/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdio.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -63,24 +67,116 @@ END_TEST
 START_TEST(our_own_mount_namespace_is_in_use_and_no_other_number)
 {
 	struct process self;
-	uint64_t ns[3] = { 1, 0, 2 };
-	bool used[3] = { false };
+	struct process_wanted wanted[] = { { .mnt_ns = 1 }, { .mnt_ns = 0 }, { .mnt_ns = 2, .pid = 7 },
+					   { .mnt_ns = 0, .tree = "no such tree" } };
 
 	ck_assert_int_eq(process_self(&self, NULL), 0);
-	ns[1] = self.mnt_ns;
-	process_mnt_ns_used(ns, used, 3);
-	ck_assert(!used[0] && used[1] && !used[2]);
+	wanted[1].mnt_ns = wanted[3].mnt_ns = self.mnt_ns;
+	process_find_each(wanted, 4);
+	ck_assert_int_eq(wanted[0].pid, 0);
+	ck_assert_int_gt(wanted[1].pid, 0);
+	ck_assert_uint_eq(process_mnt_ns(wanted[1].pid), self.mnt_ns);
+	ck_assert_int_eq(wanted[2].pid, 0);
+	ck_assert_int_eq(wanted[3].pid, 0);
+	ck_assert_int_gt(process_find(self.mnt_ns, NULL), 0);
+	ck_assert_int_eq(process_find(1, NULL), 0);
 }
 END_TEST
 
 START_TEST(a_mount_of_a_directory_is_found_in_any_namespace)
 {
+	bool (*const ways[])(dev_t, const char *) = { process_mounts, process_mounts_in_proc };
 	struct stat proc;
 
 	ck_assert_int_eq(stat("/proc/self", &proc), 0);
-	ck_assert(process_mounts(proc.st_dev, ""));
-	ck_assert(!process_mounts(proc.st_dev, "/no-such-directory"));
-	ck_assert(!process_mounts(makedev(4095, 4095), ""));
+	for (int i = 0; i < 2; i++) {
+		ck_assert(ways[i](proc.st_dev, ""));
+		ck_assert(!ways[i](proc.st_dev, "/no-such-directory"));
+		ck_assert(!ways[i](makedev(4095, 4095), ""));
+	}
+}
+END_TEST
+
+/*
+ * Two processes in a mount namespace of their own, of which one, the first in /proc, or both, are
+ * chrooted out of sight of a tmpfs on @dir. Each writes the number of its device.
+ */
+static void chrooted_and_not(const char *dir, int out, bool both)
+{
+	struct stat st;
+
+	if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+		_exit(1);
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("x", dir, "tmpfs", 0, NULL) < 0 ||
+	    stat(dir, &st) < 0 || ((fork() || both) && chroot("/proc") < 0) ||
+	    write(out, &st.st_dev, sizeof(st.st_dev)) != sizeof(st.st_dev))
+		_exit(1);
+	for (;;)
+		(void)pause();
+}
+
+static void end_all_in(uint64_t mnt_ns)
+{
+	pid_t pid;
+
+	while ((pid = process_find(mnt_ns, NULL)) > 0) {
+		(void)kill(pid, SIGKILL);
+		(void)waitpid(pid, NULL, WNOHANG);
+		(void)usleep(1000);
+	}
+}
+
+/* By the kernel's list alone: as root, on Linux 6.11 and later. */
+static bool kernel_lists(void)
+{
+	int fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	uint64_t ns_id, mnt_id;
+	bool lists = sys_mnt_ns_id(fd, &ns_id) == 0 && sys_listmount_in(ns_id, LSMT_ROOT, 0, &mnt_id, 1) == 1;
+
+	(void)close(fd);
+	return lists && geteuid() == 0;
+}
+
+static void look_at_chrooted(bool both)
+{
+	char dir[] = "/tmp/nvfs-process-XXXXXX";
+	int pipefd[2], ready = 0;
+	uint64_t mnt_ns;
+	dev_t dev;
+	pid_t pid;
+
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	ck_assert_int_eq(pipe(pipefd), 0);
+	pid = fork();
+	if (pid == 0)
+		chrooted_and_not(dir, pipefd[1], both);
+	(void)close(pipefd[1]);
+	while (ready < 2 && read(pipefd[0], &dev, sizeof(dev)) == sizeof(dev))
+		ready++;
+	if (ready == 0) {
+		(void)fprintf(stderr, "# no mount namespace to be had: nothing checked\n");
+	} else {
+		ck_assert_int_eq(ready, 2);
+		mnt_ns = process_mnt_ns(pid);
+		ck_assert_int_eq(process_find(mnt_ns, NULL), pid);
+		ck_assert(process_mounts(dev, "") == (!both || kernel_lists()));
+		ck_assert(process_mounts_in_proc(dev, "") == !both);
+		end_all_in(mnt_ns);
+		ck_assert(!process_mounts(dev, ""));
+	}
+	(void)waitpid(pid, NULL, 0);
+	(void)rmdir(dir);
+}
+
+START_TEST(a_chrooted_process_does_not_hide_mounts_of_its_namespace)
+{
+	look_at_chrooted(false);
+}
+END_TEST
+
+START_TEST(where_all_are_chrooted_the_kernel_knows)
+{
+	look_at_chrooted(true);
 }
 END_TEST
 
@@ -104,4 +200,5 @@ END_TEST
 UNIT_MAIN("process", a_pidfd_tells_who_a_process_is, a_dead_process_is_nobody,
 	  what_is_no_pidfd_is_refused, our_own_mount_namespace_is_in_use_and_no_other_number,
 	  a_mount_of_a_directory_is_found_in_any_namespace,
+	  a_chrooted_process_does_not_hide_mounts_of_its_namespace, where_all_are_chrooted_the_kernel_knows,
 	  who_is_in_other_namespaces_could_not_enter_ours)

@@ -2,6 +2,7 @@
 #include "fs/store_impl.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -277,6 +278,31 @@ START_TEST(links_and_objects_keep_their_index_for_ever)
 }
 END_TEST
 
+START_TEST(an_object_is_held_by_the_kernel_or_by_a_descriptor)
+{
+	struct store_object object = { .size = 42, .mode = 0644, .path = STORE_NONE };
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	uint32_t index;
+
+	open_store();
+	index = store_object_add(store, &object);
+	ck_assert(!store_object_is_held(store, index));
+	ck_assert_int_eq(store_object_take_fd(store, index), -1);
+	ck_assert_int_eq(store_object_set_fd(store, index, fd), 0);
+	ck_assert(store_object_is_held(store, index));
+	ck_assert_int_eq(store_object_take_fd(store, index), fd);
+	ck_assert_int_eq(store_object_fd(store, index), -1);
+	ck_assert(!store_object_is_held(store, index));
+	store_object_set_backing(store, index, 7);
+	ck_assert(store_object_is_held(store, index));
+	store_object_release(store, index);
+	ck_assert(!store_object_is_held(store, index));
+	ck_assert(!store_object_is_held(store, 1000));
+	ck_assert_int_eq(close(fd), 0); /* it was taken, and so is still open */
+	store_free(store);
+}
+END_TEST
+
 START_TEST(opens_are_counted_for_every_tree_of_a_namespace)
 {
 	uint32_t index[4];
@@ -467,6 +493,7 @@ UNIT_MAIN("store", equal_blobs_are_stored_once_and_go_with_the_last_reference,
 	  an_index_comes_back_with_a_new_serial,
 	  a_switched_tree_keeps_its_old_snapshot_and_can_go_back,
 	  links_and_objects_keep_their_index_for_ever,
+	  an_object_is_held_by_the_kernel_or_by_a_descriptor,
 	  opens_are_counted_for_every_tree_of_a_namespace,
 	  ten_thousand_trees_that_come_and_go_leave_no_memory_behind,
 	  a_damaged_tree_is_dropped_and_the_others_stay,

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From one generation to the next, in this order: record the files and hand
+ * them to the kernel, save what there is, derive every tree's next layout,
+ * switch them all in one moment. Killed anywhere in between, the next daemon
+ * finds generations and trees whole, and changeover_resume() does what is left.
+ */
+#include "fs/changeover.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/cleanup.h"
+#include "common/error.h"
+#include "common/log.h"
+#include "common/varlink.h"
+#include "fs/closer.h"
+#include "fs/compose.h"
+#include "fs/daemon.h"
+#include "fs/derive.h"
+#include "fs/filesystem.h"
+#include "fs/link.h"
+#include "fs/nodes.h"
+#include "fs/reinject.h"
+#include "fs/store.h"
+#include "nvml/driver.h"
+#include "nvml/gpu.h"
+#include "nvml/select.h"
+
+#define HOST_TARGET "/run/nvfs/host"
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* files */
+
+/*
+ * Hand new files to the kernel, before any tree shows them. What it takes is
+ * open in the kernel from now on, and needs no descriptor of ours. What we
+ * still read by ourselves, a later daemon must be able to read too, unlinked or
+ * not: the keeper gets it.
+ */
+void changeover_back_file(struct daemon *daemon, uint32_t object, const char *path)
+{
+	int fd = store_object_fd(daemon->store, object), id;
+
+	if (fd < 0)
+		return; /* of a generation before */
+	id = filesystem_features(daemon->fs)->passthrough ? filesystem_backing_open(daemon->fs, fd) : 0;
+	if (id > 0) {
+		store_write_lock(daemon->store);
+		store_object_set_backing(daemon->store, object, id);
+		fd = store_object_take_fd(daemon->store, object);
+		store_unlock(daemon->store);
+		closer_close(daemon->closer, fd);
+		return;
+	}
+	if (id < 0)
+		log_warning("'%s': %s, serving it by reads", path, strerror(-id));
+	if (daemon->link >= 0 && link_send(daemon->link, LINK_FILE, object, fd) < 0)
+		log_warning("give '%s' to the keeper: it will not outlive this daemon, ignoring", path);
+}
+
+static int record(struct daemon *daemon, struct generation *g, struct error *err)
+{
+	int r = generation_record(g, daemon->generation, daemon->store, err);
+
+	for (size_t i = 0; r == 0 && i < g->driver->n_files; i++) {
+		if (store_object(daemon->store, g->objects[i])->generation == g->number)
+			changeover_back_file(daemon, g->objects[i], g->driver->files[i].path);
+	}
+	return r;
+}
+
+/* trees */
+
+/* GPUs that a tree was given, as far as they are still there: never others. */
+static int select_given(const json_t *spec, const struct gpu_list *gpus, struct gpu_selection *ret)
+{
+	const json_t *given = json_object_get(spec, "gpus"), *uuid;
+	size_t i;
+
+	*ret = (struct gpu_selection){ .wanted = true };
+	ret->at = calloc(json_array_size(given) + 1, sizeof(*ret->at));
+	if (!ret->at)
+		return -ENOMEM;
+	json_array_foreach(given, i, uuid) {
+		for (size_t g = 0; g < gpus->n; g++) {
+			if (strcmp(gpus->gpus[g].uuid, json_string_value(uuid)) == 0)
+				ret->at[ret->n++] = g;
+		}
+	}
+	return 0;
+}
+
+static uint32_t layout_of(const struct store *store, const struct store_tree *tree)
+{
+	return store_snapshot(store, tree->snapshot)->layout;
+}
+
+/* The same request, of the present generation. */
+static int derive_next(struct daemon *daemon, uint32_t index, uint32_t *ret, struct error *err)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+	json_t *spec = json_loads(store_blob(daemon->store, tree->spec, NULL), 0, NULL);
+	struct derive_request request = { .caps = DRIVER_CAP_ALL, .target = HOST_TARGET };
+	struct gpu_selection selection = { 0 };
+	struct derived derived;
+	int r = 0;
+
+	if (tree->mnt_ns) {
+		request.selection = &selection;
+		request.target = varlink_string(spec, "target", HOST_TARGET);
+		request.image = compose_cache(daemon->store, layout_of(daemon->store, tree),
+					      &request.image_size);
+		r = driver_caps_parse(varlink_string(spec, "driver_capabilities", ""), &request.caps, err);
+		r = r ? r : select_given(spec, daemon->generation->gpus, &selection);
+	}
+	r = r ? r : deriver_get(daemon->deriver, daemon->generation, &request, &derived, err);
+	if (r == 0)
+		*ret = derived.layout;
+	gpu_selection_done(&selection);
+	json_decref(spec);
+	return r;
+}
+
+/* Does it show a generation of which files are lost? Those are gone whatever the configuration says. */
+static bool is_damaged(const struct daemon *daemon, uint32_t index)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+	const struct generation *g = generation_find(daemon->generation,
+						     store_snapshot(daemon->store, tree->snapshot)->generation);
+
+	return !g || g->damaged;
+}
+
+static bool wants_next(const struct daemon *daemon, uint32_t index, bool all)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+
+	if (!tree || store_snapshot(daemon->store, tree->snapshot)->generation == daemon->generation->number)
+		return false;
+	return !tree->mnt_ns || (all && !daemon->config.pin) || is_damaged(daemon, index);
+}
+
+/* Trees of older generations; without @all only the reference tree. */
+static void switch_trees(struct daemon *daemon, bool all)
+{
+	auto_free struct daemon_next *next =
+		calloc(store_trees_end(daemon->store) + 1, sizeof(*next));
+	struct error err = { 0 };
+	size_t n = 0;
+
+	/* What was planned with the driver before, and is not committed, must be planned again. */
+	while (all && daemon->injections)
+		daemon_injection_end(daemon, daemon->injections, false);
+	for (uint32_t i = 0; next && i < store_trees_end(daemon->store); i++) {
+		if (!wants_next(daemon, i, all))
+			continue;
+		next[n].tree = i;
+		next[n].old_layout = layout_of(daemon->store, store_tree(daemon->store, i));
+		if (derive_next(daemon, i, &next[n].layout, &err) == 0)
+			n++;
+		else
+			log_error("tree '%s' keeps the driver before: %s",
+				  store_blob(daemon->store, store_tree(daemon->store, i)->name, NULL), err.text);
+		daemon_say_alive(daemon);
+	}
+	if (n)
+		daemon_trees_switch(daemon, next, n, daemon->generation->number);
+}
+
+/* nodes */
+
+static bool majors_moved(const struct generation *g)
+{
+	const char *before = g->older ? g->older->majors : NULL;
+
+	return g->majors && before && strcmp(g->majors, before) != 0;
+}
+
+/* A pinned container has the driver of a module that is gone, for which no node is of use. */
+static bool is_pinned(const struct daemon *daemon, uint32_t index)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+	const struct generation *its = generation_find(daemon->generation,
+						       store_snapshot(daemon->store, tree->snapshot)->generation);
+
+	return daemon->config.pin && its && strcmp(its->driver->version, daemon->generation->driver->version) != 0;
+}
+
+static void renew_nodes_of(struct daemon *daemon, uint32_t index)
+{
+	const char *name = store_blob(daemon->store, store_tree(daemon->store, index)->name, NULL);
+
+	if (!reinject_nodes(daemon, index).stale)
+		return;
+	if (is_pinned(daemon, index)) {
+		log_warning("container '%s' is pinned to a driver that is not loaded any more, and keeps the "
+			    "device nodes of before, ignoring", name);
+		return;
+	}
+	log_info("majors have moved: injecting '%s' anew, for its device nodes", name);
+	reinject_tree(daemon, index);
+	daemon->containers[index]->nodes_moved = true;
+}
+
+/* Containers whose device nodes are of the majors before. Those that have ended are found out later. */
+static void renew_nodes(struct daemon *daemon)
+{
+	for (uint32_t i = 0; i < daemon->containers_room; i++) {
+		if (!daemon->containers[i])
+			continue;
+		renew_nodes_of(daemon, i);
+		daemon_say_alive(daemon);
+	}
+}
+
+static int make_host_tree(struct daemon *daemon, struct error *err)
+{
+	struct derive_request request = { .caps = DRIVER_CAP_ALL, .target = HOST_TARGET };
+	struct daemon_tree tree = { .name = IDENT_HOST, .pidfd = -1, .by_root = true };
+	struct derived derived;
+	bool is_new, switched;
+	int r = deriver_get(daemon->deriver, daemon->generation, &request, &derived, err);
+
+	if (r < 0)
+		return r;
+	tree.layout = derived.layout;
+	store_write_lock(daemon->store);
+	tree.spec = store_blob_put(daemon->store, "{}", 2);
+	store_unlock(daemon->store);
+	return daemon_tree_set(daemon, &tree, &is_new, &switched, err) < 0 ? -ENOMEM : 0;
+}
+
+unsigned int changeover_trees_of(const struct daemon *daemon, const struct generation *g)
+{
+	unsigned int n = 0;
+
+	for (uint32_t i = 0; i < store_trees_end(daemon->store); i++) {
+		const struct store_tree *tree = store_tree(daemon->store, i);
+
+		n += tree && store_snapshot(daemon->store, tree->snapshot)->generation == g->number;
+	}
+	return n;
+}
+
+/* the end of a generation */
+
+static bool is_shared(const struct generation *first, const struct generation *but, uint32_t object)
+{
+	for (const struct generation *g = first; g; g = g->older) {
+		for (size_t i = 0; g != but && i < g->driver->n_files; i++) {
+			if (g->objects[i] == object)
+				return true;
+		}
+	}
+	return false;
+}
+
+static void release_object(struct daemon *daemon, uint32_t index)
+{
+	const struct store_object *object = store_object(daemon->store, index);
+	int32_t backing_id = object->backing_id;
+	int fd;
+
+	store_write_lock(daemon->store);
+	fd = store_object_take_fd(daemon->store, index);
+	store_object_release(daemon->store, index);
+	store_unlock(daemon->store);
+	/* The last close of a file that was unlinked frees its blocks: a slow disk's time. */
+	closer_close(daemon->closer, fd);
+	if (backing_id > 0)
+		closer_close_backing(daemon->closer, backing_id);
+	else if (daemon->link >= 0)
+		(void)link_send(daemon->link, LINK_DROP, index, -1);
+}
+
+/* Its files are closed, so that their filesystem can be unmounted. What is mapped or open stays. */
+static void release(struct daemon *daemon, struct generation *g)
+{
+	store_write_lock(daemon->store);
+	for (uint32_t i = 0; i < store_trees_end(daemon->store); i++) {
+		if (store_tree(daemon->store, i))
+			store_tree_forget_old(daemon->store, i, g->number);
+	}
+	store_unlock(daemon->store);
+	for (size_t i = 0; i < g->driver->n_files; i++) {
+		if (is_shared(daemon->generation, g, g->objects[i]))
+			continue;
+		daemon_say_alive(daemon);
+		release_object(daemon, g->objects[i]);
+	}
+	log_info("driver %s (generation %u) is not used any more", g->driver->version, g->number);
+	generation_free(g);
+}
+
+/* Not at once: an open that was under way at the switch still asks for its files. */
+static bool is_over(const struct daemon *daemon, struct generation *g)
+{
+	if (changeover_trees_of(daemon, g)) {
+		g->unused_ms = 0;
+		return false;
+	}
+	if (!g->unused_ms) {
+		g->unused_ms = now_ms();
+		return false;
+	}
+	return now_ms() - g->unused_ms >= (int64_t)daemon->config.grace_s * 1000;
+}
+
+void changeover_tick(struct daemon *daemon)
+{
+	struct generation **at = daemon->generation ? &daemon->generation->older : NULL, *g;
+	bool any = false;
+
+	while (at && (g = *at)) {
+		if (!is_over(daemon, g)) {
+			at = &g->older;
+			continue;
+		}
+		*at = g->older;
+		release(daemon, g);
+		any = true;
+	}
+	if (any)
+		(void)generation_save(daemon->generation, daemon->store, NULL);
+}
+
+/* the change */
+
+int changeover_to(struct daemon *daemon, struct generation *g, enum generation_change change,
+		  struct error *err)
+{
+	bool is_first = !daemon->generation;
+	int r = record(daemon, g, err);
+
+	if (r < 0) {
+		generation_free(g);
+		return r;
+	}
+	daemon->generations++;
+	g->older = daemon->generation;
+	daemon->generation = g;
+	r = generation_save(g, daemon->store, err);
+	if (r == 0 && is_first)
+		r = make_host_tree(daemon, err);
+	deriver_forget(daemon->deriver);
+	switch_trees(daemon, is_first || change == GENERATION_OTHER);
+	if (majors_moved(g))
+		renew_nodes(daemon);
+	log_info("driver %s (generation %u): %zu files below '%s', %zu GPU%s", g->driver->version, g->number,
+		 g->driver->n_files, daemon->config.driver_root, g->gpus->n, g->gpus->n == 1 ? "" : "s");
+	return r;
+}
+
+void changeover_resume(struct daemon *daemon)
+{
+	const struct generation *g = daemon->generation;
+
+	if (!g || g->damaged)
+		return;
+	/* A change to another version is for all, and the daemon before may have died in it. */
+	switch_trees(daemon, g->older && strcmp(g->older->driver->version, g->driver->version) != 0);
+	if (majors_moved(g))
+		renew_nodes(daemon);
+}

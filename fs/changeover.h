@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_FS_CHANGEOVER_H
+#define NVFS_FS_CHANGEOVER_H
+
+/*
+ * From the driver that was to the one that is: files, trees, device nodes, and
+ * the end of what nobody shows any more. When that is due is renewal.h's matter.
+ *
+ * Threads: the control thread's.
+ */
+
+#include <stdint.h>
+
+#include "fs/generation.h"
+
+struct daemon;
+struct error;
+
+/**
+ * changeover_to() - make this generation the present one
+ * @generation: from discovery, not recorded; taken over, also on failure
+ * @change:     to what was before: with GENERATION_OTHER all trees get it, but pinned ones
+ *
+ * Where majors have moved, containers whose device nodes are of the majors
+ * before are injected anew (reinject.h), whatever the change.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int changeover_to(struct daemon *daemon, struct generation *generation, enum generation_change change,
+		  struct error *err);
+
+/** changeover_resume() - give the trees of a daemon that died in the middle of a change the rest of it */
+void changeover_resume(struct daemon *daemon);
+
+/** changeover_tick() - every two seconds: generations that no tree has had for the grace are closed */
+void changeover_tick(struct daemon *daemon);
+
+/**
+ * changeover_back_file() - hand a file that the store has open to the kernel, or else to the keeper
+ * @path: for messages
+ */
+void changeover_back_file(struct daemon *daemon, uint32_t object, const char *path);
+
+/** changeover_trees_of() - how many trees show this generation now */
+unsigned int changeover_trees_of(const struct daemon *daemon, const struct generation *generation);
+
+#endif

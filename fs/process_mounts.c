@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who has a directory of a filesystem mounted. The kernel lists the mounts of a
+ * namespace (Linux 6.11); before, /proc/PID/mountinfo is read, which shows what
+ * lies below the root of that process.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "common/cleanup.h"
+#include "common/sys.h"
+#include "fs/process.h"
+#include "fs/process_walk.h"
+
+/* proc_pid_mountinfo(5): "36 35 98:0 /root /mount-point ..." */
+static bool is_mount_of(const char *line, dev_t dev, const char *root)
+{
+	unsigned int dev_major, dev_minor;
+	size_t len = strlen(root);
+	int at = 0;
+
+	if (sscanf(line, "%*d %*d %u:%u %n", &dev_major, &dev_minor, &at) != 2 || !at)
+		return false;
+	return makedev(dev_major, dev_minor) == dev && strncmp(line + at, root, len) == 0 &&
+	       (line[at + len] == ' ' || line[at + len] == '/');
+}
+
+static bool mounts_in(const struct process_walk *walk, dev_t dev, const char *root)
+{
+	auto_fclose FILE *f = NULL;
+	auto_free char *line = NULL;
+	char path[32];
+	size_t room = 0;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "%s/mountinfo", walk->pid);
+	fd = openat(dirfd(walk->proc), path, O_RDONLY | O_CLOEXEC);
+	f = fd < 0 ? NULL : fdopen(fd, "r");
+	if (!f)
+		cleanup_close(&fd);
+	while (f && getline(&line, &room, f) >= 0) {
+		if (is_mount_of(line, dev, root))
+			return true;
+	}
+	return false;
+}
+
+/* A view of a mount namespace: who has another root sees other mounts of it. */
+struct view {
+	uint64_t mnt_ns, root_mount, root_ino;
+};
+
+/* proc_pid_root(5). The filesystem is not asked: that of a container may not answer. */
+static struct view view_of(const struct process_walk *walk)
+{
+	struct view view = { .mnt_ns = walk->mnt_ns };
+	struct statx root;
+	char path[32];
+
+	(void)snprintf(path, sizeof(path), "%s/root", walk->pid);
+	if (statx(dirfd(walk->proc), path, AT_STATX_DONT_SYNC, STATX_MNT_ID | STATX_INO, &root) == 0) {
+		view.root_mount = root.stx_mnt_id;
+		view.root_ino = root.stx_ino;
+	}
+	return view;
+}
+
+/* Views that have been looked at. */
+struct seen {
+	struct view *views;
+	size_t n, room;
+};
+
+/* 1: it was not among them and is now; 0; -ENOMEM */
+static int seen_add(struct seen *seen, const struct view *view)
+{
+	for (size_t i = 0; i < seen->n; i++) {
+		if (memcmp(&seen->views[i], view, sizeof(*view)) == 0)
+			return 0;
+	}
+	if (seen->n == seen->room) {
+		size_t room = seen->room ? 2 * seen->room : 64;
+		struct view *bigger = realloc(seen->views, room * sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		seen->views = bigger;
+		seen->room = room;
+	}
+	seen->views[seen->n++] = *view;
+	return 1;
+}
+
+bool process_mounts_in_proc(dev_t dev, const char *root)
+{
+	auto_walk struct process_walk walk = process_walk_begin();
+	struct seen seen = { 0 };
+	bool found = false;
+
+	while (!found && process_walk_next(&walk)) {
+		const struct view view = view_of(&walk);
+		int r = seen_add(&seen, &view);
+
+		found = r < 0 || (r > 0 && mounts_in(&walk, dev, root));
+	}
+	free(seen.views);
+	return found;
+}
+
+/* by the kernel's own list of a namespace, which nobody's root cuts short */
+
+static int namespace_id(const struct process_walk *walk, uint64_t *ret)
+{
+	char path[32];
+	auto_close int fd = -1;
+
+	(void)snprintf(path, sizeof(path), "%s/ns/mnt", walk->pid);
+	fd = openat(dirfd(walk->proc), path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : sys_mnt_ns_id(fd, ret);
+}
+
+/* 1, 0, or a negative errno; a mount that is gone by now is none. */
+static int is_mount_in(uint64_t ns_id, uint64_t mnt_id, dev_t dev, const char *root)
+{
+	_Alignas(struct sys_statmount) char buf[sizeof(struct sys_statmount) + PATH_MAX];
+	struct sys_statmount *mount = (struct sys_statmount *)(void *)buf;
+	const uint64_t mask = STATMOUNT_SB_BASIC | STATMOUNT_MNT_ROOT;
+	size_t len = strlen(root);
+	const char *its;
+	int r = sys_statmount_in(ns_id, mnt_id, STATMOUNT_SB_BASIC, mount, sizeof(*mount));
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	if (makedev(mount->sb_dev_major, mount->sb_dev_minor) != dev)
+		return 0;
+	r = sys_statmount_in(ns_id, mnt_id, mask, mount, sizeof(buf));
+	if (r < 0 || (mount->mask & mask) != mask || mount->mnt_root >= PATH_MAX)
+		return r == -ENOENT ? 0 : r < 0 ? r : -ENODATA;
+	buf[sizeof(buf) - 1] = '\0';
+	its = mount->text + mount->mnt_root;
+	return strncmp(its, root, len) == 0 && (its[len] == '\0' || its[len] == '/');
+}
+
+static int lists(uint64_t ns_id, dev_t dev, const char *root)
+{
+	uint64_t ids[256], last = 0;
+	int n, r;
+
+	while ((n = sys_listmount_in(ns_id, LSMT_ROOT, last, ids, ARRAY_SIZE(ids))) > 0) {
+		for (int i = 0; i < n; i++) {
+			r = is_mount_in(ns_id, ids[i], dev, root);
+			if (r != 0)
+				return r;
+		}
+		last = ids[n - 1];
+	}
+	return n;
+}
+
+/* 1, 0, or a negative errno: the kernel does not tell. */
+static int mounts_by_list(dev_t dev, const char *root)
+{
+	auto_walk struct process_walk walk = process_walk_begin();
+	struct seen seen = { 0 };
+	uint64_t ns_id;
+	int r = 0;
+
+	while (r == 0 && process_walk_next(&walk)) {
+		r = seen_add(&seen, &(struct view){ .mnt_ns = walk.mnt_ns });
+		if (r <= 0)
+			continue;
+		r = namespace_id(&walk, &ns_id);
+		if (r == -ENOENT || r == -ESRCH) { /* it has ended: another one will do */
+			seen.n--;
+			r = 0;
+			continue;
+		}
+		r = r < 0 ? r : lists(ns_id, dev, root);
+	}
+	free(seen.views);
+	return r;
+}
+
+bool process_mounts(dev_t dev, const char *root)
+{
+	int r = mounts_by_list(dev, root);
+
+	return r < 0 ? process_mounts_in_proc(dev, root) : r > 0;
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fs/reinject_command.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "common/error.h"
+#include "nvml/gpu.h"
+#include "tests/unit/unit.h"
+
+#define SPEC(gpus) \
+	"{\"id\":\"c1\",\"driver_capabilities\":\"compute,utility\",\"target\":\"/usr/local/nvidia\",\"gpus\":" gpus "}"
+
+static struct gpu gpus[] = { { .uuid = "GPU-a" }, { .uuid = "GPU-b" } };
+static struct gpu_list list = { .gpus = gpus, .n = 2 };
+
+static struct reinject_request request_of(const char *spec)
+{
+	return (struct reinject_request){ .program = "/bin/true", .socket = "/run/s", .spec = spec,
+					  .done = "[{\"step\":\"tree\"},{\"step\":\"cgroup\"}]", .gpus = &list,
+					  .pid = 42 };
+}
+
+/* The arguments with blanks between. */
+static void ck_command(const struct reinject_request *request, const char *wanted)
+{
+	struct reinject_command command = { .n = 0 };
+	struct error err = { 0 };
+	char text[512] = "";
+
+	ck_assert_msg(reinject_command_build(request, &command, &err) == 0, "%s", err.text);
+	ck_assert_str_eq(command.program, "/bin/true");
+	for (size_t i = 0; command.argv[i]; i++)
+		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", i ? " " : "",
+			       command.argv[i]);
+	ck_assert_str_eq(text, wanted);
+	reinject_command_done(&command);
+}
+
+#define COMMAND(devices, more)                                                                     \
+	"nvinject --socket /run/s --pid 42 --id c1 --devices " devices                           \
+	" --driver-capabilities compute,utility --target /usr/local/nvidia" more
+
+START_TEST(the_request_is_repeated)
+{
+	struct reinject_request request = request_of(SPEC("[\"GPU-b\", \"GPU-a\"]"));
+
+	ck_command(&request, COMMAND("GPU-b,GPU-a", ""));
+}
+END_TEST
+
+START_TEST(a_gpu_that_is_gone_is_not_replaced_by_another)
+{
+	struct reinject_request request = request_of(SPEC("[\"GPU-c\", \"GPU-b\", \"\", 5]"));
+
+	ck_command(&request, COMMAND("GPU-b", ""));
+	request = request_of(SPEC("[\"GPU-c\"]"));
+	ck_command(&request, COMMAND("none", ""));
+	request = request_of(SPEC("[]"));
+	ck_command(&request, COMMAND("none", ""));
+}
+END_TEST
+
+START_TEST(a_cgroup_is_changed_only_if_it_was_before)
+{
+	struct reinject_request request = request_of(SPEC("[\"GPU-a\"]"));
+
+	request.done = "[{\"step\":\"tree\"}]";
+	ck_command(&request, COMMAND("GPU-a", " --no-cgroup"));
+	request.done = NULL;
+	ck_command(&request, COMMAND("GPU-a", " --no-cgroup"));
+	request.done = "nonsense";
+	ck_command(&request, COMMAND("GPU-a", " --no-cgroup"));
+}
+END_TEST
+
+START_TEST(without_the_program_the_error_names_it_and_the_remedy)
+{
+	struct reinject_request request = request_of(SPEC("[]"));
+	struct reinject_command command = { .n = 0 };
+	struct error err = { 0 };
+
+	request.program = "/no/such/nvinject";
+	ck_assert_int_eq(reinject_command_build(&request, &command, &err), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(err.text, "'/no/such/nvinject'"));
+	ck_assert_ptr_nonnull(strstr(err.remedy, "nvfs.conf"));
+	reinject_command_done(&command);
+}
+END_TEST
+
+START_TEST(a_damaged_request_is_refused)
+{
+	struct reinject_request request = request_of("{");
+	struct reinject_command command = { .n = 0 };
+
+	ck_assert_int_eq(reinject_command_build(&request, &command, NULL), -EBADMSG);
+	reinject_command_done(&command);
+}
+END_TEST
+
+UNIT_MAIN("reinject", the_request_is_repeated, a_gpu_that_is_gone_is_not_replaced_by_another,
+	  a_cgroup_is_changed_only_if_it_was_before, without_the_program_the_error_names_it_and_the_remedy,
+	  a_damaged_request_is_refused)
