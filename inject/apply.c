@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -391,6 +392,22 @@ static int bind_cache(struct apply *apply, const struct place *place, struct out
 	return r < 0 ? r : note(outcome, "bound", "the root cannot be written");
 }
 
+/* The plan was read by our parent, into whose memory its mapping belongs: this is ours. */
+static int put_cache(struct apply *apply, const struct step *step, const struct place *place,
+		     struct outcome *outcome)
+{
+	void *data = mmap(NULL, step->len, PROT_READ, MAP_PRIVATE, step->fd, 0);
+	struct step own = *step;
+	int r;
+
+	if (data == MAP_FAILED)
+		return -errno;
+	own.data = data;
+	r = put_content(apply, &own, place, outcome);
+	(void)munmap(data, step->len);
+	return r;
+}
+
 static int apply_cache(struct apply *apply, const struct step *step, struct outcome *outcome,
 		       struct error *err)
 {
@@ -399,7 +416,7 @@ static int apply_cache(struct apply *apply, const struct step *step, struct outc
 
 	if (r < 0)
 		return r;
-	r = put_content(apply, step, &place, outcome);
+	r = put_cache(apply, step, &place, outcome);
 	if (r == -EROFS || r == -EBUSY || r == -EXDEV)
 		r = bind_cache(apply, &place, outcome);
 	return r < 0 ? error_set(err, r, "replace '%s'", step->target) : 0;
