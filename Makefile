@@ -129,7 +129,9 @@ e2e: tests
 	$(Q)BUILD=$(abspath $(BUILD)) tests/run $(E2E)
 bench: tests
 	$(Q)BUILD=$(abspath $(BUILD)) tests/bench/run
+	$(Q)BUILD=$(abspath $(BUILD)) tests/bench/starts
 	$(Q)BUILD=$(abspath $(BUILD)) tests/bench/filesystem
+	$(Q)BUILD=$(abspath $(BUILD)) tests/bench/firstkernel
 qemu: tests
 	$(Q)BUILD=$(abspath $(BUILD)) tests/qemu $(or $(KERNEL),all)
 bundle: tests

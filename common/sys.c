@@ -145,9 +145,9 @@ int sys_bpf(int cmd, void *attr, unsigned int size)
 }
 
 /* clone(2): with a NULL stack the child goes on here on a copy of the stack, as after fork(2) */
-pid_t sys_fork_sharing_files(void)
+pid_t sys_fork_sharing_files(int *ret_pidfd)
 {
-	return ret(syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, 0));
+	return ret(syscall(SYS_clone, CLONE_FILES | CLONE_PIDFD | SIGCHLD, NULL, ret_pidfd, NULL, 0));
 }
 
 /* close_range(2) */

@@ -135,13 +135,14 @@ int sys_bpf(int cmd, void *attr, unsigned int size);
 /**
  * sys_fork_sharing_files() - clone(2) with CLONE_FILES: a child with its own
  * memory and the parent's descriptor table
+ * @ret_pidfd: set in the parent; the caller closes it
  *
  * Descriptors that the child opens are the parent's too. The child must leave
  * by _exit(). Single-threaded callers only.
  *
  * Return: 0 in the child, its pid in the parent, or a negative errno.
  */
-pid_t sys_fork_sharing_files(void);
+pid_t sys_fork_sharing_files(int *ret_pidfd);
 
 /** sys_close_range() - close_range(2), Linux 5.9 */
 int sys_close_range(unsigned int first, unsigned int last, unsigned int flags);

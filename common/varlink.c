@@ -23,6 +23,7 @@
 #include "common/error.h"
 
 #define READ_SIZE 16384
+#define PACK_SIZE 4096 /* at first */
 
 static void close_fds(int *fds, size_t n)
 {
@@ -206,10 +207,26 @@ int varlink_reader_next(struct varlink_reader *reader, struct varlink_message *r
 
 char *varlink_pack(const json_t *json, size_t *ret_len)
 {
-	char *text = json_dumps(json, JSON_COMPACT);
+	size_t room = PACK_SIZE, len;
+	char *text = NULL;
 
-	if (text)
-		*ret_len = strlen(text) + 1;
+	/* Not json_dumps(): what it returns is from jansson's own allocator, whatever that is. */
+	for (;;) {
+		char *bigger = realloc(text, room);
+
+		if (bigger)
+			text = bigger;
+		len = bigger ? json_dumpb(json, text, room, JSON_COMPACT) : 0;
+		if (len == 0) {
+			free(text);
+			return NULL;
+		}
+		if (len < room)
+			break;
+		room = len + 1;
+	}
+	text[len] = '\0';
+	*ret_len = len + 1;
 	return text;
 }
 

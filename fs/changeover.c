@@ -238,7 +238,10 @@ static int make_host_tree(struct daemon *daemon, struct error *err)
 	store_write_lock(daemon->store);
 	tree.spec = store_blob_put(daemon->store, "{}", 2);
 	store_unlock(daemon->store);
-	return daemon_tree_set(daemon, &tree, &is_new, &switched, err) < 0 ? -ENOMEM : 0;
+	if (daemon_tree_set(daemon, &tree, &is_new, &switched, err) < 0)
+		return -ENOMEM;
+	daemon_listings_changed(daemon);
+	return 0;
 }
 
 unsigned int changeover_trees_of(const struct daemon *daemon, const struct generation *g)

@@ -134,21 +134,36 @@ static int container_new(struct daemon *daemon, uint32_t tree, int pidfd)
 
 /* names */
 
-static void forget_names(struct daemon *daemon, const char *name, int32_t pid)
+static uint64_t by_pid_nodeid(struct daemon *daemon)
 {
-	char text[16];
 	struct tree_inode by_pid = { 0 };
 
-	filesystem_forget_name(daemon->fs, TREE_TOP, name);
-	filesystem_forget_attr(daemon->fs, TREE_TOP);
-	if (!pid)
-		return;
 	store_read_lock(daemon->store);
 	(void)tree_lookup(daemon->store, TREE_TOP, "by-pid", &by_pid);
 	store_unlock(daemon->store);
+	return by_pid.nodeid;
+}
+
+static void forget_names(struct daemon *daemon, const char *name, int32_t pid)
+{
+	char text[16];
+
+	filesystem_forget_name(daemon->fs, TREE_TOP, name);
+	if (!pid)
+		return;
 	(void)snprintf(text, sizeof(text), "%d", pid);
-	filesystem_forget_name(daemon->fs, by_pid.nodeid, text);
-	filesystem_forget_attr(daemon->fs, by_pid.nodeid);
+	filesystem_forget_name(daemon->fs, by_pid_nodeid(daemon), text);
+}
+
+void daemon_listings_changed(struct daemon *daemon)
+{
+	struct stat st;
+
+	daemon->listings_stale = false;
+	filesystem_forget_attr(daemon->fs, TREE_TOP);
+	filesystem_forget_attr(daemon->fs, by_pid_nodeid(daemon));
+	/* Else the kernel would ask when the next container waits for its clones. */
+	(void)fstat(filesystem_root(daemon->fs), &st);
 }
 
 static void forget_names_in(struct daemon *daemon, uint64_t nodeid, const struct layout *layout,
@@ -238,6 +253,7 @@ static int64_t tree_add(struct daemon *daemon, struct daemon_tree *tree, struct 
 		}
 	}
 	forget_names(daemon, tree->name, record.pid);
+	daemon->listings_stale = true;
 	return index;
 }
 
@@ -387,6 +403,7 @@ void daemon_tree_remove(struct daemon *daemon, uint32_t index)
 	store_tree_remove(daemon->store, index);
 	store_unlock(daemon->store);
 	forget_names(daemon, name, pid);
+	daemon_listings_changed(daemon);
 }
 
 /* finding */

@@ -63,6 +63,7 @@ struct daemon {
 	struct config config;
 	struct store *store;
 	struct filesystem *fs;
+	bool listings_stale; /* daemon_listings_changed() is due */
 	struct loop *loop;
 	struct server *server;
 	struct cachebox *box;
@@ -110,10 +111,16 @@ struct daemon_tree {
  * and by root also when a user has it. One of the same container is changed by
  * its owner or root alone; with the same layout it is left as it is.
  *
+ * Of a new tree listings_stale tells that daemon_listings_changed() is to be called; a container
+ * that waits for an answer need not wait for that.
+ *
  * Return: the tree's index, or a negative errno.
  */
 int64_t daemon_tree_set(struct daemon *daemon, struct daemon_tree *tree, bool *ret_new,
 			bool *ret_switched, struct error *err);
+
+/** daemon_listings_changed() - the directories that list all trees are to be read anew */
+void daemon_listings_changed(struct daemon *daemon);
 
 /* The next snapshot of a tree; the layout's reference is taken over. */
 struct daemon_next {

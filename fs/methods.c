@@ -807,6 +807,8 @@ void methods_call(void *data, struct client *client, const char *name, json_t *p
 		return;
 	if (r >= 0) {
 		client_reply(client, reply.params, reply.fds, reply.n_fds);
+		if (daemon->listings_stale)
+			daemon_listings_changed(daemon);
 		return;
 	}
 	log_info("%s of uid %u pid %d: %s [trace %s]", name, client_peer(client)->uid,

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -121,6 +122,23 @@ static int bind_cache(struct apply *apply, const struct place *place, struct out
 	return r < 0 ? r : apply_note(outcome, "bound", "the root cannot be written");
 }
 
+/* The plan was read by our parent, into whose memory its mapping belongs: this is ours. */
+static int put_cache(struct apply *apply, const struct step *step, const struct place *place,
+		     struct outcome *outcome)
+{
+	void *data = mmap(NULL, step->len, PROT_READ, MAP_PRIVATE, step->fd, 0);
+	struct step own = *step;
+	int r;
+
+	if (data == MAP_FAILED)
+		return -errno;
+	own.data = data;
+	r = has_content(place, own.data, own.len) ? apply_note_already(apply, outcome, "replaced") :
+						    replace(apply, &own, place, outcome);
+	(void)munmap(data, step->len);
+	return r;
+}
+
 int apply_cache(struct apply *apply, const struct step *step, struct outcome *outcome,
 		struct error *err)
 {
@@ -129,9 +147,7 @@ int apply_cache(struct apply *apply, const struct step *step, struct outcome *ou
 
 	if (r < 0)
 		return r;
-	if (has_content(&place, step->data, step->len))
-		return apply_note_already(apply, outcome, "replaced");
-	r = replace(apply, step, &place, outcome);
+	r = put_cache(apply, step, &place, outcome);
 	if (r == -EROFS || r == -EBUSY || r == -EXDEV)
 		r = bind_cache(apply, &place, outcome);
 	return r < 0 ? error_set(err, r, "replace '%s'", step->target) : 0;

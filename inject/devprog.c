@@ -5,12 +5,16 @@
  * A program of ours is a head in front of the runtime's own instructions:
  *
  *	r0 = "nvfs"; r0 = number of rules		the mark by which we know it
- *	r2 = type; r3 = access; r4 = major; r5 = minor	r1, the context, stays
+ *	r2 = type; r3 = access; r4 = device number	r1, the context, stays
  *	if r2 != char: on to the old program
- *	for each rule, 7 instructions:
- *		if major or minor differ: next rule
- *		if access has a bit beyond the rule's: next rule
- *		r0 = 1; exit
+ *	for each group of rules with one and the same access:
+ *		if access has a bit beyond the rules': next group
+ *		for each rule: if r4 is its device: goto yes
+ *		goto next group
+ *	yes:	r0 = 1; exit
+ *
+ * One comparison a device, and few ways through: each instruction on each way costs 1 us of
+ * the verifier's time, at every start of a container.
  *
  * The rule that must not be broken: a head only ever adds. Whatever it does not
  * permit gets the answer of the old program, so the head can be stripped again.
@@ -27,11 +31,13 @@
 #include "common/cleanup.h"
 
 #define MARK 0x7366766e /* "nvfs" */
-#define HEAD_LEN 9
-#define RULE_LEN 7
+#define HEAD_LEN 11
+#define GROUP_LEN 6 /* and one for each rule */
 #define MAJOR_MAX 0xfffu
+#define MINOR_BITS 20
 #define MINOR_MAX 0xfffffu
 #define ACCESS_ALL (CGROUP_ACCESS_MKNOD | CGROUP_ACCESS_READ | CGROUP_ACCESS_WRITE)
+#define HEAD_LEN_MAX (HEAD_LEN + DEVPROG_RULES_MAX + ACCESS_ALL * GROUP_LEN)
 
 /* The kernel's scratch register for blinded constants; MAX_BPF_REG, linux/filter.h. */
 #define REG_AX 11
@@ -91,71 +97,113 @@ void devprog_rules_remove(struct devprog_rules *rules, const struct cgroup_rule 
 
 /* --- the head --- */
 
-static void head_write(struct bpf_insn *p, size_t n_rules)
+/* As in a dev_t: MKDEV() of linux/kdev_t.h. */
+static int rule_key(const struct cgroup_rule *rule)
 {
+	return (int)(rule->major << MINOR_BITS | rule->minor);
+}
+
+/* Is it the first with its access? Then a group begins with it. */
+static bool begins_group(const struct devprog_rules *rules, size_t i)
+{
+	for (size_t k = 0; k < i; k++) {
+		if (rules->rule[k].access == rules->rule[i].access)
+			return false;
+	}
+	return true;
+}
+
+static size_t head_len(const struct devprog_rules *rules)
+{
+	size_t len = HEAD_LEN + rules->n;
+
+	for (size_t i = 0; i < rules->n; i++)
+		len += begins_group(rules, i) ? GROUP_LEN : 0;
+	return len;
+}
+
+/* All rules from @first on that have its access; returns the length. */
+static size_t group_write(struct bpf_insn *p, const struct devprog_rules *rules, size_t first)
+{
+	unsigned int access = rules->rule[first].access;
+	size_t at = 3, n = 0;
+
+	for (size_t i = first; i < rules->n; i++)
+		n += rules->rule[i].access == access;
+	p[0] = INSN(BPF_ALU | BPF_MOV | BPF_X, 0, 3, 0, 0);
+	p[1] = INSN(BPF_ALU | BPF_AND | BPF_K, 0, 0, 0, (int)~access);
+	p[2] = INSN(BPF_JMP | BPF_JNE | BPF_K, 0, 0, (short)(n + 3), 0);
+	for (size_t i = first; i < rules->n; i++) {
+		if (rules->rule[i].access == access)
+			p[at++] = INSN(BPF_JMP32 | BPF_JEQ | BPF_K, 4, 0, (short)n--, rule_key(&rules->rule[i]));
+	}
+	p[at++] = INSN(BPF_JMP | BPF_JA, 0, 0, 2, 0);
+	p[at++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1);
+	p[at++] = INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	return at;
+}
+
+static void head_write(struct bpf_insn *p, const struct devprog_rules *rules)
+{
+	size_t at = HEAD_LEN;
+
 	p[0] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, MARK);
-	p[1] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, (int)n_rules);
+	p[1] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, (int)rules->n);
 	p[2] = INSN(BPF_LDX | BPF_MEM | BPF_W, 2, 1, 0, 0);
 	p[3] = INSN(BPF_ALU | BPF_MOV | BPF_X, 3, 2, 0, 0);
 	p[4] = INSN(BPF_ALU | BPF_AND | BPF_K, 2, 0, 0, 0xffff);
 	p[5] = INSN(BPF_ALU | BPF_RSH | BPF_K, 3, 0, 0, 16);
 	p[6] = INSN(BPF_LDX | BPF_MEM | BPF_W, 4, 1, 4, 0);
 	p[7] = INSN(BPF_LDX | BPF_MEM | BPF_W, 5, 1, 8, 0);
-	p[8] = INSN(BPF_JMP | BPF_JNE | BPF_K, 2, 0, (short)(n_rules * RULE_LEN),
-		    BPF_DEVCG_DEV_CHAR);
+	p[8] = INSN(BPF_ALU | BPF_LSH | BPF_K, 4, 0, 0, MINOR_BITS);
+	p[9] = INSN(BPF_ALU | BPF_OR | BPF_X, 4, 5, 0, 0);
+	for (size_t i = 0; i < rules->n; i++) {
+		if (begins_group(rules, i))
+			at += group_write(p + at, rules, i);
+	}
+	p[10] = INSN(BPF_JMP | BPF_JNE | BPF_K, 2, 0, (short)(at - HEAD_LEN), BPF_DEVCG_DEV_CHAR);
 }
 
-static void rule_write(struct bpf_insn *p, const struct cgroup_rule *rule)
+/* The rules of what may be a group; its length, or 0. */
+static size_t group_read(const struct bpf_insn *p, size_t n, struct devprog_rules *rules)
 {
-	p[0] = INSN(BPF_JMP | BPF_JNE | BPF_K, 4, 0, 6, (int)rule->major);
-	p[1] = INSN(BPF_JMP | BPF_JNE | BPF_K, 5, 0, 5, (int)rule->minor);
-	p[2] = INSN(BPF_ALU | BPF_MOV | BPF_X, 0, 3, 0, 0);
-	p[3] = INSN(BPF_ALU | BPF_AND | BPF_K, 0, 0, 0, (int)~rule->access);
-	p[4] = INSN(BPF_JMP | BPF_JNE | BPF_K, 0, 0, 2, 0);
-	p[5] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1);
-	p[6] = INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
-}
+	size_t at = 3;
 
-/* Reads a rule by writing it anew from its three variable fields and comparing. */
-static int rule_read(const struct bpf_insn *p, struct cgroup_rule *ret)
-{
-	struct cgroup_rule rule = { .major = (unsigned int)p[0].imm,
-				    .minor = (unsigned int)p[1].imm,
-				    .access = ~(unsigned int)p[3].imm };
-	struct bpf_insn model[RULE_LEN];
+	for (; at < n && p[at].code == (BPF_JMP32 | BPF_JEQ | BPF_K); at++) {
+		unsigned int key = (unsigned int)p[at].imm;
+		struct cgroup_rule rule = { key >> MINOR_BITS, key & MINOR_MAX, ~(unsigned int)p[1].imm };
 
-	if (devprog_rule_check(&rule) < 0)
-		return -EINVAL;
-	rule_write(model, &rule);
-	if (memcmp(p, model, sizeof(model)) != 0)
-		return -EINVAL;
-	*ret = rule;
-	return 0;
-}
-
-/* One head: its length in instructions, or 0, and then no rule of it counts. */
-static size_t head_read(const struct bpf_insn *p, size_t n, struct devprog_rules *rules)
-{
-	struct bpf_insn model[HEAD_LEN];
-	struct cgroup_rule rule;
-	size_t n_rules;
-
-	if (n <= HEAD_LEN || p[1].imm < 1 || p[1].imm > DEVPROG_RULES_MAX)
-		return 0;
-	n_rules = (size_t)p[1].imm;
-	head_write(model, n_rules);
-	if (memcmp(p, model, sizeof(model)) != 0 || n <= HEAD_LEN + n_rules * RULE_LEN ||
-	    n_rules > DEVPROG_RULES_MAX - rules->n)
-		return 0;
-	for (size_t i = 0; i < n_rules; i++) {
-		if (rule_read(p + HEAD_LEN + i * RULE_LEN, &rule) < 0)
+		if (devprog_rules_add(rules, &rule) < 0)
 			return 0;
 	}
-	for (size_t i = 0; i < n_rules; i++) {
-		(void)rule_read(p + HEAD_LEN + i * RULE_LEN, &rule);
-		(void)devprog_rules_add(rules, &rule); /* there is room, and it is a good one */
+	return at > 3 ? at + 3 : 0;
+}
+
+/*
+ * One head: its length in instructions, or 0, and then no rule of it counts. What was read
+ * is written anew and compared, so that nothing but our own writing is taken for it.
+ */
+static size_t head_read(const struct bpf_insn *p, size_t n, struct devprog_rules *rules)
+{
+	struct bpf_insn model[HEAD_LEN_MAX];
+	struct devprog_rules found = { .n = 0 };
+	size_t at = HEAD_LEN, len = 1;
+
+	if (n <= HEAD_LEN || p[0].imm != MARK || p[1].imm < 1 || p[1].imm > DEVPROG_RULES_MAX)
+		return 0;
+	for (; found.n < (size_t)p[1].imm; at += len) {
+		len = at + GROUP_LEN < n ? group_read(p + at, n - at, &found) : 0;
+		if (len == 0)
+			return 0;
 	}
-	return HEAD_LEN + n_rules * RULE_LEN;
+	if (at >= n || at > HEAD_LEN_MAX || head_len(&found) != at || found.n > DEVPROG_RULES_MAX - rules->n)
+		return 0;
+	head_write(model, &found);
+	if (memcmp(p, model, at * sizeof(*p)) != 0)
+		return 0;
+	for (size_t i = 0; i < found.n; i++)
+		(void)devprog_rules_add(rules, &found.rule[i]); /* there is room, and it is a good one */
+	return at;
 }
 
 size_t devprog_split(const struct bpf_insn *insns, size_t n, struct devprog_rules *ret)
@@ -173,7 +221,7 @@ size_t devprog_split(const struct bpf_insn *insns, size_t n, struct devprog_rule
 int devprog_build(const struct devprog_rules *rules, const struct bpf_insn *old, size_t n_old,
 		  struct bpf_insn **ret, size_t *ret_n)
 {
-	size_t head = rules->n ? HEAD_LEN + rules->n * RULE_LEN : 0;
+	size_t head = rules->n ? head_len(rules) : 0;
 	struct bpf_insn *insns;
 
 	if (n_old == 0)
@@ -184,9 +232,7 @@ int devprog_build(const struct devprog_rules *rules, const struct bpf_insn *old,
 	if (!insns)
 		return -ENOMEM;
 	if (head)
-		head_write(insns, rules->n);
-	for (size_t i = 0; i < rules->n; i++)
-		rule_write(insns + HEAD_LEN + i * RULE_LEN, &rules->rule[i]);
+		head_write(insns, rules);
 	memcpy(insns + head, old, n_old * sizeof(*old));
 	*ret = insns;
 	*ret_n = head + n_old;

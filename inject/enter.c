@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The short-lived child that enters a container's mount namespace.
+ * The child that enters a container's mount namespace.
  *
- * CLONE_VM: no page table is copied, results need no pipe, and a child that the
- * time limit has ended leaves its record of changes behind for the undo.
- * CLONE_FILES: a descriptor that it opens outlives it. CLONE_FS is not given,
- * since setns(2) refuses to move a shared working directory.
+ * It is a copy of us, not a thread and not a vfork(2) child: it works while we
+ * talk to the daemon and change cgroups, and no byte of ours is in its way.
+ * What both must see is in shared memory, so that a child that the time limit
+ * has ended leaves its record of changes behind for the undo. CLONE_FILES: a
+ * descriptor that it opens outlives it. CLONE_FS is not given, since setns(2)
+ * refuses to move a shared working directory.
  *
- * As after vfork(2) only one of the two runs: we wait for the child's pidfd and
- * touch nothing meanwhile. CLONE_VFORK itself is not given, since its wait has
- * no time limit, and a child that waits for a FUSE server which has taken its
- * request and does not answer cannot be ended: fuse_simple_request(), "Either
- * request is already in userspace, or it was forced. Wait it out." Such a child
- * is left behind. It has SIGKILL pending and never runs another instruction of
- * ours, so whatever it shares with us is ours alone from then on.
+ * Each waits for the other by an eventfd; we wait for the child's pidfd too. A
+ * child that waits for a FUSE server which has taken its request and does not
+ * answer cannot be ended: fuse_simple_request(), "Either request is already in
+ * userspace, or it was forced. Wait it out." Such a child is left behind. It
+ * has SIGKILL pending and never runs another instruction of ours.
  */
 #include "inject/enter.h"
 
@@ -21,29 +21,27 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <sys/mman.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/sys.h"
+#include "inject/filter.h"
 #include "inject/privilege.h"
-
-#define STACK_SIZE (256 * 1024)
-#define GUARD_SIZE 4096
+#include "inject/shared.h"
 
 #define KILL_TIMEOUT_MS 500 /* until a process that can die of SIGKILL has died of it */
+#define GRACE_S 4	    /* beyond the limit: we end the child ourselves, and may undo */
 
-struct call {
-	int mntns_fd;
-	unsigned int timeout_ms;
-	int (*fn)(void *arg, struct error *err);
+struct enter_call {
+	int (*fn)(void *arg, struct error *err); /* NULL: the child is to end */
 	void *arg;
-	struct error *err;
-	bool returned;
+	struct error err;
 	int result;
+	bool returned;
 };
 
 static pid_t left_behind; /* the last child that could not be ended; 0: none */
@@ -53,30 +51,100 @@ bool enter_left_behind(void)
 	return left_behind != 0;
 }
 
-static int call_inside(const struct call *call)
+/* inside */
+
+/* Signals to all of a terminal are ours to answer: we undo what the child has done. */
+static void ignore_terminal(void)
+{
+	static const int ours[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		(void)sigaddset(&set, ours[i]);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static int go_inside(int mntns_fd, unsigned int limit_ms, struct error *err)
 {
 	int r;
 
-	/* Should we be killed meanwhile, the child does not stay for long. */
-	(void)alarm(call->timeout_ms / 1000 + 2);
-	r = privilege_enter(PRIVILEGE_INSIDE, call->err);
+	(void)alarm(limit_ms / 1000 + GRACE_S);
+	ignore_terminal();
+	r = privilege_enter(PRIVILEGE_INSIDE, err);
 	if (r < 0)
 		return r;
-	if (call->mntns_fd >= 0 && setns(call->mntns_fd, CLONE_NEWNS) < 0)
-		return error_set(call->err, -errno, "enter the mount namespace");
-	return call->fn(call->arg, call->err);
+	/* Not before: more capabilities in effect clear it. Where we are dead already, the alarm ends it. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (mntns_fd >= 0 && setns(mntns_fd, CLONE_NEWNS) < 0)
+		return error_set(err, -errno, "enter the mount namespace");
+	return filter_enter(FILTER_INSIDE, err);
 }
 
-static int child_main(void *arg)
+static _Noreturn void child_main(const struct enter *enter, int mntns_fd, unsigned int limit_ms)
 {
-	struct call *call = arg;
+	struct enter_call *call = enter->call;
+	int r = go_inside(mntns_fd, limit_ms, &call->err);
+	eventfd_t n;
 
-	call->result = call_inside(call);
-	call->returned = true;
-	return 0;
+	do {
+		call->result = r < 0 ? r : call->fn(call->arg, &call->err);
+		call->returned = true;
+	} while (eventfd_write(enter->done, 1) == 0 && eventfd_read(enter->go, &n) == 0 && call->fn);
+	_exit(0);
 }
 
-/* Has the process ended? A stop by a debugger may cut the wait short, which does not matter. */
+/* outside */
+
+static void forget(struct enter *enter)
+{
+	cleanup_close(&enter->pidfd);
+	cleanup_close(&enter->go);
+	cleanup_close(&enter->done);
+	shared_free(enter->call, sizeof(*enter->call));
+	*enter = (struct enter)ENTER_EMPTY;
+}
+
+static int start(struct enter *enter, int mntns_fd, unsigned int limit_ms, struct error *err)
+{
+	int r;
+
+	enter->go = eventfd(0, EFD_CLOEXEC);
+	enter->done = eventfd(0, EFD_CLOEXEC);
+	if (enter->go < 0 || enter->done < 0)
+		return error_set(err, -errno, "make an eventfd");
+	r = enter->pid = sys_fork_sharing_files(&enter->pidfd);
+	if (r == 0)
+		child_main(enter, mntns_fd, limit_ms);
+	if (r < 0)
+		enter->pid = 0;
+	return r < 0 ? error_set(err, r, "clone") : 0;
+}
+
+int enter_begin(struct enter *enter, int mntns_fd, unsigned int limit_ms,
+		int (*fn)(void *arg, struct error *err), void *arg, struct error *err)
+{
+	int r = 0;
+
+	if (enter->call && !enter->call->fn) /* it was told to end */
+		enter_done(enter);
+	if (!enter->call)
+		enter->call = shared_new(sizeof(*enter->call));
+	if (!enter->call)
+		return error_set(err, -ENOMEM, "call inside");
+	*enter->call = (struct enter_call){ .fn = fn, .arg = arg };
+	if (!enter->pid)
+		r = start(enter, mntns_fd, limit_ms, err);
+	else if (eventfd_write(enter->go, 1) < 0)
+		r = error_set(err, -errno, "call inside");
+	if (r < 0)
+		enter_done(enter);
+	else
+		enter->running = true;
+	return r;
+}
+
+/* A stop by a debugger may cut a wait short, which does not matter. */
 static bool wait_end(int pidfd, unsigned int timeout_ms)
 {
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
@@ -88,56 +156,111 @@ static bool wait_end(int pidfd, unsigned int timeout_ms)
 	return r > 0;
 }
 
-/* Returns 0, or -ETIMEDOUT and leaves the child dead or to its fate. */
-static int wait_for(pid_t pid, int pidfd, const struct call *call)
+/* Has the call returned, or the child ended? */
+static bool wait_return(const struct enter *enter, unsigned int timeout_ms)
 {
-	if (wait_end(pidfd, call->timeout_ms))
-		return 0;
-	(void)sys_pidfd_send_signal(pidfd, SIGKILL);
-	if (!wait_end(pidfd, KILL_TIMEOUT_MS))
-		left_behind = pid;
-	if (call->returned) /* just in time */
-		return 0;
-	if (left_behind == pid)
-		(void)error_setc(call->err, ERROR_MOUNT, -ETIMEDOUT,
-				 "no answer from the container's filesystem in %u ms, process %d waits on",
-				 call->timeout_ms, (int)pid);
-	else
-		(void)error_setc(call->err, ERROR_MOUNT, -ETIMEDOUT,
-				 "no answer from the container's filesystem in %u ms",
-				 call->timeout_ms);
-	return error_remedy(call->err, -ETIMEDOUT,
-			    "end what serves that filesystem, or raise --timeout");
+	struct pollfd p[] = { { .fd = enter->done, .events = POLLIN },
+			      { .fd = enter->pidfd, .events = POLLIN } };
+	eventfd_t n;
+	int r;
+
+	do
+		r = poll(p, ARRAY_SIZE(p), (int)timeout_ms);
+	while (r < 0 && errno == EINTR);
+	if (r > 0 && p[0].revents)
+		(void)eventfd_read(enter->done, &n);
+	return r > 0;
 }
 
-static int call_result(const struct call *call, pid_t pid, int pidfd)
+/* Returns whether it is dead. */
+static bool end_by_force(const struct enter *enter)
 {
-	int status = 0, r = wait_for(pid, pidfd, call);
+	(void)sys_pidfd_send_signal(enter->pidfd, SIGKILL);
+	if (wait_end(enter->pidfd, KILL_TIMEOUT_MS))
+		return true;
+	left_behind = enter->pid;
+	return false;
+}
 
-	while (left_behind != pid && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+static int reap(const struct enter *enter)
+{
+	int status = 0;
+
+	while (waitpid(enter->pid, &status, 0) < 0 && errno == EINTR)
 		;
-	if (r < 0 || call->returned)
-		return r < 0 ? r : call->result;
-	return error_setc(call->err, ERROR_MOUNT, -ECHILD,
-			  "ended inside the container by signal %d", WTERMSIG(status));
+	return status;
+}
+
+static int no_answer(const struct enter *enter, unsigned int timeout_ms, bool dead, struct error *err)
+{
+	if (dead)
+		(void)error_setc(err, ERROR_MOUNT, -ETIMEDOUT,
+				 "no answer from the container's filesystem in %u ms", timeout_ms);
+	else
+		(void)error_setc(err, ERROR_MOUNT, -ETIMEDOUT,
+				 "no answer from the container's filesystem in %u ms, process %d waits on",
+				 timeout_ms, (int)enter->pid);
+	return error_remedy(err, -ETIMEDOUT, "end what serves that filesystem, or raise --timeout");
+}
+
+static int returned(struct enter *enter, struct error *err)
+{
+	int r = enter->call->result;
+
+	if (r < 0 && err)
+		*err = enter->call->err;
+	return r;
+}
+
+int enter_end(struct enter *enter, unsigned int timeout_ms, struct error *err)
+{
+	bool dead = false, in_time = wait_return(enter, timeout_ms);
+	int r;
+
+	enter->running = false;
+	if (in_time && enter->call->returned)
+		return returned(enter, err);
+	if (!in_time)
+		dead = end_by_force(enter);
+	if (enter->call->returned) /* just in time */
+		r = returned(enter, err);
+	else if (!in_time)
+		r = no_answer(enter, timeout_ms, dead, err);
+	else
+		r = 0;
+	if (in_time)
+		r = error_setc(err, ERROR_MOUNT, -ECHILD, "ended inside the container by signal %d",
+			       WTERMSIG(reap(enter)));
+	else if (dead)
+		(void)reap(enter);
+	forget(enter);
+	return r;
+}
+
+void enter_stop(struct enter *enter)
+{
+	if (!enter->pid || enter->running || !enter->call->fn)
+		return;
+	enter->call->fn = NULL;
+	(void)eventfd_write(enter->go, 1);
+}
+
+void enter_done(struct enter *enter)
+{
+	enter_stop(enter);
+	if (enter->pid && ((!enter->running && wait_end(enter->pidfd, KILL_TIMEOUT_MS)) ||
+			   end_by_force(enter)))
+		(void)reap(enter);
+	forget(enter);
 }
 
 int enter_run(int mntns_fd, unsigned int timeout_ms, int (*fn)(void *arg, struct error *err),
 	      void *arg, struct error *err)
 {
-	struct call call = { mntns_fd, timeout_ms, fn, arg, err, false, 0 };
-	char *stack = mmap(NULL, GUARD_SIZE + STACK_SIZE, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-	auto_close int pidfd = -1;
-	pid_t pid;
-	int r;
+	struct enter enter = ENTER_EMPTY;
+	int r = enter_begin(&enter, mntns_fd, timeout_ms, fn, arg, err);
 
-	if (stack == MAP_FAILED || mprotect(stack, GUARD_SIZE, PROT_NONE) < 0)
-		return error_set(err, -ENOMEM, "make a stack");
-	pid = clone(child_main, stack + GUARD_SIZE + STACK_SIZE,
-		    CLONE_VM | CLONE_FILES | CLONE_PIDFD | SIGCHLD, &call, &pidfd);
-	r = pid < 0 ? error_set(err, -errno, "clone") : call_result(&call, pid, pidfd);
-	if (left_behind != pid)
-		(void)munmap(stack, GUARD_SIZE + STACK_SIZE);
+	r = r ? r : enter_end(&enter, timeout_ms, err);
+	enter_done(&enter);
 	return r;
 }

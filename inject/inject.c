@@ -18,17 +18,17 @@
 #include "inject/apply.h"
 #include "inject/cgroup.h"
 #include "inject/enter.h"
-#include "inject/filter.h"
 #include "inject/moved.h"
 #include "inject/privilege.h"
 #include "inject/record.h"
 #include "inject/report.h"
 #include "inject/session.h"
+#include "inject/shared.h"
 
 #define RETRY_PAUSE_MS 50
 #define UNDO_TIMEOUT_MS 2000 /* beyond the time limit */
 
-/* An injection on its way. Large: on the heap. */
+/* An injection on its way. Large, and in shared memory. */
 struct injection {
 	struct session *session;
 	struct plan plan;
@@ -107,29 +107,13 @@ static void undo_cgroup(struct injection *in)
 	in->cgroup = NULL;
 }
 
-/* enter_run() functions */
-
-static int undo_inside(void *apply, struct error *err)
-{
-	int r = filter_enter(FILTER_INSIDE, err);
-
-	return r ? r : apply_undo(apply, err);
-}
-
-static int apply_inside(void *apply, struct error *err)
-{
-	int r = filter_enter(FILTER_INSIDE, err);
-
-	return r ? r : apply_run(apply, err);
-}
-
 static void undo_mounts(struct injection *in)
 {
 	struct error err = { 0 };
 
 	if (in->apply.effects.n == 0)
 		return;
-	if (enter_run(in->session->targets.mntns, UNDO_TIMEOUT_MS, undo_inside, &in->apply, &err) < 0)
+	if (enter_run(in->session->targets.mntns, UNDO_TIMEOUT_MS, apply_undo, &in->apply, &err) < 0)
 		log_warning("undo: %s, ignoring", err.text);
 }
 
@@ -141,7 +125,7 @@ static void undo(struct injection *in)
 		(void)client_abort(&in->session->client, in->plan.token, NULL);
 }
 
-static int apply_plan(struct injection *in, struct error *err)
+static int apply_begin(struct injection *in, struct error *err)
 {
 	const struct targets *targets = &in->session->targets;
 	int r;
@@ -152,19 +136,36 @@ static int apply_plan(struct injection *in, struct error *err)
 	in->apply.plan = &in->plan;
 	in->apply.adopt = !in->plan.known;
 	r = targets_alive(targets, err);
-	if (r < 0)
-		return r;
-	r = enter_run(targets->mntns, session_left_ms(in->session), apply_inside, &in->apply, err);
+	r = r ? r
+	      : enter_begin(&in->session->enter, targets->mntns, session_left_ms(in->session), apply_run,
+			    &in->apply, err);
+	return r < 0 ? error_classify(err, r, ERROR_MOUNT) : 0;
+}
+
+static int apply_end(struct injection *in, struct error *err)
+{
+	int r = enter_end(&in->session->enter, session_left_ms(in->session), err);
+
 	if (r == -ETIMEDOUT && in->apply.at)
 		(void)error_wrap(err, r, "'%.80s'", in->apply.at);
 	return r < 0 ? error_classify(err, r, ERROR_MOUNT) : 0;
 }
 
+/* The child mounts while the verifier of device programs does its work here. */
 static int change(struct injection *in, struct error *err)
 {
-	int r = allow_devices(in, err);
+	struct error why = { 0 };
+	int applied, r = apply_begin(in, err);
 
-	r = r ? r : apply_plan(in, err);
+	if (r < 0)
+		return r;
+	r = allow_devices(in, err);
+	applied = apply_end(in, &why);
+	if (r < 0)
+		in->apply.wants_alternative = false; /* it would not help */
+	else if (applied < 0 && err)
+		*err = why;
+	r = r ? r : applied;
 	return r ? r : check_signals(err);
 }
 
@@ -201,6 +202,14 @@ static int attempt(struct injection *in, const char *target, struct error *err)
 	return r;
 }
 
+/* @in is all zero; a descriptor that is not there is -1. */
+static void injection_init(struct injection *in, struct session *session)
+{
+	in->session = session;
+	in->apply.roots = (struct place_roots)PLACE_ROOTS(-1);
+	in->apply.tree_fd = in->apply.tree_found = -1;
+}
+
 static void injection_reset(struct injection *in)
 {
 	struct session *session = in->session;
@@ -209,8 +218,8 @@ static void injection_reset(struct injection *in)
 	apply_done(&in->apply);
 	plan_done(&in->plan);
 	json_decref(in->known);
-	memset(in, 0, sizeof(*in));
-	in->session = session;
+	shared_clear(in, sizeof(*in));
+	injection_init(in, session);
 }
 
 static bool find_alternative(const struct injection *in, char target[PATH_MAX])
@@ -273,6 +282,7 @@ static int commit(struct injection *in, struct error *err)
 	json_t *record = json_deep_copy(done); /* merged, where @done is not */
 	int r = record ? 0 : error_set(err, -ENOMEM, "record what was done");
 
+	enter_stop(&s->enter); /* it ends while the daemon writes the record */
 	if (r == 0 && in->plan.known)
 		r = merge(in, record, done, err);
 	r = r ? r
@@ -322,8 +332,10 @@ static bool may_try_again(const struct session *session, int r, const struct err
 static int inject_once(struct injection *in, struct error *err)
 {
 	struct session *s = in->session;
-	int r = client_connect(&s->client, s->request.socket, session_left_ms(s), err);
+	int r = 0;
 
+	if (s->client.sock < 0)
+		r = client_connect(&s->client, s->request.socket, session_left_ms(s), err);
 	r = r ? r : attempt_all(in, err);
 	return r ? r : finish(in, err);
 }
@@ -357,14 +369,16 @@ static int inject_until_done(struct injection *in, struct error *err)
 
 int session_inject(struct session *session, struct error *err)
 {
-	auto_free struct injection *in = calloc(1, sizeof(*in));
+	struct injection *in = shared_new(sizeof(*in));
 	int r;
 
-	if (!in)
+	if (!in || shared_json() < 0)
 		return error_set(err, -ENOMEM, "inject");
-	in->session = session;
+	injection_init(in, session);
+	/* The daemon looks at who we are while we look at the container. No daemon is an error later. */
+	(void)client_connect(&session->client, session->request.socket, session_left_ms(session), NULL);
 	r = session_pin(session, err);
 	r = r ? r : inject_until_done(in, err);
-	injection_reset(in);
-	return r;
+	enter_done(&session->enter);
+	return r; /* what is open is closed by the end of the process, all at once */
 }

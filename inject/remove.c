@@ -16,11 +16,11 @@
 #include "inject/cgroup.h"
 #include "inject/cgroup_record.h"
 #include "inject/enter.h"
-#include "inject/filter.h"
 #include "inject/plan.h"
 #include "inject/privilege.h"
 #include "inject/restore.h"
 #include "inject/session.h"
+#include "inject/shared.h"
 
 #define CACHE_MAX (32 * 1024 * 1024)
 
@@ -85,35 +85,33 @@ static int revoke_devices(struct session *session, const json_t *done, struct er
 	return r ? r : privilege_enter(PRIVILEGE_START, err);
 }
 
-static int restore_inside(void *restore, struct error *err)
-{
-	int r = filter_enter(FILTER_INSIDE, err);
-
-	return r ? r : restore_run(restore, err);
-}
-
 /* All three are tried, whatever the others say: half a removal is better than none. */
 static int remove_inside(struct session *session, const json_t *done, struct error *err)
 {
-	struct restore restore = { .roots = PLACE_ROOTS(session->targets.root), .done = done };
+	struct restore *restore = shared_new(sizeof(*restore));
 	struct error more = { 0 };
 	int r;
 
-	restore.roots.host_dev = session->targets.host_dev;
-	restore.roots.host_run = session->targets.host_run;
-	if (map_stripped(session, &restore, &more) < 0)
+	if (!restore)
+		return error_set(err, -ENOMEM, "remove");
+	*restore = (struct restore){ .roots = PLACE_ROOTS(session->targets.root), .done = done };
+	restore->roots.host_dev = session->targets.host_dev;
+	restore->roots.host_run = session->targets.host_run;
+	if (map_stripped(session, restore, &more) < 0)
 		log_warning("ld.so.cache of the container: %s, ignoring", more.text);
-	r = enter_run(session->targets.mntns, session_left_ms(session), restore_inside, &restore, err);
-	if (r == -ETIMEDOUT && restore.at)
-		(void)error_wrap(err, r, "'%.80s'", restore.at);
+	enter_done(&session->enter); /* the next knows the record and the cache */
+	r = enter_run(session->targets.mntns, session_left_ms(session), restore_run, restore, err);
+	if (r == -ETIMEDOUT && restore->at)
+		(void)error_wrap(err, r, "'%.80s'", restore->at);
 	if (revoke_devices(session, done, r ? NULL : err) < 0 && r == 0)
 		r = -EPERM;
-	place_roots_done(&restore.roots);
-	if (restore.cache)
-		(void)munmap((void *)(uintptr_t)restore.cache, restore.cache_len);
-	if (restore.left)
+	place_roots_done(&restore->roots);
+	if (restore->cache)
+		(void)munmap((void *)(uintptr_t)restore->cache, restore->cache_len);
+	if (restore->left)
 		log_info("%zu of %zu things in the container are no longer ours and stay",
-			 restore.left, restore.left + restore.removed);
+			 restore->left, restore->left + restore->removed);
+	shared_free(restore, sizeof(*restore));
 	return r;
 }
 

@@ -11,6 +11,7 @@
 #include "inject/enter.h"
 #include "inject/imagecache.h"
 #include "inject/privilege.h"
+#include "inject/shared.h"
 
 /* Reading one file: a container whose own FUSE does not answer costs so much and no more. */
 #define PIN_TIMEOUT_MS 2000
@@ -35,18 +36,11 @@ static unsigned int pin_timeout_ms(const struct session *session)
 	return half < PIN_TIMEOUT_MS ? half + 1 : PIN_TIMEOUT_MS;
 }
 
-void session_done(struct session *session)
-{
-	cleanup_close(&session->image_cache);
-	targets_done(&session->targets);
-	client_done(&session->client);
-	request_done(&session->request);
-	json_decref(session->report);
-	session->report = NULL;
-}
-
+/* In shared memory. */
 struct pin {
-	struct session *session;
+	const char *rootfs;	/* NULL: the root is open */
+	struct targets targets; /* a copy, whose root is filled in */
+	int image_cache;
 	int cache; /* what reading the ld.so.cache came to */
 	struct error why;
 };
@@ -54,13 +48,12 @@ struct pin {
 static int pin_inside(void *arg, struct error *err)
 {
 	struct pin *pin = arg;
-	struct session *session = pin->session;
-	int r = targets_open_root(&session->targets, session->request.rootfs, err);
+	int r = targets_open_root(&pin->targets, pin->rootfs, err);
 
 	if (r < 0)
 		return r;
 	pin->cache = -ETIMEDOUT;
-	pin->cache = imagecache_read(session->targets.root, &session->image_cache, &pin->why);
+	pin->cache = imagecache_read(pin->targets.root, &pin->image_cache, &pin->why);
 	return 0;
 }
 
@@ -79,11 +72,24 @@ static bool is_images_fault(int r)
 	return false;
 }
 
-static int enter_and_pin(struct pin *pin, struct error *err)
+static int pin_begin(struct session *session, struct pin *pin, struct error *err)
 {
-	struct session *session = pin->session;
-	int r = enter_run(session->targets.mntns, pin_timeout_ms(session), pin_inside, pin, &pin->why);
+	*pin = (struct pin){ .rootfs = session->request.rootfs,
+			     .targets = session->targets,
+			     .image_cache = -1 };
+	return enter_begin(&session->enter, session->targets.mntns, session_left_ms(session), pin_inside,
+			   pin, err);
+}
 
+static int pin_end(struct session *session, struct pin *pin, struct error *err)
+{
+	struct error why = { 0 };
+	int r = enter_end(&session->enter, pin_timeout_ms(session), &why);
+
+	session->targets.root = pin->targets.root;
+	session->image_cache = pin->image_cache;
+	if (r < 0)
+		pin->why = why;
 	if (r == -ETIMEDOUT)
 		(void)error_wrap(&pin->why, r, "'/" IMAGECACHE_PATH "'");
 	if (r == -ETIMEDOUT && pin->cache == r && !enter_left_behind())
@@ -94,16 +100,35 @@ static int enter_and_pin(struct pin *pin, struct error *err)
 	return r < 0 ? error_classify(err, r, ERROR_MOUNT) : 0;
 }
 
-int session_pin(struct session *session, struct error *err)
+static int pin_all(struct session *session, struct pin *pin, struct error *err)
 {
-	struct pin pin = { .session = session };
-	int r;
+	struct error why = { 0 };
+	int cgroup, r;
 
 	r = privilege_enter(PRIVILEGE_PIN, err);
 	r = r ? r : targets_open(&session->targets, &session->request, session->hook, err);
-	r = r ? r : privilege_enter(PRIVILEGE_START, err);
-	r = r ? r : enter_and_pin(&pin, err);
-	if (r == 0 && pin.cache < 0)
-		memcpy(session->cache_why, pin.why.text, sizeof(session->cache_why));
+	r = r ? r : pin_begin(session, pin, err);
+	if (r < 0)
+		return r;
+	/* Meanwhile, outside: */
+	cgroup = targets_open_cgroup(&session->targets, &session->request, &why);
+	r = pin_end(session, pin, err);
+	if (r == 0 && cgroup < 0 && err)
+		*err = why;
+	r = r ? r : cgroup;
+	return r ? r : privilege_enter(PRIVILEGE_START, err);
+}
+
+int session_pin(struct session *session, struct error *err)
+{
+	struct pin *pin = shared_new(sizeof(*pin));
+	int r;
+
+	if (!pin)
+		return error_set(err, -ENOMEM, "pin the container");
+	r = pin_all(session, pin, err);
+	if (r == 0 && pin->cache < 0)
+		memcpy(session->cache_why, pin->why.text, sizeof(session->cache_why));
+	shared_free(pin, sizeof(*pin));
 	return r;
 }

@@ -8,14 +8,16 @@
 
 #include "common/error.h"
 #include "inject/client.h"
+#include "inject/enter.h"
 #include "inject/request.h"
 #include "inject/targets.h"
 
-/* One run of the program. */
+/* One run of the program: what it holds is given back by the end of the process. */
 struct session {
 	struct request request;
 	struct targets targets;
 	struct client client;
+	struct enter enter;      /* who works inside the container */
 	struct timespec started; /* CLOCK_MONOTONIC */
 	bool hook;
 	int image_cache;     /* sealed memfd; -1: none, or not to be had */
@@ -24,12 +26,11 @@ struct session {
 	json_t *report;      /* what --json adds to the result: {"id", "steps", ...} */
 };
 
-#define SESSION_EMPTY { .targets = TARGETS_EMPTY, .client = { .sock = -1 }, .image_cache = -1 }
+#define SESSION_EMPTY                                                                            \
+	{ .targets = TARGETS_EMPTY, .client = { .sock = -1 }, .enter = ENTER_EMPTY, .image_cache = -1 }
 
 /** session_left_ms() - what is left of the time limit; at least 1 */
 unsigned int session_left_ms(const struct session *session);
-
-void session_done(struct session *session);
 
 /**
  * session_pin() - pin the target, enter it once to open its root and read its ld.so.cache

@@ -197,9 +197,18 @@ static int open_rest(struct targets *targets, struct request *req, struct error 
 		r = check_not_host_root(targets, err);
 	}
 	r = r ? r : put_id(targets, req, err);
-	if (r == 0 && req->cgroup)
-		r = cgroup_target_open(targets->proc_pid, &targets->cgroup, err);
 	return r ? r : targets_alive(targets, err);
+}
+
+int targets_open_cgroup(struct targets *targets, const struct request *req, struct error *err)
+{
+	int r;
+
+	if (!req->pid || !req->cgroup)
+		return 0;
+	r = cgroup_target_open(targets->proc_pid, &targets->cgroup, err);
+	r = r ? r : targets_alive(targets, err);
+	return r < 0 ? error_classify(err, r, ERROR_MOUNT) : 0;
 }
 
 /*
@@ -249,14 +258,4 @@ int targets_open_root(struct targets *targets, const char *rootfs, struct error 
 	if (r < 0) /* a root that is open is one to work in */
 		(void)close(take_fd(&targets->root));
 	return r;
-}
-
-void targets_done(struct targets *targets)
-{
-	int *fds[] = { &targets->pidfd, &targets->proc_pid, &targets->mntns, &targets->root };
-
-	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
-		cleanup_close(fds[i]);
-	cgroup_target_free(targets->cgroup);
-	*targets = (struct targets)TARGETS_EMPTY;
 }

@@ -28,8 +28,8 @@ struct targets {
 #define TARGETS_EMPTY { .pidfd = -1, .proc_pid = -1, .mntns = -1, .root = -1 }
 
 /**
- * targets_open() - pin process, mount namespace, root and cgroups
- * @targets: TARGETS_EMPTY; release with targets_done() also on failure
+ * targets_open() - pin process, mount namespace and root
+ * @targets: TARGETS_EMPTY; what was opened stays open to the end of the process
  * @req:     its id is filled in where it is missing
  * @hook:    a pid whose mount namespace is our own means a hook that runs
  *           inside the container; elsewhere that is an error
@@ -43,6 +43,9 @@ struct targets {
  * our own mount namespace), or the errno of open(2).
  */
 int targets_open(struct targets *targets, struct request *req, bool hook, struct error *err);
+
+/** targets_open_cgroup() - pin its device cgroups, if the request has to do with them; as above */
+int targets_open_cgroup(struct targets *targets, const struct request *req, struct error *err);
 
 /**
  * targets_open_root() - open the container's root by its path; to be called
@@ -63,8 +66,4 @@ int targets_alive(const struct targets *targets, struct error *err);
  * Return: true if there is one.
  */
 bool targets_id_from_cgroup(const char *text, char ret[65]);
-
-/** targets_done() - close everything */
-void targets_done(struct targets *targets);
-
 #endif

@@ -38,16 +38,29 @@ asks_daemon()
 {
 	[ "$(status_of "$CHILD" Seccomp)" = 2 ] && grep -q '^47 ' "/proc/$CHILD/syscall" # recvmsg(2)
 }
+not_there()
+{
+	[ ! -e "/proc/$1" ] || [ "$(status_of "$1" State)" = Z ]
+}
 ok "it waits for the daemon" wait_for 1 asks_daemon
 is "no capability is in effect" "$(status_of "$CHILD" CapEff)" "$NONE"
 is "those of later phases are permitted" "$(status_of "$CHILD" CapPrm)" "$ALL"
 is "none would be inherited" "$(status_of "$CHILD" CapInh)" "$NONE"
 is "no new privileges" "$(status_of "$CHILD" NoNewPrivs)" 1
 is "one filter of system calls" "$(status_of "$CHILD" Seccomp_filters)" 1
+# Meanwhile its child waits inside the container for the plan.
+INSIDE_PID=$(pgrep -P "$CHILD")
+ok "the child is in the container's mount namespace" test "/proc/$INSIDE_PID/ns/mnt" -ef "/proc/$PID/ns/mnt"
+is "the child: only what a step needs is permitted" "$(status_of "$INSIDE_PID" CapPrm)" "$INSIDE"
+is "the child: and nothing else is in effect" "$(status_of "$INSIDE_PID" CapEff)" "$INSIDE"
+is "the child: two filters of system calls" "$(status_of "$INSIDE_PID" Seccomp_filters)" 2
+is "the child: no new privileges" "$(status_of "$INSIDE_PID" NoNewPrivs)" 1
 unlike "no descriptor is inherited by a program" "$(grep -h ^flags /proc/$CHILD/fdinfo/[3-9]* | sed 's/.*\t//' |
 	while read -r flags; do [ $((flags & 02000000)) != 0 ] || echo open; done)" open
+kill -KILL "$CHILD"
+wait "$CHILD" 2>/dev/null || true
+ok "the child does not outlive it" wait_for 1 not_there "$INSIDE_PID"
 kill -CONT "$WORKER"
-wait "$CHILD" || true
 
 # Inside: a child that the root's own FUSE server holds.
 mkdir "$ROOTFS/fuse"

@@ -194,7 +194,8 @@ static bool add_for(const struct driver *d, double seconds)
 	do {
 		if (!add_vectors(d))
 			return false;
-		rounds++;
+		if (rounds++ == 0)
+			(void)fflush(stdout); /* for whoever waits for the first kernel */
 	} while (time(NULL) < end);
 	printf("rounds %lu\n", rounds);
 	return true;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * stepfault MODE N COMMAND...: runs a command under ptrace(2) and lets something
- * go wrong at its N'th step, children counted in. A step is a system call that
- * changes something, or hands something on: see is_step(). The command itself
- * is the one that is shipped; it knows nothing of this.
+ * go wrong at its N'th step, or its children's N'th for "cN": they work at the same
+ * time, so each is counted for itself. A step is a system call that changes
+ * something, or hands something on: see is_step(). The command itself is the one
+ * that is shipped; it knows nothing of this.
  *
- *   count   nothing goes wrong; the last line on stderr is "steps: NUMBER"
+ *   count   nothing goes wrong; the last line on stderr is "steps: NUMBER CHILDRENS"
  *   error   the step is not done and fails with EIO
  *   die     whoever did the step is killed right after it: the child inside a
  *           container, or all
@@ -40,7 +41,8 @@
 
 struct run {
 	const char *mode;
-	unsigned long at, n; /* wanted step; steps so far */
+	unsigned long at, n[2]; /* wanted step; steps so far, of the command and of its children */
+	bool at_child;
 	pid_t first;	     /* the command's own process */
 	pid_t hit;	     /* who is inside the wanted step; 0: nobody */
 	bool done;
@@ -86,8 +88,9 @@ static bool is_step(const struct __ptrace_syscall_info *info)
 static void entry(struct run *run, pid_t pid, const struct __ptrace_syscall_info *info)
 {
 	struct user_regs_struct regs;
+	bool child = pid != run->first;
 
-	if (!is_step(info) || ++run->n != run->at)
+	if (!is_step(info) || ++run->n[child] != run->at || child != run->at_child)
 		return;
 	run->hit = pid;
 	if (strcmp(run->mode, "error") != 0)
@@ -171,7 +174,8 @@ int main(int argc, char *argv[])
 	if (argc < 4)
 		return 98;
 	run.mode = argv[1];
-	run.at = strcmp(run.mode, "count") == 0 ? 0 : strtoul(argv[2], NULL, 10);
+	run.at_child = argv[2][0] == 'c';
+	run.at = strcmp(run.mode, "count") == 0 ? 0 : strtoul(argv[2] + run.at_child, NULL, 10);
 	run.first = fork();
 	if (run.first == 0) {
 		(void)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
@@ -185,7 +189,7 @@ int main(int argc, char *argv[])
 		die("trace");
 	status = trace(&run);
 	if (run.at == 0)
-		fprintf(stderr, "steps: %lu\n", run.n);
+		fprintf(stderr, "steps: %lu %lu\n", run.n[0], run.n[1]);
 	else if (!run.done)
 		return 99;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

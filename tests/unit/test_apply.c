@@ -4,11 +4,14 @@
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 
 #include "inject/enter.h"
 #include "inject/moved.h"
 #include "inject/record.h"
 #include "inject/restore.h"
+#include "inject/shared.h"
 #include "tests/unit/apply_world.h"
 
 START_TEST(a_plan_is_applied_and_taken_back_whole)
@@ -477,10 +480,23 @@ START_TEST(a_cache_that_is_a_link_is_left_alone)
 }
 END_TEST
 
+/* Check has a handler of its own, and the filters want no new privileges. */
+static void as_nvinject_begins(void)
+{
+	(void)signal(SIGALRM, SIG_DFL);
+	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+}
+
+static int reads_target(void *json, struct error *err)
+{
+	(void)err;
+	return (int)strlen(varlink_string(json, "target", ""));
+}
+
 static int wait_for_ever(void *arg, struct error *err)
 {
 	(void)err;
-	*(int *)arg = fcntl(0, F_DUPFD, 3); /* shared memory, shared descriptors */
+	*(int *)arg = fcntl(0, F_DUPFD, 3);
 	while (poll(NULL, 0, -1) < 0)
 		;
 	return 0;
@@ -489,14 +505,105 @@ static int wait_for_ever(void *arg, struct error *err)
 START_TEST(a_call_that_hangs_inside_is_ended_and_what_it_opened_stays)
 {
 	struct error err = { 0 };
-	int fd = -1;
+	int *fd = shared_new(sizeof(*fd));
 
-	(void)signal(SIGALRM, SIG_DFL); /* Check has its own; nvinject does this at its start */
-	ck_assert_int_eq(enter_run(-1, 100, wait_for_ever, &fd, &err), -ETIMEDOUT);
+	as_nvinject_begins();
+	*fd = -1;
+	ck_assert_int_eq(enter_run(-1, 100, wait_for_ever, fd, &err), -ETIMEDOUT);
 	ck_assert_int_eq(err.class, ERROR_MOUNT);
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_ge(fcntl(fd, F_GETFD), 0);
-	(void)close(fd);
+	ck_assert_int_ge(*fd, 0);
+	ck_assert_int_ge(fcntl(*fd, F_GETFD), 0);
+	(void)close(*fd);
+	shared_free(fd, sizeof(*fd));
+}
+END_TEST
+
+struct sum {
+	int a, b, result;
+};
+
+static int add(void *arg, struct error *err)
+{
+	struct sum *sum = arg;
+
+	if (sum->a < 0)
+		return error_set(err, -EINVAL, "add %d", sum->a);
+	sum->result = sum->a + sum->b;
+	return 0;
+}
+
+static int die(void *arg, struct error *err)
+{
+	(void)arg;
+	(void)err;
+	(void)raise(SIGKILL);
+	return 0;
+}
+
+START_TEST(one_child_does_several_calls_while_we_go_on)
+{
+	struct enter enter = ENTER_EMPTY;
+	struct sum *sum = shared_new(sizeof(*sum));
+	struct error err = { 0 };
+	pid_t child;
+
+	as_nvinject_begins();
+	*sum = (struct sum){ .a = 1, .b = 2 };
+	ck_assert_int_eq(enter_begin(&enter, -1, 5000, add, sum, &err), 0);
+	child = enter.pid;
+	ck_assert_int_eq(enter_end(&enter, 5000, &err), 0);
+	ck_assert_int_eq(sum->result, 3);
+	sum->a = -4; /* what it gets is what is there now */
+	ck_assert_int_eq(enter_begin(&enter, -1, 5000, add, sum, &err), 0);
+	ck_assert_int_eq(enter.pid, child);
+	ck_assert_int_eq(enter_end(&enter, 5000, &err), -EINVAL);
+	ck_assert_str_eq(err.text, "add -4: Invalid argument");
+	enter_stop(&enter);
+	enter_done(&enter);
+	ck_assert_int_eq(enter.pid, 0);
+	ck_assert_int_eq(waitpid(-1, NULL, 0), -1);
+	ck_assert_int_eq(errno, ECHILD);
+	shared_free(sum, sizeof(*sum));
+}
+END_TEST
+
+START_TEST(after_a_child_that_died_there_is_another)
+{
+	struct enter enter = ENTER_EMPTY;
+	struct sum *sum = shared_new(sizeof(*sum));
+	struct error err = { 0 };
+
+	as_nvinject_begins();
+	*sum = (struct sum){ .a = 1, .b = 2 };
+	ck_assert_int_eq(enter_begin(&enter, -1, 5000, die, sum, &err), 0);
+	ck_assert_int_eq(enter_end(&enter, 5000, &err), -ECHILD);
+	ck_assert_str_eq(err.text, "ended inside the container by signal 9");
+	ck_assert_int_eq(enter_begin(&enter, -1, 5000, add, sum, NULL), 0);
+	ck_assert_int_eq(enter_end(&enter, 5000, NULL), 0);
+	ck_assert_int_eq(sum->result, 3);
+	enter_done(&enter);
+	shared_free(sum, sizeof(*sum));
+}
+END_TEST
+
+START_TEST(json_that_is_made_later_is_known_to_the_child)
+{
+	struct enter enter = ENTER_EMPTY;
+	struct sum *sum = shared_new(sizeof(*sum));
+	json_t *before = json_pack("{s:i}", "a", 1), *after;
+	struct error err = { 0 };
+
+	as_nvinject_begins();
+	ck_assert_int_eq(shared_json(), 0);
+	ck_assert_int_eq(enter_begin(&enter, -1, 5000, add, sum, &err), 0);
+	ck_assert_int_eq(enter_end(&enter, 5000, &err), 0);
+	after = json_pack("{s:s, s:s}", "target", "/usr/local/nvidia", "other", "x");
+	ck_assert_int_eq(enter_begin(&enter, -1, 5000, reads_target, after, &err), 0);
+	ck_assert_int_eq(enter_end(&enter, 5000, &err), 17);
+	json_decref(after);
+	json_decref(before); /* malloc's */
+	enter_done(&enter);
+	shared_free(sum, sizeof(*sum));
 }
 END_TEST
 
@@ -511,4 +618,6 @@ UNIT_MAIN("apply", a_plan_is_applied_and_taken_back_whole,
 	  nothing_is_made_in_the_hosts_own_dev,
 	  what_looks_like_ours_is_adopted_but_not_where_the_host_owns_it, a_read_only_root_gets_the_cache_by_a_bind,
 	  a_cache_that_is_a_link_is_left_alone,
-	  a_call_that_hangs_inside_is_ended_and_what_it_opened_stays)
+	  a_call_that_hangs_inside_is_ended_and_what_it_opened_stays,
+	  one_child_does_several_calls_while_we_go_on, after_a_child_that_died_there_is_another,
+	  json_that_is_made_later_is_known_to_the_child)

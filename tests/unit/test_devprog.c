@@ -171,6 +171,8 @@ START_TEST(heads_one_behind_the_other_are_read_as_one)
 }
 END_TEST
 
+#define HEAD_OF_TWO (11 + 6 + 2) /* with one access */
+
 START_TEST(a_foreign_program_is_not_taken_for_ours)
 {
 	const struct cgroup_rule rule[] = { { 195, 0, R | W }, { 195, 1, R | W } };
@@ -182,7 +184,7 @@ START_TEST(a_foreign_program_is_not_taken_for_ours)
 	ck_assert_uint_eq(devprog_split(runtime, 0, &found), 0);
 	p = build(&rules, &n);
 	/* any single instruction of the head changed, and any cut, makes it foreign */
-	for (size_t i = 0; i < 9 + 2 * 7; i++) {
+	for (size_t i = 0; i < HEAD_OF_TWO; i++) {
 		struct bpf_insn saved = p[i];
 
 		p[i].code ^= 0x08;
@@ -192,7 +194,7 @@ START_TEST(a_foreign_program_is_not_taken_for_ours)
 		ck_assert_uint_eq(devprog_split(p, i, &found), 0);
 		ck_assert_uint_eq(found.n, 0);
 	}
-	ck_assert_uint_eq(devprog_split(p, 9 + 2 * 7, &found), 0);
+	ck_assert_uint_eq(devprog_split(p, HEAD_OF_TWO, &found), 0);
 	p[1].imm = -1;
 	ck_assert_uint_eq(devprog_split(p, n, &found), 0);
 	p[1].imm = DEVPROG_RULES_MAX;
@@ -311,6 +313,12 @@ START_TEST(a_blinded_dump_becomes_what_was_loaded)
 }
 END_TEST
 
+static bool is_jump(const struct bpf_insn *p)
+{
+	return BPF_CLASS(p->code) == BPF_JMP32 ||
+	       (BPF_CLASS(p->code) == BPF_JMP && BPF_OP(p->code) != BPF_EXIT);
+}
+
 /* Blinds as bpf_jit_blind_insn() does, for what our own programs consist of. */
 static size_t blind(const struct bpf_insn *in, size_t n, struct bpf_insn *out)
 {
@@ -319,8 +327,8 @@ static size_t blind(const struct bpf_insn *in, size_t n, struct bpf_insn *out)
 	for (size_t i = 0; i < n; i++) {
 		unsigned int class = BPF_CLASS(in[i].code);
 		bool alu = class == BPF_ALU || class == BPF_ALU64;
-		bool jump = class == BPF_JMP && BPF_OP(in[i].code) != BPF_EXIT;
-		unsigned int wide = class == BPF_ALU ? BPF_ALU : BPF_ALU64;
+		bool jump = is_jump(&in[i]) && BPF_OP(in[i].code) != BPF_JA;
+		unsigned int wide = class == BPF_ALU || class == BPF_JMP32 ? BPF_ALU : BPF_ALU64;
 
 		at[i] = len;
 		if ((!alu && !jump) || BPF_SRC(in[i].code) == BPF_X) {
@@ -338,12 +346,39 @@ static size_t blind(const struct bpf_insn *in, size_t n, struct bpf_insn *out)
 	for (size_t i = 0; i < n; i++) {
 		size_t last = (i + 1 < n ? at[i + 1] : len) - 1;
 
-		if (BPF_CLASS(in[i].code) == BPF_JMP && BPF_OP(in[i].code) != BPF_EXIT)
+		if (is_jump(&in[i]))
 			out[last].off = (short)((long)at[i + 1 + (size_t)in[i].off] - (long)last -
 						1);
 	}
 	return len;
 }
+
+START_TEST(rules_of_several_accesses_are_told_apart_and_read_back)
+{
+	const struct cgroup_rule rule[] = {
+		{ 195, 0, R | W }, { 4095, 1048575, R }, { 510, 1, R | W }, { 0, 0, W }, { 195, 1, R },
+	};
+	struct devprog_rules rules = rules_of(ARRAY_SIZE(rule), rule), found;
+	auto_free struct bpf_insn *p = NULL, *again = NULL;
+	size_t n, n_again, len;
+
+	p = build(&rules, &n);
+	for (size_t i = 0; i < ARRAY_SIZE(rule); i++) {
+		/* not mknod alone, which the runtime grants */
+		for (unsigned int access = 2; access < 8; access++)
+			ck_assert_int_eq(ask(p, n, BPF_DEVCG_DEV_CHAR, rule[i].major, rule[i].minor, access),
+					 !(access & ~rule[i].access));
+		ck_assert_int_eq(ask(p, n, BPF_DEVCG_DEV_BLOCK, rule[i].major, rule[i].minor, R), 0);
+	}
+	ck_assert_int_eq(ask(p, n, BPF_DEVCG_DEV_CHAR, 195, 2, R), 0);
+	len = devprog_split(p, n, &found);
+	ck_assert_uint_eq(len, 11 + 3 * 6 + ARRAY_SIZE(rule));
+	ck_assert_uint_eq(found.n, ARRAY_SIZE(rule));
+	ck_assert_int_eq(devprog_build(&found, p + len, n - len, &again, &n_again), 0);
+	ck_assert_uint_eq(n_again, n);
+	ck_assert_int_eq(memcmp(p, again, n * sizeof(*p)), 0);
+}
+END_TEST
 
 START_TEST(our_own_program_survives_blinding)
 {
@@ -477,7 +512,8 @@ UNIT_MAIN("devprog", the_runtimes_program_answers_as_its_rules_say,
 	  nothing_is_built_without_an_old_program_or_on_one_too_long,
 	  rules_merge_by_device_and_leave_bit_by_bit, bad_rules_are_refused,
 	  the_longest_list_works_and_one_more_is_refused, a_blinded_dump_becomes_what_was_loaded,
-	  our_own_program_survives_blinding, a_dump_that_is_not_understood_stays_as_it_is,
+	  our_own_program_survives_blinding, rules_of_several_accesses_are_told_apart_and_read_back,
+	  a_dump_that_is_not_understood_stays_as_it_is,
 	  maps_and_calls_are_not_reloadable, the_interpreter_never_guesses,
 	  any_bytes_are_answered_without_harm,
 	  a_rule_is_allowed_only_with_each_combination_of_its_bits)

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_INJECT_SHARED_H
+#define NVFS_INJECT_SHARED_H
+
+#include <stddef.h>
+
+/*
+ * Memory that we and the child in the container both see, at one address: what the child did is
+ * known however it ended, and what it is to do can be made while it is there already.
+ */
+
+/** shared_new() - zeroed memory, shared with every child made later; NULL: out of memory */
+void *shared_new(size_t size);
+
+/** shared_clear() - all zero again, and what it took given back */
+void shared_clear(void *memory, size_t size);
+
+/** shared_free() - NULL is fine */
+void shared_free(void *memory, size_t size);
+
+/**
+ * shared_json() - from now on all that jansson allocates is shared memory
+ *
+ * Nothing of it is given back before the process ends. Once, before the child is made.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int shared_json(void);
+
+#endif

@@ -1,0 +1,110 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# tests/bench/lib.sh - sourced after tests/lib.sh by what measures containers: the driver that is there, fresh
+# roots, percentiles, the table and the JSON.
+#
+# A result is one line of $RESULTS: "WHAT WHICH NVFS OTHER", in nanoseconds or, where WHICH says so, a number.
+
+# shellcheck disable=SC2034
+
+DRIVER=
+CGROUPS=
+RESULTS=$SCRATCH/results
+
+# Version 2 alone, where the machine has both: what it is like on a machine of today. Our own mount namespace.
+cgroup2_only()
+{
+	[ -d /sys/fs/cgroup/devices ] || return 0
+	umount -R -l /sys/fs/cgroup
+	mount -t cgroup2 cgroup2 /sys/fs/cgroup
+}
+
+serve()
+{
+	cgroup2_only
+	CGROUPS=$(stat -f -c %T /sys/fs/cgroup)
+	if [ -e /proc/driver/nvidia/version ]; then
+		DRIVER="this machine's"
+		start_daemon
+	elif use_real_driver 550; then
+		DRIVER="NVIDIA's 550 user space, no GPU"
+		start_daemon --config "$CONFIG"
+	else
+		DRIVER=sample
+		use_sample_driver
+		start_daemon --config "$CONFIG"
+	fi
+}
+
+# fresh_root NAME: an overlay over Debian, without the test programs; path in $ROOTFS.
+fresh_root()
+{
+	ROOTFS=$SCRATCH/rootfs-$1
+	"$TESTS/rootfs" glibc "$ROOTFS" >/dev/null
+}
+
+drop_root()
+{
+	umount "$SCRATCH/rootfs-$1" 2>/dev/null || true
+	rm -rf --one-file-system "$SCRATCH/rootfs-$1" "$SCRATCH/rootfs-$1.layers"
+}
+
+# existing_way ROOT: the command that does it, in $EXISTING; driver_copies has been called.
+existing_way()
+{
+	mapfile -t EXISTING < <(printf '%s\n' "$HELPERS/bindmounts" "$1" 45 && cat "$SCRATCH/files")
+}
+
+# From the host's filesystem, not from the tree: the existing way knows no tree.
+driver_copies()
+{
+	cp -r "$MOUNTPOINT/host/lib64" "$SCRATCH/copies"
+	find "$SCRATCH/copies" -type f >"$SCRATCH/files"
+}
+
+# percentile_ns FILE P: of one number of microseconds per line
+percentile_ns()
+{
+	sort -n "$1" | awk -v p="$2" '{ v[NR] = $1 } END { i = int((p * NR + 99) / 100)
+		printf "%.0f\n", v[i < 1 ? 1 : i] * 1000 }'
+}
+
+# result WHAT WHICH NVFS OTHER
+result()
+{
+	echo "$*" >>"$RESULTS"
+}
+
+# results_of WHAT FILE OTHER-FILE PERCENTILE...
+results_of()
+{
+	local what=$1 p
+
+	for p in "${@:4}"; do
+		result "$what" "p$p" "$(percentile_ns "$2" "$p")" "$(percentile_ns "$3" "$p")"
+	done
+}
+
+table()
+{
+	printf '%-16s %-16s %12s %12s %8s\n' what which 'nvfs us' 'other us' ratio
+	awk '{ r = $4 ? sprintf("%.2f", $3 / $4) : "-"
+		if ($2 ~ /failures|per-second/) printf "%-16s %-16s %12d %12d %8s\n", $1, $2, $3, $4, r
+		else printf "%-16s %-16s %12.1f %12.1f %8s\n", $1, $2, $3 / 1000, $4 / 1000, r }' "$RESULTS"
+	echo "driver: $DRIVER; kernel $(uname -r), $CGROUPS; $(nproc) processors; $*"
+}
+
+json()
+{
+	jq -Rn --arg driver "$DRIVER" --arg kernel "$(uname -r)" --arg cgroups "$CGROUPS" \
+		'{ driver: $driver, kernel: $kernel, cgroups: $cgroups, results: [ inputs | split(" ") |
+		(if .[1] | test("failures|per-second") then "" else "_ns" end) as $unit |
+		{ what: .[0], which: .[1], ("nvfs" + $unit): (.[2] | tonumber),
+			("other" + $unit): (.[3] | tonumber),
+			ratio: (if .[3] == "0" then null else (.[2] | tonumber) / (.[3] | tonumber) end) } ] }' \
+		<"$RESULTS" >"$1"
+	echo "JSON: $1"
+}
+
+: >"$RESULTS"
