@@ -9,6 +9,7 @@
  * injection), apply.c (the steps) and effect.c (each change beside its undo).
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -80,18 +81,21 @@ static int report(const struct session *session, int r, const struct error *err)
 {
 	const char *trace = *session->client.trace ? session->client.trace : NULL;
 	char line[ERROR_LINE_MAX];
+	bool flushed;
 
 	if (session->request.json && (r < 0 || session->result))
 		print_json(session, r < 0 ? err : NULL, trace);
 	else if (r == 0 && session->result && strcmp(session->result, "nothing") == 0)
 		log_info("no GPU for this container: %s",
 			 json_string_value(json_object_get(session->report, "why")));
+	/* main() leaves by _exit(2). */
+	flushed = fflush(stdout) == 0;
 	if (r < 0) {
 		error_line(err, trace, line);
 		(void)dprintf(STDERR_FILENO, "nvinject: %s\n", line);
 		return error_exit_status(err);
 	}
-	return fflush(stdout) == 0 ? 0 : ERROR_OTHER;
+	return flushed ? 0 : ERROR_OTHER;
 }
 
 int main(int argc, char *argv[])

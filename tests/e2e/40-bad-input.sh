@@ -120,6 +120,7 @@ sleep 0 &
 dead=$!
 wait "$dead"
 fails "a pid that does not exist" 2 "usage: no process has the id $dead" nvinject --pid "$dead" --devices all
+ok "and with --json the error is JSON" jq -e '.error | .class == "usage" and (.message | length > 0)' <<<"$(nvinject --pid "$dead" --devices all --json 2>/dev/null)"
 worker=$(worker_pid)
 thread=$(ls "/proc/$worker/task" | grep -vx "$worker" | head -n 1)
 fails "a pid that is a thread" 2 "usage: $thread is a thread" nvinject --pid "$thread" --devices all
