@@ -295,9 +295,12 @@ int effect_take(struct effects *effects, int dirfd, const char *name)
  */
 static int undo_take(const struct effect *effect)
 {
-	auto_close int now = openat(effect->dirfd, effect->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	auto_close int now = -1;
 	int r;
 
+	if (effect->fd < 0) /* ended before it was taken */
+		return 0;
+	now = openat(effect->dirfd, effect->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (now < 0)
 		return -errno;
 	if (same_inode(now, effect->fd))
@@ -431,11 +434,12 @@ int effects_undo(struct effects *effects, size_t keep, struct error *err)
 	int first = 0;
 
 	while (effects->n > keep) {
-		struct effect *effect = &effects->list[--effects->n];
+		struct effect *effect = &effects->list[effects->n - 1];
 		int r = effect_undo(effect);
 
 		if (r < 0 && first == 0)
 			first = error_set(err, r, "undo '%s'", effect->name);
+		effects->n--; /* not before: who is ended meanwhile leaves it to be undone */
 		effect_close(effect);
 	}
 	return first;

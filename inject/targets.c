@@ -202,12 +202,18 @@ static int open_rest(struct targets *targets, struct request *req, struct error 
 
 int targets_open_cgroup(struct targets *targets, const struct request *req, struct error *err)
 {
-	int r;
+	struct error why = { 0 };
+	int r, alive;
 
 	if (!req->pid || !req->cgroup)
 		return 0;
-	r = cgroup_target_open(targets->proc_pid, &targets->cgroup, err);
-	r = r ? r : targets_alive(targets, err);
+	r = cgroup_target_open(targets->proc_pid, &targets->cgroup, &why);
+	/* What has ended is in no cgroup of its own: that is not what failed. */
+	alive = targets_alive(targets, err);
+	if (alive < 0)
+		return error_classify(err, alive, ERROR_MOUNT);
+	if (r < 0 && err)
+		*err = why;
 	return r < 0 ? error_classify(err, r, ERROR_MOUNT) : 0;
 }
 

@@ -182,7 +182,8 @@ wait_for 1 grep -q '^47 ' "/proc/$CHILD/syscall" || true # recvmsg(2)
 try in_container cve-2024-0135 sh /look
 kill -CONT "$worker"
 wait "$CHILD" || true
-is "cve-2024-0135: it sees nvinject and gets nothing of it" "$OUT" seen
+# nvinject is one process or two.
+is "cve-2024-0135: it sees nvinject and gets nothing of it" "$(sort -u <<<"$OUT")" seen
 ok "cve-2024-0135: the container is injected" nvinject --pid "$PID" --id cve-2024-0135 --devices all
 untouched cve-2024-0135
 ok "cve-2024-0135: and taken back" nvinject --remove --id cve-2024-0135
