@@ -375,8 +375,6 @@ int session_inject(struct session *session, struct error *err)
 	if (!in || shared_json() < 0)
 		return error_set(err, -ENOMEM, "inject");
 	injection_init(in, session);
-	/* The daemon looks at who we are while we look at the container. No daemon is an error later. */
-	(void)client_connect(&session->client, session->request.socket, session_left_ms(session), NULL);
 	r = session_pin(session, err);
 	r = r ? r : inject_until_done(in, err);
 	enter_done(&session->enter);

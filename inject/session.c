@@ -110,7 +110,11 @@ static int pin_all(struct session *session, struct pin *pin, struct error *err)
 	r = r ? r : pin_begin(session, pin, err);
 	if (r < 0)
 		return r;
-	/* Meanwhile, outside: */
+	/*
+	 * Meanwhile, outside: the daemon looks at who we are while we look at the container. Not before
+	 * the process is pinned, whose number could be another's by then. No daemon is an error later.
+	 */
+	(void)client_connect(&session->client, session->request.socket, session_left_ms(session), NULL);
 	cgroup = targets_open_cgroup(&session->targets, &session->request, &why);
 	r = pin_end(session, pin, err);
 	if (r == 0 && cgroup < 0 && err)

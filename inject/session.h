@@ -33,7 +33,7 @@ struct session {
 unsigned int session_left_ms(const struct session *session);
 
 /**
- * session_pin() - pin the target, enter it once to open its root and read its ld.so.cache
+ * session_pin() - pin the target, enter it once to open its root and read its ld.so.cache, and connect meanwhile
  *
  * A cache that is too large, no file or slow is no error; @session says why
  * it was not read.
