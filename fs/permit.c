@@ -115,6 +115,18 @@ void permit_forget(struct daemon *daemon, uint32_t tree)
 
 /* heals */
 
+bool permit_is_injected(const struct permit *permit)
+{
+	const struct daemon *daemon = permit->owner->daemon;
+	const struct store_tree *tree = store_tree(daemon->store, permit->tree);
+
+	for (const struct injection *i = daemon->injections; i; i = i->next) {
+		if (i->tree == permit->tree && i->serial == permit->serial)
+			return true;
+	}
+	return tree && tree->flags & STORE_TREE_REINJECT;
+}
+
 static void heal_refused(struct permit *permit, const struct error *err)
 {
 	struct daemon *daemon = permit->owner->daemon;
@@ -185,7 +197,7 @@ void permit_heal_due(struct permits *permits)
 		struct permit *permit = permits->at[i];
 
 		if (permit && permit->ready && permit->wanted && permit->due && !permit->healing &&
-		    permit->not_before <= now)
+		    permit->not_before <= now && !permit_is_injected(permit))
 			more = heal_start(permit);
 	}
 }
@@ -286,8 +298,11 @@ void permit_committed(struct daemon *daemon, uint32_t tree)
 {
 	struct permit *permit = permit_of(daemon->permits, tree);
 
-	if (permit)
-		permit->ready = false;
+	if (!permit)
+		return;
+	permit->ready = false;
+	permit->commits++;
+	permit->from = 0; /* what a heal could not do before, it may be able to do now */
 }
 
 void permit_pause(struct daemon *daemon, uint32_t tree)

@@ -19,6 +19,7 @@ struct unitbus;
 struct permit {
 	struct permits *owner;
 	uint32_t tree, serial; /* a tree's index comes back with another serial */
+	uint32_t commits;      /* injections that ended meanwhile */
 	bool ready;	       /* what follows is of the record that the tree has */
 	bool wanted;	       /* there is something to keep */
 	struct devcg devcg;
@@ -52,6 +53,13 @@ struct permit *permit_of(struct permits *permits, uint32_t tree);
 
 /** permit_still() - the one that a call was begun for; NULL when its tree has gone meanwhile */
 struct permit *permit_still(const struct permits *permits, uint32_t tree, uint32_t serial);
+
+/**
+ * permit_is_injected() - is its container injected anew, or about to be?
+ *
+ * A heal goes by the record of before, and would permit again what an injection takes away.
+ */
+bool permit_is_injected(const struct permit *permit);
 
 /** permit_name() - of the tree */
 const char *permit_name(const struct daemon *daemon, uint32_t tree);

@@ -42,17 +42,26 @@ static int check_process(const struct daemon *daemon, uint32_t tree, json_t *par
 	return r;
 }
 
+/* Names the record that a heal goes by. */
+static json_int_t record_number(const struct permit *permit)
+{
+	return (json_int_t)((uint64_t)permit->serial << 32 | permit->commits);
+}
+
 int method_heal(struct daemon *daemon, uint32_t tree, json_t *params, struct varlink_message *message,
 		struct method_reply *reply, struct error *err)
 {
+	struct permit *permit = permit_of(daemon->permits, tree);
 	json_t *done;
 	int r = check_process(daemon, tree, params, message, err);
 
 	if (r < 0)
 		return r;
+	if (!permit || permit_is_injected(permit))
+		return error_setc(err, ERROR_AGAIN, -EAGAIN, "it is being injected");
 	done = record_load(daemon, tree);
 	reply->params = json_pack("{s:O?, s:I}", "cgroup", record_step(done, "cgroup"), "serial",
-				  (json_int_t)store_tree(daemon->store, tree)->serial);
+				  record_number(permit));
 	json_decref(done);
 	return reply->params ? 0 : error_set(err, -ENOMEM, "write the reply");
 }
@@ -64,9 +73,9 @@ int method_healed(struct daemon *daemon, uint32_t tree, json_t *params, struct m
 	json_t *step = json_object_get(params, "cgroup");
 	int r;
 
-	if (!permit || json_integer_value(json_object_get(params, "serial")) != (json_int_t)permit->serial ||
-	    permit->removing || permit->not_before > permit_now_s())
-		return error_setc(err, ERROR_AGAIN, -EAGAIN, "it is being removed");
+	if (!permit || json_integer_value(json_object_get(params, "serial")) != record_number(permit) ||
+	    permit_is_injected(permit) || permit->removing || permit->not_before > permit_now_s())
+		return error_setc(err, ERROR_AGAIN, -EAGAIN, "it is being injected or removed");
 	if (strcmp(varlink_string(step, "step", ""), "cgroup") != 0)
 		return error_setc(err, ERROR_USAGE, -EINVAL, "no step 'cgroup'");
 	r = record_put(daemon, tree, json_incref(step), err);

@@ -107,6 +107,26 @@ heals()
 	is "$V: once" "$(healed)" "$before"
 }
 
+# While something is injected anew the record is of before, and nothing is healed by it.
+waits_for_injections()
+{
+	local before
+
+	before=$(healed)
+	timeout -k 5 60 "$HELPERS/stepfault" "call:touch $SCRATCH/under-way; sleep 6" 6 "$NVINJECT" --socket "$SOCKET" \
+		--pid "$PID" --id "$(container_id "$V")" --devices all </dev/null >"$SCRATCH/said" 2>&1 &
+	CHILD=$!
+	wait_for 10 test -e "$SCRATCH/under-way"
+	take_away
+	sleep 4
+	is "$V: an injection that is under way: nothing is healed" "$(healed)" "$before"
+	STATUS=0
+	wait "$CHILD" || STATUS=$?
+	is "$V: the injection is done" "$STATUS $(cat "$SCRATCH/said")" "0 "
+	rm "$SCRATCH/under-way"
+	ok "$V: afterwards the devices open" wait_for 10 is_open
+}
+
 refuses()
 {
 	intrude
@@ -186,6 +206,7 @@ all()
 	start_daemon --config "$CONFIG"
 	start
 	heals
+	waits_for_injections
 	refuses
 	revokes
 	races
