@@ -32,6 +32,7 @@
 #include "fs/health.h"
 #include "fs/inject_method.h"
 #include "fs/permit.h"
+#include "fs/record.h"
 #include "fs/reinject.h"
 #include "fs/renewal.h"
 #include "fs/revoke.h"
@@ -271,23 +272,35 @@ static int method_list(struct daemon *daemon, struct client *client, json_t *par
 	return reply_with(reply, json_pack("{s:o}", "trees", trees), err);
 }
 
+static json_t *tree_with_record(const struct daemon *daemon, uint32_t index)
+{
+	json_t *json = tree_json(daemon, index);
+	json_t *done = blob_json(daemon, store_tree(daemon->store, index)->done);
+
+	(void)json_object_set_new(json, "done", done ? done : json_array());
+	return json;
+}
+
+/* For nvinject, which acts on the record. */
 static int method_get(struct daemon *daemon, struct client *client, json_t *params,
 		      struct varlink_message *message, const char *trace,
 		      struct method_reply *reply, struct error *err)
 {
 	int64_t index = tree_of(daemon, client, params, err);
-	json_t *json, *done;
+	const struct store_tree *tree;
+	json_t *json;
 
 	(void)message;
 	(void)trace;
 	if (index < 0)
 		return (int)index;
+	tree = store_tree(daemon->store, (uint32_t)index);
 	if (json_is_true(json_object_get(params, "removing")) && is_root(daemon, client) &&
-	    store_tree(daemon->store, (uint32_t)index)->mnt_ns)
+	    tree->mnt_ns)
 		permit_pause(daemon, (uint32_t)index);
-	json = tree_json(daemon, (uint32_t)index);
-	done = blob_json(daemon, store_tree(daemon->store, (uint32_t)index)->done);
-	(void)json_object_set_new(json, "done", done ? done : json_array());
+	json = tree_with_record(daemon, (uint32_t)index);
+	if (is_root(daemon, client) && !(tree->flags & STORE_TREE_BY_ROOT))
+		(void)json_object_set_new(json, "done", record_of_user(json_object_get(json, "done")));
 	return reply_with(reply, json, err);
 }
 
@@ -295,14 +308,18 @@ static int method_show(struct daemon *daemon, struct client *client, json_t *par
 		       struct varlink_message *message, const char *trace,
 		       struct method_reply *reply, struct error *err)
 {
-	int r = method_get(daemon, client, params, message, trace, reply, err);
-	int64_t index;
+	int64_t index = tree_of(daemon, client, params, err);
 	auto_free char *text = NULL;
 	const struct store_tree *tree;
+	int r;
 
+	(void)message;
+	(void)trace;
+	if (index < 0)
+		return (int)index;
+	r = reply_with(reply, tree_with_record(daemon, (uint32_t)index), err);
 	if (r < 0)
 		return r;
-	index = tree_of(daemon, client, params, err);
 	tree = store_tree(daemon->store, (uint32_t)index);
 	text = compose_print(daemon->store, store_snapshot(daemon->store, tree->snapshot)->layout);
 	if (text)

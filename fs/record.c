@@ -30,6 +30,32 @@ json_t *record_step(const json_t *done, const char *name)
 	return NULL;
 }
 
+static json_t *mount_of_user(const json_t *step)
+{
+	json_t *copy = json_copy((json_t *)(uintptr_t)step);
+
+	(void)json_object_del(copy, "made");
+	(void)json_object_del(copy, "dirs");
+	return copy;
+}
+
+json_t *record_of_user(const json_t *done)
+{
+	json_t *list = json_array();
+	const json_t *step;
+	size_t i;
+
+	json_array_foreach(done, i, step) {
+		const char *name = varlink_string(step, "step", ""), *result = varlink_string(step, "result", "");
+
+		if (strcmp(name, "cgroup") == 0)
+			(void)json_array_append(list, (json_t *)(uintptr_t)step);
+		else if (strcmp(result, "mounted") == 0 || strcmp(result, "bound") == 0)
+			(void)json_array_append_new(list, mount_of_user(step));
+	}
+	return list;
+}
+
 static int put(json_t *done, json_t *step)
 {
 	const char *name = varlink_string(step, "step", "");

@@ -20,6 +20,17 @@ json_t *record_load(const struct daemon *daemon, uint32_t tree);
 json_t *record_step(const json_t *done, const char *name);
 
 /**
+ * record_of_user() - what root may act on, of a record that somebody else wrote
+ *
+ * Mounts, which nobody outside of that mount namespace has, without the mount points that were made for
+ * them, and the cgroup's, of which only root can tell. The rest are names of files: the container's root
+ * may be a directory of the host's, and those the host's own.
+ *
+ * Return: a new array, NULL when memory is out.
+ */
+json_t *record_of_user(const json_t *done);
+
+/**
  * record_put() - a step in the place of that of the same name, or as a last one
  * @step: the reference is taken over; NULL: out of memory
  *
