@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/capability.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -92,8 +93,17 @@ void devcg_close(struct devcg *devcg)
 	*devcg = (struct devcg)DEVCG_EMPTY;
 }
 
-/* Programs in effect; -ENOSPC is more than we care to count. */
-static int query(int fd, uint32_t ids[PROGRAMS_MAX])
+static int raise_net_admin(cap_flag_value_t value)
+{
+	cap_t caps = cap_get_proc();
+	const cap_value_t cap = CAP_NET_ADMIN;
+	int r = caps && cap_set_flag(caps, CAP_EFFECTIVE, 1, &cap, value) == 0 && cap_set_proc(caps) == 0 ? 0 : -EPERM;
+
+	(void)cap_free(caps);
+	return r;
+}
+
+static int query_now(int fd, uint32_t ids[PROGRAMS_MAX])
 {
 	union bpf_attr attr;
 	int r;
@@ -106,6 +116,21 @@ static int query(int fd, uint32_t ids[PROGRAMS_MAX])
 	attr.query.prog_cnt = PROGRAMS_MAX;
 	r = sys_bpf(BPF_PROG_QUERY, &attr, sizeof(attr));
 	return r < 0 ? r : (int)attr.query.prog_cnt;
+}
+
+/*
+ * Programs in effect; -ENOSPC is more than we care to count. Older kernels (seen: 6.1) ask for
+ * CAP_NET_ADMIN, which is raised for the moment.
+ */
+static int query(int fd, uint32_t ids[PROGRAMS_MAX])
+{
+	int r = query_now(fd, ids);
+
+	if (r == -EPERM && raise_net_admin(CAP_SET) == 0) {
+		r = query_now(fd, ids);
+		(void)raise_net_admin(CAP_CLEAR);
+	}
+	return r;
 }
 
 /* FNV-1a */

@@ -272,11 +272,15 @@ static int list_links(struct call *call, struct error *err)
 static int list_ipcs(struct call *call, struct error *err)
 {
 	const struct peer *peer = client_peer(call->client);
+	const struct store_tree *tree =
+		call->injection ? daemon_injection_tree(call->daemon, call->injection) : NULL;
+	/* Root that injects a user's container anew gives it what the user could have. */
+	bool is_users = tree && !(tree->flags & STORE_TREE_BY_ROOT);
 	const struct ipc_request request = {
 		.root = call->daemon->config.ipc_root,
 		.caps = call->claim.caps,
-		.uid = peer->uid,
-		.by_root = peer_is_root(peer, &call->daemon->self),
+		.uid = is_users ? tree->owner : peer->uid,
+		.by_root = !is_users && peer_is_root(peer, &call->daemon->self),
 	};
 
 	return ipc_find(&request, &call->ipcs, &call->findings, err);

@@ -118,13 +118,12 @@ void permit_forget(struct daemon *daemon, uint32_t tree)
 bool permit_is_injected(const struct permit *permit)
 {
 	const struct daemon *daemon = permit->owner->daemon;
-	const struct store_tree *tree = store_tree(daemon->store, permit->tree);
 
 	for (const struct injection *i = daemon->injections; i; i = i->next) {
 		if (i->tree == permit->tree && i->serial == permit->serial)
 			return true;
 	}
-	return tree && tree->flags & STORE_TREE_REINJECT;
+	return reinject_is_due(daemon, permit->tree);
 }
 
 static void heal_refused(struct permit *permit, const struct error *err)

@@ -261,6 +261,11 @@ static bool is_due(struct reinjector *reinjector, uint32_t index)
 	       daemon->containers[index]->reinject_at <= now_s() && !child_of(reinjector, index);
 }
 
+bool reinject_is_due(const struct daemon *daemon, uint32_t tree)
+{
+	return daemon->reinjector && (is_due(daemon->reinjector, tree) || child_of(daemon->reinjector, tree));
+}
+
 /* For its nodes alone: not before one of them can be had. */
 static bool must_wait(const struct daemon *daemon, uint32_t tree)
 {

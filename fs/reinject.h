@@ -37,6 +37,9 @@ void reinjector_free(struct reinjector *reinjector);
  */
 void reinject_tree(struct daemon *daemon, uint32_t tree);
 
+/** reinject_is_due() - is nvinject at work on the tree's container, or about to be started? */
+bool reinject_is_due(const struct daemon *daemon, uint32_t tree);
+
 /** reinject_nodes() - the device nodes of a tree's container, against the driver now */
 struct nodes reinject_nodes(const struct daemon *daemon, uint32_t tree);
 
