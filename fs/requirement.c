@@ -56,9 +56,14 @@ static int check_one(const json_t *list, const struct require_facts *facts, stru
 static bool is_judged(const struct gpu_list *gpus, const struct gpu_selection *selection, size_t i)
 {
 	const struct gpu *gpu = &gpus->gpus[selection->at[i]];
-	const struct gpu *before = i ? &gpus->gpus[selection->at[i - 1]] : NULL;
 
-	return before && !strcmp(gpu->arch, before->arch) && !strcmp(gpu->brand, before->brand);
+	for (size_t j = 0; j < i; j++) {
+		const struct gpu *before = &gpus->gpus[selection->at[j]];
+
+		if (!strcmp(gpu->arch, before->arch) && !strcmp(gpu->brand, before->brand))
+			return true;
+	}
+	return false;
 }
 
 int requirement_check(const json_t *list, const struct generation *generation,

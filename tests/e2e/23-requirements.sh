@@ -33,7 +33,7 @@ printf '0030\t10de2330\t29\n' >"$PROC_ROOT/bus/pci/devices"
 is "devices: with such a list the id is known" "$(value pci_device)" '10de:2330 proc'
 rm -r "$PROC_ROOT/bus"
 
-ok "64 GPUs with 7 MIG devices each: chosen and judged in less than 1 ms" "$HELPERS/choosebench" $((1000 * SLOW))
+ok "64 GPUs with 7 MIG devices each: chosen in every form of their names, and judged" "$HELPERS/choosebench"
 diag "form, ns to choose, ns to judge: $(echo "$OUT" | tr '\n' ';')"
 
 # ---- arguments -----------------------------------------------------------------------------------

@@ -5,12 +5,14 @@
 # of keeper and daemon, the kernel's inodes of FUSE and the host's mounts stay what they were.
 #
 # SOAK_CYCLES (60; the full form has 20000): how many. Every third container goes without a word; the
-# tree of the others is taken back first.
+# tree of the others is taken back first. SOAK_LANES (1): how many at a time, each with a root of its own.
+# With this machine's driver, where it has one, or else a sample.
 set -eu
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 
 CYCLES=${SOAK_CYCLES:-60}
+LANES=${SOAK_LANES:-1}
 TREE=/usr/local/nvidia
 
 worker()
@@ -56,12 +58,12 @@ walk()
 	nsenter -t "$1" -m sh -c "find $TREE -ls && cat $TREE/etc/ld.so.cache $TREE/lib64/libcuda.so.1" >/dev/null
 }
 
-# cycle NUMBER
+# cycle NUMBER ROOT
 cycle()
 {
 	local fd pid r=0
 
-	exec {fd}< <(exec "$HELPERS/minict" "$ROOTFS")
+	exec {fd}< <(exec "$HELPERS/minict" "$2")
 	pid=$!
 	read -r -u "$fd" -t 20 || return 1
 	"$NVINJECT" --socket "$SOCKET" --pid "$pid" --id "soak-$1" --devices all --no-cgroup \
@@ -74,14 +76,40 @@ cycle()
 	return $r
 }
 
+# lane NUMBER FROM TO: every cycle of FROM to TO that is this lane's
+lane()
+{
+	local i
+
+	for ((i = $2 + $1; i <= $3; i += LANES)); do
+		cycle "$i" "$SCRATCH/rootfs-lane$1" || { tail -n 3 "$SCRATCH/soak.log"; return 1; }
+	done
+}
+
+# lanes FROM TO
+lanes()
+{
+	local n pids=() pid r=0
+
+	for ((n = 0; n < LANES; n++)); do
+		lane "$n" "$1" "$2" &
+		pids+=($!)
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid" || r=1
+	done
+	return $r
+}
+
 # What the first containers bring, caches and tables that grow to their size, is not counted.
 run_cycles()
 {
 	local i step=$((CYCLES / (CYCLES < 1000 ? 5 : 20)))
 
-	for ((i = 1; i <= CYCLES; i++)); do
-		cycle "$i" || { tail -n 3 "$SCRATCH/soak.log"; return 1; }
-		[ $((i % step)) != 0 ] || { wait_for 30 only_the_host_tree; sample "$i"; }
+	for ((i = 0; i < CYCLES; i += step)); do
+		lanes $((i + 1)) $((i + step)) || return 1
+		wait_for 30 only_the_host_tree
+		sample $((i + step))
 	done
 }
 
@@ -103,10 +131,17 @@ grows_by_less()
 
 command -v nsenter >/dev/null || skip_all "no nsenter"
 host_snapshot
-use_sample_driver
-write_config "grace = 1"
+if [ -e /proc/driver/nvidia/version ]; then
+	CONFIG=$SCRATCH/nvfs.conf
+	echo "grace = 1" >"$CONFIG"
+else
+	use_sample_driver
+	write_config "grace = 1"
+fi
 start_daemon --config "$CONFIG"
-make_rootfs glibc
+for ((n = 0; n < LANES; n++)); do
+	make_rootfs glibc "lane$n"
+done
 (cd "$ROOTFS" && find . | sort) >"$SCRATCH/root.before"
 : >"$SCRATCH/samples"
 ok "$CYCLES containers come and go" run_cycles
