@@ -189,6 +189,7 @@ wait_for()
 
 SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/$RUN_ID.XXXXXX")
 chmod 755 "$SCRATCH"
+: >"$SCRATCH/empty"
 CLEANUPS=()
 
 # at_exit COMMAND...: run it at the end, last one first.
@@ -440,10 +441,11 @@ make_library_deb()
 	dpkg-deb --root-owner-group -b "$tree" "$2/$1.deb" >/dev/null
 }
 
-# Its state is the test's own. No stdin: runc would hand the script's own on to the container.
+# Its state is the test's own. Stdin is an empty file: runc would hand the script's own on to the container,
+# and runtimes give what they get to the container's user, the machine's /dev/null too.
 runc()
 {
-	timeout -k 5 $((60 * SLOW)) runc --root "$SCRATCH/runc" "$@" </dev/null
+	timeout -k 5 $((60 * SLOW)) runc --root "$SCRATCH/runc" "$@" <"$SCRATCH/empty"
 }
 
 CONTAINERS=()

@@ -74,7 +74,7 @@ become_machine()
 	local d
 
 	trap - EXIT
-	rmdir "$SCRATCH" # this run's own
+	rm -r "$SCRATCH" # this run's own
 	SCRATCH=$2 CONFIG=$3
 	cd "$1"
 	install_nvfs

@@ -47,6 +47,24 @@ inject()
 		>"$SCRATCH/said" 2>&1 </dev/null
 }
 
+# inject_faulty MODE N. A reply comes in more pieces at one time than at another: a step that was counted
+# may be missing, which is tried anew a few times and then noted.
+inject_faulty()
+{
+	local status tries
+
+	for tries in 1 2 3 4 5; do
+		status=0
+		inject "$HELPERS/stepfault" "$1" "$2" || status=$?
+		[ "$status" = 99 ] || return "$status"
+		taken_back || return 99
+	done
+	echo "$1 $2 ($tries times)" >>"$SCRATCH/missed"
+	status=0
+	inject || status=$?
+	return "$status"
+}
+
 taken_back()
 {
 	nvinject --remove --id "$ID" >"$SCRATCH/removed" 2>&1
@@ -62,7 +80,7 @@ fault()
 {
 	local status=0
 
-	inject "$HELPERS/stepfault" "$1" "$2" || status=$?
+	inject_faulty "$1" "$2" || status=$?
 	case $status in
 	0) taken_back || echo "exit status 0, and --remove: $(cat "$SCRATCH/removed")" ;;
 	137) [ "$1" != error ] || echo "killed: $(cat "$SCRATCH/said")" ;;
@@ -117,6 +135,7 @@ write_config 'grace = 0'
 use_sample_sockets
 start_daemon --config "$CONFIG"
 FRESH=0
+: >"$SCRATCH/missed"
 make_rootfs glibc
 run_container c1 "$ROOTFS"
 fresh
@@ -136,7 +155,7 @@ kill_daemon="$NVFS status --socket $SOCKET --json | jq .daemon_pid | xargs kill 
 # The container lives on with its GPU, whichever daemon said so.
 daemon_fault()
 {
-	inject "$HELPERS/stepfault" "call:$kill_daemon" "$1" || echo "exit status $?: $(cat "$SCRATCH/said")"
+	inject_faulty "call:$kill_daemon" "$1" || echo "exit status $?: $(cat "$SCRATCH/said")"
 	gpu_is_there
 	taken_back || echo "--remove: $(cat "$SCRATCH/removed")"
 	differs
@@ -147,7 +166,7 @@ container_fault()
 {
 	local status=0 ID=dies-$1 # a mount namespace's number comes back soon
 
-	inject "$HELPERS/stepfault" "call:kill -KILL $PID" "$1" || status=$?
+	inject_faulty "call:kill -KILL $PID" "$1" || status=$?
 	case $status in
 	0 | 5 | 6) ;;
 	*) echo "exit status $status: $(cat "$SCRATCH/said")" ;;
@@ -176,6 +195,8 @@ for mode in ${MODES:-error die end daemon container}; do
 	*) every_step "$mode" ;;
 	esac
 done
+diag "steps that were not come to: $(tr '\n' ';' <"$SCRATCH/missed")"
+ok "nearly every step was come to" [ "$(wc -l <"$SCRATCH/missed")" -le 10 ]
 kill_container c1
 ok "of containers that died no tree stays" wait_for 10 no_tree
 fresh

@@ -35,7 +35,7 @@ HOOK=$(printf '.hooks.createRuntime = [{ path: "%s", args: ["nvinject", "hook", 
 # lib.sh's containers are made by this.
 runc()
 {
-	timeout -k 5 60 "$RUNTIME" --root "$SCRATCH/$RUNTIME" "$@" </dev/null
+	timeout -k 5 60 "$RUNTIME" --root "$SCRATCH/$RUNTIME" "$@" <"$SCRATCH/empty"
 }
 
 # cell KIND FAILED [WORD]: the checks since FAILED was $TEST_FAILED; WORD for good ones, "yes" unless said
@@ -186,7 +186,7 @@ in_other_userns()
 
 inside()
 {
-	timeout -k 5 60 nsenter -t "$USERNS_PID" -U -m -S 0 -G 0 "$@" </dev/null
+	timeout -k 5 60 nsenter -t "$USERNS_PID" -U -m -S 0 -G 0 "$@" <"$SCRATCH/empty"
 }
 
 rootless_oci()

@@ -8,6 +8,8 @@
 # TAKEOVER_KILLS (20), TAKEOVER_HANDOVERS (2) and TAKEOVER_STOPS (2, and 1 in the settings after the
 # first): how often. The full form has 200, 20 and 5; it has one setting more. TAKEOVER_DRIVER=550 takes NVIDIA's own libraries
 # instead of the sample.
+#
+# ALONE: it measures how long operations wait.
 set -eu
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"

@@ -7,6 +7,8 @@
 # SOAK_CYCLES (60; the full form has 20000): how many. Every third container goes without a word; the
 # tree of the others is taken back first. SOAK_LANES (1): how many at a time, each with a root of its own.
 # With this machine's driver, where it has one, or else a sample.
+#
+# ALONE: it counts the kernel's inodes of all FUSE filesystems.
 set -eu
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"

@@ -3,6 +3,8 @@
 #
 # What the daemon tells of itself: counters that survive a takeover, opens by container, whether
 # all is well, also where it cannot say so itself, and why a file is in a tree or is not.
+#
+# ALONE: it measures how long an answer takes.
 set -eu
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
