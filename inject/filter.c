@@ -49,7 +49,7 @@ static const int common[] = {
 static const int inside[] = {
 	SYS_mkdirat, SYS_symlinkat, SYS_renameat, SYS_unlinkat, SYS_utimensat, SYS_fchdir, SYS_chdir,
 	SYS_setfsuid, SYS_setfsgid, SYS_umount2, 428 /* open_tree */, 429 /* move_mount */,
-	457 /* statmount */,
+	442 /* mount_setattr */, 457 /* statmount */,
 };
 
 /* The target, the daemon, device cgroups, the child and its own filter. */
