@@ -10,7 +10,19 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "inject/place.h"
 #include "inject/writable.h"
+
+static int check_owner(const struct place_roots *within, int dirfd)
+{
+	struct stat st;
+
+	if (!within || !within->owners.limited)
+		return 0;
+	if (fstat(dirfd, &st) < 0)
+		return -errno;
+	return owners_have(&within->owners, st.st_uid) ? 0 : -EACCES;
+}
 
 /* Who may create here: the directory's owner. In a user namespace root of the host is nobody. */
 static void become(uid_t uid, gid_t gid)
@@ -53,8 +65,9 @@ int name_make(struct place_roots *within, int dirfd, const char *name, mode_t mo
 	      bool *ret_through)
 {
 	auto_close int writable = -1;
-	int r = make_as_owner(dirfd, name, mode, to);
+	int r = check_owner(within, dirfd);
 
+	r = r ? r : make_as_owner(dirfd, name, mode, to);
 	if (ret_through)
 		*ret_through = r == -EROFS;
 	if (r != -EROFS)
@@ -88,8 +101,9 @@ static int move_as_owner(int dirfd, const char *from, const char *to, int flags)
 static int move(struct place_roots *within, int dirfd, const char *from, const char *to, int flags)
 {
 	auto_close int writable = -1;
-	int r = move_as_owner(dirfd, from, to, flags);
+	int r = check_owner(within, dirfd);
 
+	r = r ? r : move_as_owner(dirfd, from, to, flags);
 	if (r != -EROFS)
 		return r;
 	writable = writable_open(within, dirfd);

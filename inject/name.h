@@ -13,7 +13,8 @@ struct place_roots;
  * container's own, in a user namespace.
  *
  * @within: the container's roots; where its root is mounted read-only, the name is changed through a
- * clone of that mount (writable.h). NULL: what is read-only stays so.
+ * clone of that mount (writable.h), and a directory of somebody whom the container's user namespace has
+ * no id for is left alone (owners.h): -EACCES. NULL: what is read-only stays so, and all are the same.
  */
 
 /**
