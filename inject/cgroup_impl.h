@@ -87,6 +87,10 @@ struct cgroup_step *cgroup_step_add(struct cgroup_undo *plan, unsigned int versi
  * that; a namespace that is our own counts for nothing. A runtime joins a container
  * from outside, so a stranger is looked for again for some milliseconds.
  *
+ * systemd-nspawn itself is no stranger in the unit of its container: where that has the
+ * container in "payload", the host's root may be in "supervisor" beside it. Such a process
+ * has CAP_SYS_ADMIN in our user namespace, and no device program keeps a device from it.
+ *
  * Return: 0, -EPERM (foreign; ERROR_PERMISSION, names cgroup and process) or the errno
  * of reading.
  */
