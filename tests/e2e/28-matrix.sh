@@ -284,11 +284,11 @@ print_table()
 {
 	local kind runtime line
 
-	printf '# %-34s' "kind of container"
+	printf '# %-46s' "kind of container"
 	printf ' %-8s' "${RUNTIMES[@]}"
 	echo
 	for kind in "${KINDS[@]}"; do
-		line=$(printf '# %-34s' "$kind")
+		line=$(printf '# %-46s' "$kind")
 		for runtime in "${RUNTIMES[@]}"; do
 			line+=$(printf ' %-8s' "${CELLS[$kind/$runtime]:--}")
 		done
