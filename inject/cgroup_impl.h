@@ -3,7 +3,7 @@
 #define NVFS_INJECT_CGROUP_IMPL_H
 
 /*
- * What cgroup.c, cgroup1.c, cgroup2.c and cgroup_members.c share; nobody else
+ * What cgroup.c, cgroup_target.c, cgroup1.c, cgroup2.c and cgroup_members.c share; nobody else
  * includes this. The order of an allow: plan both hierarchies (nothing is
  * changed, foreign processes are refused), then apply step by step.
  */
