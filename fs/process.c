@@ -146,14 +146,20 @@ static uint64_t permitted_of(int proc_fd)
 	return line && sscanf(line, "\nCapPrm:\t%" SCNx64, &caps) == 1 ? caps : 0;
 }
 
-/* proc_pid_attr(5): without a module that labels, reading is EINVAL for all alike. */
+bool process_labels_match(int its_r, const char *its, int our_r, const char *ours)
+{
+	if (its_r < 0 || our_r < 0)
+		return its_r == our_r && (its_r == -EINVAL || its_r == -ENOENT);
+	return strcmp(its, ours) == 0;
+}
+
 static bool same_label(int proc_fd)
 {
 	auto_free char *its = NULL, *ours = NULL;
 	int a = file_read_at(proc_fd, "attr/current", TEXT_MAX, &its, NULL, NULL);
 	int b = file_read_at(AT_FDCWD, "/proc/self/attr/current", TEXT_MAX, &ours, NULL, NULL);
 
-	return a < 0 || b < 0 ? a == b && (a == -EINVAL || a == -ENOENT) : strcmp(its, ours) == 0;
+	return process_labels_match(a, its, b, ours);
 }
 
 /* A filesystem that does not answer must not be asked: inode and device are known without. */

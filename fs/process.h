@@ -51,6 +51,17 @@ int process_from_pid(pid_t pid, struct process *ret, struct error *err);
  */
 bool process_could_enter(const struct process *process, const struct process *self);
 
+/**
+ * process_labels_match() - are two readings of /proc/PID/attr/current the same label? For process_could_enter()
+ * @its, @ours: text, where @its_r and @our_r are 0; else these are the errnos of reading, and the text is
+ *              not looked at
+ *
+ * proc_pid_attr(5): without a module that labels, reading is EINVAL for all alike. That alone, and two texts
+ * without a difference, is the same label; whatever else could not be read is none that we know. Modes of
+ * AppArmor, categories of SELinux and stacked profiles are parts of the text.
+ */
+bool process_labels_match(int its_r, const char *its, int our_r, const char *ours);
+
 /** process_pidfd_is_dead() - poll(2) a pidfd */
 bool process_pidfd_is_dead(int pidfd);
 

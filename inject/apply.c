@@ -297,6 +297,7 @@ int apply_run(void *arg, struct error *err)
 	struct error undo = { 0 };
 	int r = 0;
 
+	apply->effects.within = &apply->roots;
 	apply->tree_fd = apply->tree_found = -1;
 	for (size_t i = 0; r == 0 && i < apply->plan->n; i++) {
 		apply->at = apply->plan->steps[i].target;

@@ -148,7 +148,7 @@ int apply_cache(struct apply *apply, const struct step *step, struct outcome *ou
 	if (r < 0)
 		return r;
 	r = put_cache(apply, step, &place, outcome);
-	if (r == -EROFS || r == -EBUSY || r == -EXDEV)
+	if (r == -EROFS || r == -EACCES || r == -EBUSY || r == -EXDEV)
 		r = bind_cache(apply, &place, outcome);
 	return r < 0 ? error_set(err, r, "replace '%s'", step->target) : 0;
 }

@@ -3,7 +3,7 @@
 #define NVFS_INJECT_CGROUP_IMPL_H
 
 /*
- * What cgroup.c, cgroup1.c, cgroup2.c and cgroup_members.c share; nobody else
+ * What cgroup.c, cgroup_target.c, cgroup1.c, cgroup2.c and cgroup_members.c share; nobody else
  * includes this. The order of an allow: plan both hierarchies (nothing is
  * changed, foreign processes are refused), then apply step by step.
  */
@@ -86,6 +86,10 @@ struct cgroup_step *cgroup_step_add(struct cgroup_undo *plan, unsigned int versi
  * when it is in the target's mount namespace, or in its pid namespace or one below
  * that; a namespace that is our own counts for nothing. A runtime joins a container
  * from outside, so a stranger is looked for again for some milliseconds.
+ *
+ * systemd-nspawn itself is no stranger in the unit of its container: where that has the
+ * container in "payload", the host's root may be in "supervisor" beside it. Such a process
+ * has CAP_SYS_ADMIN in our user namespace, and no device program keeps a device from it.
  *
  * Return: 0, -EPERM (foreign; ERROR_PERMISSION, names cgroup and process) or the errno
  * of reading.

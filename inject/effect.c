@@ -10,13 +10,11 @@
  * container, and unmounts a mount of the container's own.
  */
 #include "inject/effect.h"
-#include "inject/regular.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/fsuid.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,6 +23,8 @@
 #include "common/error.h"
 #include "common/file.h"
 #include "common/sys.h"
+#include "inject/name.h"
+#include "inject/regular.h"
 
 #define HERE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV)
 #define OLD_FILE_MAX (64 * 1024 * 1024)
@@ -73,66 +73,6 @@ static int effect_end(struct effects *effects, int r)
 	return r;
 }
 
-/* Who may create here: the directory's owner. In a user namespace root of the host is nobody. */
-static void become(uid_t uid, gid_t gid)
-{
-	(void)setfsgid(gid);
-	(void)setfsuid(uid);
-}
-
-static int create_now(int dirfd, const char *name, mode_t mode, const char *to)
-{
-	int r;
-
-	if (S_ISDIR(mode))
-		r = mkdirat(dirfd, name, mode & 01777);
-	else if (S_ISLNK(mode))
-		r = symlinkat(to, dirfd, name);
-	else
-		r = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-			   mode & 0777);
-	return r < 0 ? -errno : r;
-}
-
-/* Make a directory, a link or a file, as the type in @mode says; the fd of a file. */
-static int create(int dirfd, const char *name, mode_t mode, const char *to)
-{
-	struct stat st;
-	int r;
-
-	if (fstat(dirfd, &st) < 0)
-		return -errno;
-	if (st.st_uid == geteuid() && st.st_gid == getegid())
-		return create_now(dirfd, name, mode, to);
-	become(st.st_uid, st.st_gid);
-	r = create_now(dirfd, name, mode, to);
-	become(geteuid(), getegid());
-	/* A directory that its owner may not write: root of the host may, if it is mapped. */
-	return r == -EACCES ? create_now(dirfd, name, mode, to) : r;
-}
-
-/* In a directory with the sticky bit only who owns it, or the name, may take a name away. */
-static int as_owner(int dirfd, const char *from, const char *to, int flags)
-{
-	struct stat st;
-	int r;
-
-	if (fstat(dirfd, &st) < 0)
-		return -errno;
-	become(st.st_uid, st.st_gid);
-	r = to ? renameat(dirfd, from, dirfd, to) : unlinkat(dirfd, from, flags);
-	r = r < 0 ? -errno : 0;
-	become(geteuid(), getegid());
-	return r;
-}
-
-int effect_unlink(int dirfd, const char *name, int flags)
-{
-	if (unlinkat(dirfd, name, flags) == 0)
-		return 0;
-	return errno == EPERM ? as_owner(dirfd, name, NULL, flags) : -errno;
-}
-
 static bool compare(int a, int b, bool *ret_same_mount)
 {
 	unsigned int mask = STATX_INO | STATX_MNT_ID;
@@ -160,12 +100,15 @@ bool effect_same_file(int a, int b)
 	return compare(a, b, &same_mount) && same_mount;
 }
 
-/* Is @name in the effect's directory the file, directory or mount that was made? */
+/* Is @name in the effect's directory what was made? The file, by whichever mount; or the very mount. */
 static bool is_there(const struct effect *effect, const char *name)
 {
 	auto_close int now = openat(effect->dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
-	return now >= 0 && effect_same_file(now, effect->fd);
+	if (now < 0)
+		return false;
+	return effect->kind == EFFECT_MOUNT ? effect_same_file(now, effect->fd) :
+					      same_inode(now, effect->fd);
 }
 
 static bool still_there(const struct effect *effect)
@@ -180,31 +123,44 @@ int effect_dir(struct effects *effects, int dirfd, const char *name, mode_t mode
 
 	if (!effect)
 		return r;
-	r = create(dirfd, name, S_IFDIR | mode, NULL);
+	r = name_make(effects->within, dirfd, name, S_IFDIR | mode, NULL, NULL);
 	if (r < 0)
 		return effect_end(effects, r);
 	fd = sys_openat2(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, HERE);
 	return fd; /* a failure leaves the directory recorded */
 }
 
-static int undo_dir(const struct effect *effect)
+static int undo_dir(const struct effects *effects, const struct effect *effect)
 {
-	int r = effect_unlink(effect->dirfd, effect->name, AT_REMOVEDIR);
+	int r = name_unlink(effects->within, effect->dirfd, effect->name, AT_REMOVEDIR);
 
 	/* Somebody may have begun to use it: then it is theirs. */
 	return r == -ENOENT || r == -ENOTEMPTY || r == -ENOTDIR ? 0 : r;
+}
+
+/* What was made through the clone of a mount, as it lies on the mount itself. */
+static int open_made(int dirfd, const char *name, int made)
+{
+	auto_close int fd = sys_openat2(dirfd, name, O_PATH | O_NOFOLLOW, 0, HERE);
+
+	if (fd < 0)
+		return fd;
+	return same_inode(fd, made) ? take_fd(&fd) : -EEXIST;
 }
 
 int effect_file(struct effects *effects, int dirfd, const char *name)
 {
 	int r, fd;
 	struct effect *effect = effect_begin(effects, EFFECT_FILE, dirfd, name, &r);
+	bool through;
 
 	if (!effect)
 		return r;
-	effect->fd = create(dirfd, name, S_IFREG | EFFECT_MOUNT_POINT_FILE, NULL);
+	effect->fd = name_make(effects->within, dirfd, name, S_IFREG | EFFECT_MOUNT_POINT_FILE, NULL, &through);
 	if (effect->fd < 0)
 		return effect_end(effects, effect->fd);
+	if (through)
+		return open_made(dirfd, name, effect->fd);
 	fd = fcntl(effect->fd, F_DUPFD_CLOEXEC, 3);
 	return fd < 0 ? -errno : fd;
 }
@@ -227,11 +183,11 @@ static bool looks_like_ours(const struct effect *effect)
 	       st.st_mode == (S_IFREG | EFFECT_MOUNT_POINT_FILE) && st.st_size == 0;
 }
 
-static int undo_file(const struct effect *effect)
+static int undo_file(const struct effects *effects, const struct effect *effect)
 {
 	if (effect->fd < 0 ? !looks_like_ours(effect) : !still_there(effect))
 		return 0;
-	return effect_unlink(effect->dirfd, effect->name, 0);
+	return name_unlink(effects->within, effect->dirfd, effect->name, 0);
 }
 
 int effect_link(struct effects *effects, int dirfd, const char *name, const char *to)
@@ -242,7 +198,7 @@ int effect_link(struct effects *effects, int dirfd, const char *name, const char
 	if (!effect)
 		return r;
 	effect->to = to;
-	r = create(dirfd, name, S_IFLNK, to);
+	r = name_make(effects->within, dirfd, name, S_IFLNK, to, NULL);
 	if (r == 0)
 		effect->fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	return effect_end(effects, r);
@@ -318,37 +274,36 @@ static void name_beside(const char *name, char ret[NAME_MAX + 1])
 	(void)snprintf(ret, NAME_MAX + 1, ".nvfs-%.240s", name);
 }
 
-static int create_beside(int dirfd, const char *temp, mode_t mode)
+static int create_beside(struct place_roots *within, int dirfd, const char *temp, mode_t mode)
 {
-	int fd = create(dirfd, temp, S_IFREG | mode, NULL);
+	int fd = name_make(within, dirfd, temp, S_IFREG | mode, NULL, NULL);
 
-	if (fd != -EEXIST || effect_unlink(dirfd, temp, 0) < 0)
+	if (fd != -EEXIST || name_unlink(within, dirfd, temp, 0) < 0)
 		return fd;
-	return create(dirfd, temp, S_IFREG | mode, NULL);
+	return name_make(within, dirfd, temp, S_IFREG | mode, NULL, NULL);
 }
 
-static int write_beside(int dirfd, const char *temp, const void *data, size_t len, mode_t mode)
+static int write_beside(struct place_roots *within, int dirfd, const char *temp, const void *data, size_t len,
+			mode_t mode)
 {
-	int r, fd = create_beside(dirfd, temp, mode);
+	int r, fd = create_beside(within, dirfd, temp, mode);
 
 	if (fd < 0)
 		return fd;
 	r = file_write_all(fd, data, len);
 	if (r == 0)
 		return fd;
-	(void)effect_unlink(dirfd, temp, 0);
+	(void)name_unlink(within, dirfd, temp, 0);
 	(void)close(fd);
 	return r;
 }
 
-static int rename_over(int dirfd, const char *from, const char *to)
+static int rename_over(struct place_roots *within, int dirfd, const char *from, const char *to)
 {
-	int r = renameat(dirfd, from, dirfd, to) < 0 ? -errno : 0;
+	int r = name_rename(within, dirfd, from, to);
 
-	if (r == -EPERM)
-		r = as_owner(dirfd, from, to, 0);
 	if (r < 0)
-		(void)effect_unlink(dirfd, from, 0);
+		(void)name_unlink(within, dirfd, from, 0);
 	return r;
 }
 
@@ -374,12 +329,13 @@ int effect_replace(struct effects *effects, int dirfd, const char *name, const v
 	if (r < 0)
 		return effect_end(effects, r);
 	name_beside(name, temp);
-	r = effect->fd = write_beside(dirfd, temp, data, len, 0644);
-	return effect_end(effects, r < 0 ? r : rename_over(dirfd, temp, name));
+	r = effect->fd = write_beside(effects->within, dirfd, temp, data, len, 0644);
+	return effect_end(effects, r < 0 ? r : rename_over(effects->within, dirfd, temp, name));
 }
 
-static int undo_replace(const struct effect *effect)
+static int undo_replace(const struct effects *effects, const struct effect *effect)
 {
+	struct place_roots *within = effects->within;
 	auto_free char *data = NULL;
 	auto_close int fd = -1;
 	struct stat st;
@@ -389,42 +345,42 @@ static int undo_replace(const struct effect *effect)
 
 	name_beside(effect->name, temp);
 	if (effect->fd < 0) { /* killed before it was whole */
-		(void)effect_unlink(effect->dirfd, temp, 0);
+		(void)name_unlink(within, effect->dirfd, temp, 0);
 		return 0;
 	}
 	if (!still_there(effect)) {
 		if (is_there(effect, temp)) /* killed before it took its place */
-			(void)effect_unlink(effect->dirfd, temp, 0);
+			(void)name_unlink(within, effect->dirfd, temp, 0);
 		return 0;
 	}
 	if (effect->old < 0)
-		return effect_unlink(effect->dirfd, effect->name, 0);
+		return name_unlink(within, effect->dirfd, effect->name, 0);
 	if (fstat(effect->old, &st) < 0 || lseek(effect->old, 0, SEEK_SET) < 0)
 		return -errno;
 	r = file_read_fd(effect->old, OLD_FILE_MAX, &data, &len, NULL);
 	if (r < 0)
 		return r;
-	fd = write_beside(effect->dirfd, temp, data, len, st.st_mode & 0777);
+	fd = write_beside(within, effect->dirfd, temp, data, len, st.st_mode & 0777);
 	if (fd < 0)
 		return fd;
 	(void)futimens(fd, (const struct timespec[]){ st.st_atim, st.st_mtim });
-	return rename_over(effect->dirfd, temp, effect->name);
+	return rename_over(within, effect->dirfd, temp, effect->name);
 }
 
-static int effect_undo(const struct effect *effect)
+static int effect_undo(const struct effects *effects, const struct effect *effect)
 {
 	switch (effect->kind) {
 	case EFFECT_DIR:
-		return undo_dir(effect);
+		return undo_dir(effects, effect);
 	case EFFECT_FILE:
 	case EFFECT_LINK:
-		return undo_file(effect);
+		return undo_file(effects, effect);
 	case EFFECT_MOUNT:
 		return undo_mount(effect);
 	case EFFECT_TAKE:
 		return undo_take(effect);
 	case EFFECT_REPLACE:
-		return undo_replace(effect);
+		return undo_replace(effects, effect);
 	}
 	return -EINVAL;
 }
@@ -435,7 +391,7 @@ int effects_undo(struct effects *effects, size_t keep, struct error *err)
 
 	while (effects->n > keep) {
 		struct effect *effect = &effects->list[effects->n - 1];
-		int r = effect_undo(effect);
+		int r = effect_undo(effects, effect);
 
 		if (r < 0 && first == 0)
 			first = error_set(err, r, "undo '%s'", effect->name);

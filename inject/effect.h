@@ -8,15 +8,13 @@
 #include <sys/types.h>
 
 struct error;
+struct place_roots;
 
 /*
  * The six things that are ever done inside a container, each recorded with
  * what its undo needs. All act on one name in a directory that is held by
  * descriptor; none follows a link or resolves a path. They are called inside
  * the container's mount namespace.
- *
- * What is created belongs to the owner of the directory that it is created in,
- * so that it works, and stays the container's own, in a user namespace.
  */
 
 enum effect_kind {
@@ -41,6 +39,7 @@ struct effect {
 
 /* Zero-initialise. A fixed table, so that no change can fail to be recorded. */
 struct effects {
+	struct place_roots *within; /* borrowed; see name.h. NULL: what is mounted read-only stays so */
 	struct effect list[EFFECTS_MAX];
 	size_t n;
 	size_t fail_at; /* for the tests: the so many'th effect fails with -EIO; 0: none */
@@ -110,14 +109,6 @@ void effects_done(struct effects *effects);
 
 /** effect_unmount() - umount2(2) of what is on @name in @dirfd; changes the working directory */
 int effect_unmount(int dirfd, const char *name);
-
-/**
- * effect_unlink() - unlinkat(2), as the directory's owner where root may not: we hold no CAP_FOWNER
- * @flags: 0 or AT_REMOVEDIR
- *
- * Return: 0 or the errno of unlinkat(2).
- */
-int effect_unlink(int dirfd, const char *name, int flags);
 
 /** effect_same_file() - do two descriptors mean the same inode of the same mount? */
 bool effect_same_file(int a, int b);

@@ -31,7 +31,6 @@
 #error "which AUDIT_ARCH_ is this?"
 #endif
 
-
 /* Everywhere: memory, files that are open or are to be opened, time, the end. */
 static const int common[] = {
 	SYS_read, SYS_write, SYS_writev, SYS_lseek, SYS_close, SYS_close_range, SYS_fcntl, SYS_fstat,
@@ -50,29 +49,30 @@ static const int common[] = {
 static const int inside[] = {
 	SYS_mkdirat, SYS_symlinkat, SYS_renameat, SYS_unlinkat, SYS_utimensat, SYS_fchdir, SYS_chdir,
 	SYS_setfsuid, SYS_setfsgid, SYS_umount2, 428 /* open_tree */, 429 /* move_mount */,
-	457 /* statmount */,
+	442 /* mount_setattr */, 457 /* statmount */,
 };
 
 /* The target, the daemon, device cgroups, the child and its own filter. */
 static const int host[] = {
 	SYS_pidfd_open, SYS_pidfd_send_signal, SYS_ioctl, SYS_socket, SYS_connect, SYS_setsockopt,
 	SYS_sendmsg, SYS_recvmsg, SYS_bpf, SYS_clone, SYS_wait4, SYS_setns, SYS_prctl, SYS_seccomp,
-	SYS_setitimer, SYS_eventfd2,
+	SYS_setitimer, SYS_eventfd2, SYS_ftruncate,
 #ifdef SYS_alarm
 	SYS_alarm,
 #endif
 };
 
-#define CALLS_MAX (ARRAY_SIZE(common) + ARRAY_SIZE(inside) + ARRAY_SIZE(host))
+_Static_assert(ARRAY_SIZE(common) + ARRAY_SIZE(inside) + ARRAY_SIZE(host) <= FILTER_CALLS_MAX,
+	       "more calls than there is room for");
 
 struct program {
-	struct sock_filter code[4 * CALLS_MAX + 8];
+	struct sock_filter *code; /* FILTER_PROGRAM_MAX */
 	unsigned short n;
 };
 
 /* The numbers at which the verdict changes, in ascending order: allowed from [0], not from [1]... */
 struct edges {
-	unsigned int at[2 * CALLS_MAX];
+	unsigned int at[2 * FILTER_CALLS_MAX];
 	size_t n;
 };
 
@@ -122,24 +122,29 @@ static void put_search(struct program *p, const struct edges *edges, size_t from
 	put_search(p, edges, middle + 1, to, otherwise);
 }
 
-static void build(struct program *p, enum filter_place place)
+static size_t add(int *ret, size_t n, const int *calls, size_t n_calls)
+{
+	memcpy(ret + n, calls, n_calls * sizeof(*calls));
+	return n + n_calls;
+}
+
+size_t filter_calls(enum filter_place place, int ret[FILTER_CALLS_MAX])
+{
+	size_t n = add(ret, 0, common, ARRAY_SIZE(common));
+
+	n = add(ret, n, inside, ARRAY_SIZE(inside));
+	return place == FILTER_HOST ? add(ret, n, host, ARRAY_SIZE(host)) : n;
+}
+
+unsigned short filter_program(enum filter_place place, struct sock_filter *ret)
 {
 	unsigned int otherwise = place == FILTER_HOST ? SECCOMP_RET_ERRNO | EPERM :
 							SECCOMP_RET_KILL_PROCESS;
-	int calls[CALLS_MAX];
+	struct program program = { .code = ret }, *p = &program;
+	int calls[FILTER_CALLS_MAX];
 	struct edges edges;
-	size_t n = 0;
 
-	memcpy(calls, common, sizeof(common));
-	n += ARRAY_SIZE(common);
-	memcpy(calls + n, inside, sizeof(inside));
-	n += ARRAY_SIZE(inside);
-	if (place == FILTER_HOST) {
-		memcpy(calls + n, host, sizeof(host));
-		n += ARRAY_SIZE(host);
-	}
-	find_edges(&edges, calls, n);
-	p->n = 0;
+	find_edges(&edges, calls, filter_calls(place, calls));
 	put(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 					    offsetof(struct seccomp_data, arch)));
 	put(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0));
@@ -147,6 +152,7 @@ static void build(struct program *p, enum filter_place place)
 	put(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 					    offsetof(struct seccomp_data, nr)));
 	put_search(p, &edges, 0, edges.n, otherwise);
+	return p->n;
 }
 
 int filter_enter(enum filter_place place, struct error *err)
@@ -154,11 +160,10 @@ int filter_enter(enum filter_place place, struct error *err)
 #ifdef __SANITIZE_ADDRESS__
 	return 0; /* its own run time asks for more */
 #endif
-	struct program p;
-	struct sock_fprog fprog = { .filter = p.code };
+	struct sock_filter code[FILTER_PROGRAM_MAX];
+	struct sock_fprog fprog = { .filter = code };
 
-	build(&p, place);
-	fprog.len = p.n;
+	fprog.len = filter_program(place, code);
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &fprog, 0, 0) < 0)
 		return errno == EINVAL ? 0 : error_set(err, -errno, "filter system calls");
 	return 0;

@@ -2,7 +2,10 @@
 #ifndef NVFS_INJECT_FILTER_H
 #define NVFS_INJECT_FILTER_H
 
+#include <stddef.h>
+
 struct error;
+struct sock_filter;
 
 /*
  * System calls that are left, told in filter.c. A filter cannot be taken off
@@ -21,5 +24,14 @@ enum filter_place {
  * Return: 0, also on a kernel without seccomp, or a negative errno.
  */
 int filter_enter(enum filter_place place, struct error *err);
+
+#define FILTER_CALLS_MAX 128
+#define FILTER_PROGRAM_MAX (4 * FILTER_CALLS_MAX + 8)
+
+/** filter_calls() - the list of what is allowed, in no order; for the program and its test */
+size_t filter_calls(enum filter_place place, int ret[FILTER_CALLS_MAX]);
+
+/** filter_program() - what filter_enter() puts on; @ret: room for FILTER_PROGRAM_MAX; number of instructions */
+unsigned short filter_program(enum filter_place place, struct sock_filter *ret);
 
 #endif

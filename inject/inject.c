@@ -133,6 +133,7 @@ static int apply_begin(struct injection *in, struct error *err)
 	in->apply.roots = (struct place_roots)PLACE_ROOTS(targets->root);
 	in->apply.roots.host_dev = targets->host_dev;
 	in->apply.roots.host_run = targets->host_run;
+	in->apply.roots.owners = targets->owners;
 	in->apply.plan = &in->plan;
 	in->apply.adopt = !in->plan.known;
 	r = targets_alive(targets, err);

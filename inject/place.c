@@ -38,7 +38,8 @@ void place_roots_done(struct place_roots *roots)
 	cleanup_close(&roots->dev);
 	cleanup_close(&roots->proc);
 	cleanup_close(&roots->run);
-	roots->dev = roots->proc = roots->run = -1;
+	cleanup_close(&roots->writable);
+	roots->dev = roots->proc = roots->run = roots->writable = -1;
 }
 
 void place_done(struct place *place)

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "inject/owners.h"
+
 struct effects;
 struct error;
 
@@ -22,11 +24,13 @@ struct error;
 struct place_roots {
 	int root;                 /* O_PATH; borrowed */
 	int dev, proc, run;       /* opened when first needed; -1 */
+	int writable;             /* a clone of the root's mount, writable.h; -1 */
 	dev_t host_dev, host_run; /* st_dev of the host's /dev and /run */
 	bool dev_is_host, run_is_host; /* nothing may be created there */
+	struct owners owners; /* in whose directories something may be */
 };
 
-#define PLACE_ROOTS(rootfd) { .root = (rootfd), .dev = -1, .proc = -1, .run = -1 }
+#define PLACE_ROOTS(rootfd) { .root = (rootfd), .dev = -1, .proc = -1, .run = -1, .writable = -1 }
 
 void place_roots_done(struct place_roots *roots);
 

@@ -97,6 +97,7 @@ static int remove_inside(struct session *session, const json_t *done, struct err
 	*restore = (struct restore){ .roots = PLACE_ROOTS(session->targets.root), .done = done };
 	restore->roots.host_dev = session->targets.host_dev;
 	restore->roots.host_run = session->targets.host_run;
+	restore->roots.owners = session->targets.owners;
 	if (map_stripped(session, restore, &more) < 0)
 		log_warning("ld.so.cache of the container: %s, ignoring", more.text);
 	enter_done(&session->enter); /* the next knows the record and the cache */

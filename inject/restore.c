@@ -19,6 +19,7 @@
 #include "common/sys.h"
 #include "common/varlink.h"
 #include "inject/effect.h"
+#include "inject/name.h"
 #include "inject/plan.h"
 #include "inject/record.h"
 #include "inject/regular.h"
@@ -29,11 +30,10 @@
 #define CACHE_MAGIC "glibc-ld.so.cache1.1"
 
 /* Returns 1 (taken back) or 0 (not ours any more), or a negative errno. */
-typedef int restore_fn(const struct restore *restore, const json_t *record,
-		       const struct place *place);
+typedef int restore_fn(struct restore *restore, const json_t *record, const struct place *place);
 
 /* The file or directory under a mount, if it was made for it and is still as it was made. */
-static int remove_mount_point(const struct place *place)
+static int remove_mount_point(struct restore *restore, const struct place *place)
 {
 	auto_close int fd = sys_openat2(place->dirfd, place->name, O_PATH | O_NOFOLLOW, 0, HERE);
 	struct stat st;
@@ -43,29 +43,27 @@ static int remove_mount_point(const struct place *place)
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return 0;
 	if (S_ISDIR(st.st_mode))
-		r = effect_unlink(place->dirfd, place->name, AT_REMOVEDIR);
+		r = name_unlink(&restore->roots, place->dirfd, place->name, AT_REMOVEDIR);
 	else if (S_ISREG(st.st_mode) && st.st_size == 0)
-		r = effect_unlink(place->dirfd, place->name, 0);
+		r = name_unlink(&restore->roots, place->dirfd, place->name, 0);
 	else
 		return 0;
 	return r == -ENOTEMPTY || r == -EBUSY ? 0 : r;
 }
 
-static int unlink_one(const struct place *place)
+static int unlink_one(struct restore *restore, const struct place *place)
 {
-	int r = effect_unlink(place->dirfd, place->name, 0);
+	int r = name_unlink(&restore->roots, place->dirfd, place->name, 0);
 
 	return r < 0 ? r : 1;
 }
 
-static int restore_mount(const struct restore *restore, const json_t *record,
-			 const struct place *place)
+static int restore_mount(struct restore *restore, const json_t *record, const struct place *place)
 {
 	auto_close int fd = openat(place->dirfd, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	struct place_identity id;
 	int r;
 
-	(void)restore;
 	if (fd < 0)
 		return 0;
 	r = place_identify(fd, &id);
@@ -73,35 +71,31 @@ static int restore_mount(const struct restore *restore, const json_t *record,
 		return r;
 	r = effect_unmount(place->dirfd, place->name);
 	if (r == 0 && json_is_true(json_object_get(record, "made")))
-		r = remove_mount_point(place);
+		r = remove_mount_point(restore, place);
 	return r < 0 ? r : 1;
 }
 
-static int restore_link(const struct restore *restore, const json_t *record,
-			const struct place *place)
+static int restore_link(struct restore *restore, const json_t *record, const struct place *place)
 {
 	const char *to = varlink_string(record, "to", "");
 	char now[PATH_MAX];
 	ssize_t n = readlinkat(place->dirfd, place->name, now, sizeof(now));
 
-	(void)restore;
 	if (n <= 0 || (size_t)n != strlen(to) || memcmp(now, to, (size_t)n) != 0)
 		return 0;
-	return unlink_one(place);
+	return unlink_one(restore, place);
 }
 
-static int restore_file(const struct restore *restore, const json_t *record,
-			const struct place *place)
+static int restore_file(struct restore *restore, const json_t *record, const struct place *place)
 {
 	const char *content = varlink_string(record, "content", "");
 	auto_close int fd = regular_open(place->dirfd, place->name, HERE);
 	auto_free char *now = NULL;
 
-	(void)restore;
 	if (fd < 0 || file_read_fd(fd, strlen(content), &now, NULL, NULL) < 0 ||
 	    strcmp(now, content) != 0)
 		return 0;
-	return unlink_one(place);
+	return unlink_one(restore, place);
 }
 
 static bool is_empty_cache(const void *cache, size_t len)
@@ -115,8 +109,7 @@ static bool is_empty_cache(const void *cache, size_t len)
 	return n == 0;
 }
 
-static int restore_cache(const struct restore *restore, const json_t *record,
-			 const struct place *place)
+static int restore_cache(struct restore *restore, const json_t *record, const struct place *place)
 {
 	bool was_there = strcmp(varlink_string(record, "result", ""), "replaced") == 0;
 	auto_free struct effects *effects = NULL;
@@ -125,10 +118,11 @@ static int restore_cache(const struct restore *restore, const json_t *record,
 	if (!restore->cache)
 		return 0;
 	if (!was_there && is_empty_cache(restore->cache, restore->cache_len))
-		return unlink_one(place);
+		return unlink_one(restore, place);
 	effects = calloc(1, sizeof(*effects));
 	if (!effects)
 		return -ENOMEM;
+	effects->within = &restore->roots;
 	r = effect_replace(effects, place->dirfd, place->name, restore->cache, restore->cache_len);
 	effects_done(effects);
 	return r < 0 ? r : 1;
@@ -166,7 +160,7 @@ static void remove_dirs(struct place_roots *roots, const char *target, json_int_
 		*slash = '\0';
 		if (!strchr(path, '/') || place_find(roots, path, NULL, &place, NULL) < 0)
 			return;
-		r = effect_unlink(place.dirfd, place.name, AT_REMOVEDIR);
+		r = name_unlink(roots, place.dirfd, place.name, AT_REMOVEDIR);
 		place_done(&place);
 		if (r < 0)
 			return;

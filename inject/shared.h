@@ -18,10 +18,14 @@ void shared_clear(void *memory, size_t size);
 /** shared_free() - NULL is fine */
 void shared_free(void *memory, size_t size);
 
+#define SHARED_JSON_MAX (32UL << 20) /* bytes; a plan takes some tens of KiB */
+
 /**
  * shared_json() - from now on all that jansson allocates is shared memory
  *
- * Nothing of it is given back before the process ends. Once, before the child is made.
+ * Nothing of it is given back before the process ends. Once, before the child is made, which
+ * allocates none. It takes memory as it is used, also of what may be committed, and addresses for
+ * SHARED_JSON_MAX bytes, or for fewer where RLIMIT_AS leaves no more.
  *
  * Return: 0 or -ENOMEM.
  */

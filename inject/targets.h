@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "inject/owners.h"
+
 struct cgroup_target;
 struct error;
 struct request;
@@ -22,6 +24,7 @@ struct targets {
 	} host_root; /* our own root directory: never a container's */
 	dev_t host_dev, host_run; /* st_dev of our own /dev and /run: a container that shows
 				   * them shows the host's, where nothing is ours to make */
+	struct owners owners; /* of the directories that may be written to */
 	struct cgroup_target *cgroup; /* NULL: cgroups are left alone */
 };
 

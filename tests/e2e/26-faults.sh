@@ -11,6 +11,8 @@
 #           container its GPU, and --remove then leaves it as it was
 #   daemon  the daemon is killed after it, and its keeper makes another: the injection succeeds
 #   dies    the container is killed after it: an error, or too late for one; nothing stays
+#
+# The first three once more with a container whose root is read-only, and which has nobody else to write to it.
 set -eu
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -123,7 +125,7 @@ fresh()
 {
 	kill_container c1 || true
 	make_rootfs glibc "c$((++FRESH))"
-	run_container c1 "$ROOTFS"
+	run_container c1 "$ROOTFS" "$FILTER"
 	CGROUP=/sys/fs/cgroup/devices$(sed -n 's/^[0-9]*:devices://p' "/proc/$PID/cgroup")
 	before
 }
@@ -136,18 +138,24 @@ use_sample_sockets
 start_daemon --config "$CONFIG"
 FRESH=0
 : >"$SCRATCH/missed"
-make_rootfs glibc
-run_container c1 "$ROOTFS"
-fresh
+FILTER=.
 
-inject "$HELPERS/stepfault" count 0
-read -r own inside <<<"$(sed -n 's/^steps: //p' "$SCRATCH/said")"
-# Those of the child inside the container have a "c": see stepfault.
-mapfile -t STEPS < <(seq "${own:-0}"; seq -f c%.0f "${inside:-0}")
-ok "an injection has steps (${own:-0} outside, ${inside:-0} inside)" [ "${#STEPS[@]}" -gt 20 ]
-is "without a fault the GPU is there" "$(gpu_is_there)" ""
-ok "and is taken back" taken_back
-is "wholly" "$(differs)" ""
+# All that it does, in $STEPS; those of the child inside the container have a "c": see stepfault.
+count_steps()
+{
+	local own inside
+
+	inject "$HELPERS/stepfault" count 0
+	read -r own inside <<<"$(sed -n 's/^steps: //p' "$SCRATCH/said")"
+	mapfile -t STEPS < <(seq "${own:-0}"; seq -f c%.0f "${inside:-0}")
+	ok "an injection has steps (${own:-0} outside, ${inside:-0} inside)" [ "${#STEPS[@]}" -gt 20 ]
+	is "without a fault the GPU is there" "$(gpu_is_there)" ""
+	ok "and is taken back" taken_back
+	is "wholly" "$(differs)" ""
+}
+
+fresh
+count_steps
 
 # The daemon that works at this moment; its keeper lives.
 kill_daemon="$NVFS status --socket $SOCKET --json | jq .daemon_pid | xargs kill -KILL"
@@ -195,10 +203,21 @@ for mode in ${MODES:-error die end daemon container}; do
 	*) every_step "$mode" ;;
 	esac
 done
+
+FILTER='.root.readonly = true'
+fresh
+writable_steps=${#STEPS[@]}
+count_steps
+ok "a read-only root takes more of them" [ "${#STEPS[@]}" -gt "$writable_steps" ]
+for mode in ${READ_ONLY_MODES-error die end}; do
+	every_step "$mode"
+done
+
 diag "steps that were not come to: $(tr '\n' ';' <"$SCRATCH/missed")"
 ok "nearly every step was come to" [ "$(wc -l <"$SCRATCH/missed")" -le 10 ]
 kill_container c1
 ok "of containers that died no tree stays" wait_for 10 no_tree
+FILTER=.
 fresh
 
 # No daemon comes back: an error in time, and the container is as it was.

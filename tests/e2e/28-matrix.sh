@@ -53,6 +53,7 @@ has_gpu()
 
 	target=$(mounts_in "$PID" | sed -n 's/ fuse\.nvfs .*//p' | grep -v ^/proc | sed -n 1p)
 	[ -n "$target" ] || { echo "no tree"; return 1; }
+	[ "${TREE_AT:-$target}" = "$target" ] || { echo "the tree is at '$target'"; return 1; }
 	in_container "$1" ls "$target/lib64/libcuda.so.1" >/dev/null || return 1
 	if [ -e "/proc/$PID/root/lib64/ld-linux-x86-64.so.2" ]; then
 		in_container "$1" dlopen libcuda.so.1 | grep "$target/" || return 1
@@ -136,6 +137,19 @@ link_usr_local()
 	ln -s /opt/local "$1/usr/local"
 }
 
+# The roots of these tests are filesystems of their own, each the only user of its.
+read_only_filesystem()
+{
+	mount -o remount,ro "$1"
+}
+
+# A flag that the mount has when the namespace is made is locked in there.
+read_only_before()
+{
+	shifted "$1"
+	mount -o remount,bind,ro "$1"
+}
+
 # A program and nothing else: no /etc, no /usr.
 scratch_image()
 {
@@ -151,7 +165,12 @@ oci_kinds()
 {
 	both_stages "plain" glibc .
 	PREPARE=shifted both_stages "user namespace" glibc "$USERNS"
-	both_stages "read-only rootfs" glibc '.root.readonly = true'
+	TREE_AT=/usr/local/nvidia both_stages "read-only rootfs" glibc '.root.readonly = true'
+	PREPARE=shifted TREE_AT=/usr/local/nvidia both_stages "read-only rootfs, user namespace" glibc \
+		"$USERNS | .root.readonly = true"
+	PREPARE=read_only_filesystem TREE_AT=/dev/nvfs both_stages "read-only filesystem" glibc '.root.readonly = true'
+	PREPARE=read_only_before TREE_AT=/dev/nvfs both_stages "read-only before its user namespace" glibc \
+		"$USERNS | .root.readonly = true"
 	PREPARE=link_usr_local both_stages "/usr/local a link" glibc .
 	both_stages "/usr/local a volume" glibc \
 		"$(printf '.mounts += [{ type: "tmpfs", source: "tmpfs", destination: "/usr/local/share", options: ["rw"] },
@@ -265,11 +284,11 @@ print_table()
 {
 	local kind runtime line
 
-	printf '# %-34s' "kind of container"
+	printf '# %-46s' "kind of container"
 	printf ' %-8s' "${RUNTIMES[@]}"
 	echo
 	for kind in "${KINDS[@]}"; do
-		line=$(printf '# %-34s' "$kind")
+		line=$(printf '# %-46s' "$kind")
 		for runtime in "${RUNTIMES[@]}"; do
 			line+=$(printf ' %-8s' "${CELLS[$kind/$runtime]:--}")
 		done

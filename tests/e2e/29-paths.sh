@@ -186,9 +186,44 @@ again_and_back
 
 start readonly glibc '.root.readonly = true'
 ok "readonly: a read-only root: inject" inject
-is "readonly: no link is made" "$(result /usr/bin/nvidia-smi)" omitted
-is "readonly: no socket is bound" "$(result /run/nvidia-persistenced/socket)" omitted
+is "readonly: the link leads into the tree" "$(link_at /usr/bin/nvidia-smi)" "$TREE/bin/nvidia-smi"
+is "readonly: the linker's cache is a file, and no mount" "$(result /etc/ld.so.cache)" replaced
+ok "readonly: the driver loads" in_container readonly dlopen libcuda.so.1
+is "readonly: the linker's list is there" "$(result /etc/ld.so.conf.d/00-nvfs.conf)" created
+sockets_answer
+for command in 'touch /usr/bin/x' 'rm /usr/bin/nvidia-smi' 'rmdir /usr/local/nvidia' 'mkdir /etc/x'; do
+	fails "readonly: it stays so for the container: $command" '[1-9]*' 'Read-only file system|busy' \
+		in_container readonly sh -c "$command"
+done
+is "readonly: and as a mount" "$(mounts_in "$PID" | sed -n 's,^/ [^ ]* \(r[ow]\).*,\1,p')" ro
 again_and_back
+
+# The filesystem itself is.
+remount_read_only()
+{
+	mount -o remount,ro "$1"
+}
+PREPARE=remount_read_only start squashed glibc '.root.readonly = true'
+ok "squashed: a read-only filesystem: inject" inject
+is "squashed: no link is made" "$(result /usr/bin/nvidia-smi)" omitted
+is "squashed: no socket is bound" "$(result /run/nvidia-persistenced/socket)" omitted
+is "squashed: the linker's cache is bound" "$(result /etc/ld.so.cache)" bound
+ok "squashed: the driver loads" in_container squashed dlopen libcuda.so.1
+again_and_back
+
+# The mount was read-only before the user namespace was made: nobody clears that flag in there.
+read_only_before()
+{
+	shifted "$1"
+	mount -o remount,bind,ro "$1"
+}
+PREPARE=read_only_before start locked glibc "$USERNS | .root.readonly = true"
+ok "locked: a root that is locked read-only: inject" inject
+is "locked: no link is made" "$(result /usr/bin/nvidia-smi)" omitted
+is "locked: the linker's cache is bound" "$(result /etc/ld.so.cache)" bound
+ok "locked: the driver loads" in_container locked dlopen libcuda.so.1
+again_and_back
+
 start tmpfs glibc '.root.readonly = true
 	| .mounts += [{ type: "tmpfs", source: "tmpfs", destination: "/run", options: ["mode=755"] }]'
 ok "tmpfs: a read-only root with a /run of its own: inject" inject

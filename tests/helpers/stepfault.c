@@ -32,7 +32,11 @@
 #include <unistd.h>
 
 #ifndef SYS_move_mount
+#define SYS_open_tree 428
 #define SYS_move_mount 429
+#endif
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
 #endif
 
 #define OPTIONS                                                                              \
@@ -77,6 +81,8 @@ static bool is_step(const struct __ptrace_syscall_info *info)
 	case SYS_symlinkat:
 	case SYS_unlinkat:
 	case SYS_renameat:
+	case SYS_open_tree:
+	case SYS_mount_setattr:
 	case SYS_move_mount:
 	case SYS_umount2:
 		return true;

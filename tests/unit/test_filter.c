@@ -4,7 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -85,5 +93,147 @@ START_TEST(files_may_be_looked_at_everywhere)
 }
 END_TEST
 
-UNIT_MAIN("filter", inside_a_container_files_are_left_and_little_else, on_the_host_no_program_is_run,
+/*
+ * The same lists given to libseccomp: what its program answers ours must answer. Both are run by the
+ * interpreter below, for every number that there is and numbers that there are not.
+ */
+
+struct code {
+	struct sock_filter at[8192];
+	size_t n;
+};
+
+/* As the kernel runs it; what neither program uses is an error. Linux 6.18: net/core/filter.c */
+static uint32_t answer(const struct code *code, const struct seccomp_data *data)
+{
+	uint32_t a = 0;
+
+	for (size_t pc = 0; pc < code->n; pc++) {
+		const struct sock_filter *i = &code->at[pc];
+		bool yes;
+
+		switch (i->code) {
+		case BPF_LD | BPF_W | BPF_ABS:
+			ck_assert_uint_le(i->k, sizeof(*data) - sizeof(a));
+			memcpy(&a, (const char *)data + i->k, sizeof(a));
+			continue;
+		case BPF_RET | BPF_K:
+			return i->k;
+		case BPF_JMP | BPF_JA:
+			pc += i->k;
+			continue;
+		case BPF_JMP | BPF_JEQ | BPF_K:
+			yes = a == i->k;
+			break;
+		case BPF_JMP | BPF_JGE | BPF_K:
+			yes = a >= i->k;
+			break;
+		case BPF_JMP | BPF_JGT | BPF_K:
+			yes = a > i->k;
+			break;
+		default:
+			ck_abort_msg("instruction %#x", i->code);
+		}
+		pc += yes ? i->jt : i->jf;
+	}
+	ck_abort_msg("the program has no end");
+}
+
+static void build_by_libseccomp(enum filter_place place, struct code *ret)
+{
+	scmp_filter_ctx ctx = seccomp_init(place == FILTER_HOST ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_KILL_PROCESS);
+	int calls[FILTER_CALLS_MAX], fd = memfd_create("filter", MFD_CLOEXEC);
+	size_t n = filter_calls(place, calls);
+	ssize_t len;
+
+	ck_assert_ptr_nonnull(ctx);
+	ck_assert_int_eq(seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS), 0);
+	for (size_t i = 0; i < n; i++)
+		ck_assert_int_eq(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i], 0), 0);
+	ck_assert_int_eq(seccomp_export_bpf(ctx, fd), 0);
+	seccomp_release(ctx);
+	len = pread(fd, ret->at, sizeof(ret->at), 0);
+	ck_assert_int_gt(len, 0);
+	ret->n = (size_t)len / sizeof(*ret->at);
+	(void)close(fd);
+}
+
+#ifdef __x86_64__
+#define NATIVE AUDIT_ARCH_X86_64
+#define X32 0x40000000U /* this bit in a number: x32's, which are neither ours nor anybody's */
+#else
+#define NATIVE AUDIT_ARCH_AARCH64
+#define X32 0
+#endif
+
+/* x32's numbers kill in libseccomp's program; ours takes them for numbers that it does not know. */
+static void compare(const struct code *ours, const struct code *theirs, struct seccomp_data *data)
+{
+	uint32_t a = answer(ours, data), b = answer(theirs, data);
+
+	if (X32 && data->arch == NATIVE && (uint32_t)data->nr >= X32) {
+		ck_assert_uint_ne(a, SECCOMP_RET_ALLOW);
+		ck_assert_uint_ne(b, SECCOMP_RET_ALLOW);
+	} else {
+		ck_assert_msg(a == b, "arch %#x, call %#x: %#x, and %#x by libseccomp", data->arch, data->nr, a, b);
+	}
+}
+
+static void compare_all(enum filter_place place)
+{
+	static const uint32_t archs[] = { NATIVE, AUDIT_ARCH_I386, AUDIT_ARCH_ARM, AUDIT_ARCH_RISCV64, 0, ~0U };
+	static const uint32_t bases[] = { 0, 0x1000, 0x3ffffc00, 0x40000000, 0x7ffffc00, 0x80000000, 0xfffffc00 };
+	static struct code ours, theirs;
+	struct seccomp_data data;
+
+	ours.n = filter_program(place, ours.at);
+	ck_assert_uint_le(ours.n, FILTER_PROGRAM_MAX);
+	build_by_libseccomp(place, &theirs);
+	for (int args = 0; args < 2; args++) {
+		memset(&data, args ? 0xff : 0, sizeof(data)); /* arguments are not looked at */
+		for (size_t i = 0; i < sizeof(archs) / sizeof(*archs); i++) {
+			for (size_t k = 0; k < 1024 * sizeof(bases) / sizeof(*bases); k++) {
+				data.arch = archs[i];
+				data.nr = (int)(bases[k / 1024] + k % 1024);
+				compare(&ours, &theirs, &data);
+			}
+		}
+	}
+}
+
+START_TEST(the_programs_are_what_libseccomp_would_make_of_the_lists)
+{
+	compare_all(FILTER_HOST);
+	compare_all(FILTER_INSIDE);
+}
+END_TEST
+
+/* Nothing that is dangerous by itself has come into a list; asked by name, whatever the numbers are. */
+START_TEST(what_must_not_be_in_a_list_is_in_none)
+{
+	static const char *const never[] = { "execve",	 "execveat",	 "ptrace",	      "process_vm_readv",
+					     "mount",	 "pivot_root",	 "chroot",	      "init_module",
+					     "mknodat",	 "fchmodat",	 "fchownat",	      "kexec_load",
+					     "open_by_handle_at", "finit_module", "process_vm_writev", "keyctl" };
+	static const char *const not_inside[] = { "socket", "connect", "bpf", "clone", "setns", "ioctl", "sendmsg",
+						  "seccomp", "prctl", "pidfd_open" };
+	static struct code code;
+	struct seccomp_data data = { .arch = NATIVE };
+
+	for (int place = FILTER_HOST; place <= FILTER_INSIDE; place++) {
+		code.n = filter_program(place, code.at);
+		for (size_t i = 0; i < sizeof(never) / sizeof(*never); i++) {
+			data.nr = seccomp_syscall_resolve_name(never[i]);
+			ck_assert_msg(answer(&code, &data) != SECCOMP_RET_ALLOW, "%s", never[i]);
+		}
+	}
+	for (size_t i = 0; i < sizeof(not_inside) / sizeof(*not_inside); i++) {
+		data.nr = seccomp_syscall_resolve_name(not_inside[i]);
+		ck_assert_msg(answer(&code, &data) == SECCOMP_RET_KILL_PROCESS, "%s", not_inside[i]);
+	}
+}
+END_TEST
+
+UNIT_MAIN("filter", the_programs_are_what_libseccomp_would_make_of_the_lists, what_must_not_be_in_a_list_is_in_none,
+	  inside_a_container_files_are_left_and_little_else, on_the_host_no_program_is_run,
 	  files_may_be_looked_at_everywhere)

@@ -35,6 +35,40 @@ START_TEST(a_pidfd_tells_who_a_process_is)
 }
 END_TEST
 
+static bool same_text(const char *its, const char *ours)
+{
+	return process_labels_match(0, its, 0, ours);
+}
+
+START_TEST(a_label_is_the_same_only_where_nothing_differs)
+{
+	static const char selinux[] = "system_u:system_r:container_t:s0:c1,c2";
+
+	ck_assert(same_text("unconfined\n", "unconfined\n"));
+	ck_assert(same_text(selinux, selinux));
+	ck_assert(!same_text("docker-default (enforce)\n", "unconfined\n"));
+	ck_assert(!same_text("unconfined\n", "docker-default (enforce)\n"));
+	ck_assert(!same_text("nvfs (enforce)\n", "nvfs (complain)\n"));
+	ck_assert(!same_text("unconfined//&:lxd:unconfined\n", "unconfined\n")); /* stacked, in a namespace of its own */
+	ck_assert(!same_text("system_u:system_r:container_t:s0:c1,c3", selinux));
+	ck_assert(!same_text("system_u:system_r:container_t:s0", selinux)); /* the beginning of the other */
+	ck_assert(!same_text("", "unconfined\n"));
+}
+END_TEST
+
+START_TEST(a_label_that_cannot_be_read_is_the_same_only_where_nothing_labels)
+{
+	ck_assert(process_labels_match(-EINVAL, NULL, -EINVAL, NULL)); /* no module */
+	ck_assert(process_labels_match(-ENOENT, NULL, -ENOENT, NULL)); /* nor the file */
+	ck_assert(!process_labels_match(-EINVAL, NULL, -ENOENT, NULL));
+	ck_assert(!process_labels_match(-EACCES, NULL, -EACCES, NULL));
+	ck_assert(!process_labels_match(-ENOMEM, NULL, -ENOMEM, NULL));
+	ck_assert(!process_labels_match(-EINVAL, NULL, 0, "unconfined\n"));
+	ck_assert(!process_labels_match(0, "unconfined\n", -EINVAL, NULL));
+	ck_assert(!process_labels_match(-ESRCH, NULL, 0, ""));
+}
+END_TEST
+
 START_TEST(a_dead_process_is_nobody)
 {
 	struct process process;
@@ -197,7 +231,8 @@ START_TEST(who_is_in_other_namespaces_could_not_enter_ours)
 }
 END_TEST
 
-UNIT_MAIN("process", a_pidfd_tells_who_a_process_is, a_dead_process_is_nobody,
+UNIT_MAIN("process", a_label_is_the_same_only_where_nothing_differs,
+	  a_label_that_cannot_be_read_is_the_same_only_where_nothing_labels, a_pidfd_tells_who_a_process_is, a_dead_process_is_nobody,
 	  what_is_no_pidfd_is_refused, our_own_mount_namespace_is_in_use_and_no_other_number,
 	  a_mount_of_a_directory_is_found_in_any_namespace,
 	  a_chrooted_process_does_not_hide_mounts_of_its_namespace, where_all_are_chrooted_the_kernel_knows,
