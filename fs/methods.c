@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -19,6 +18,7 @@
 #include "common/file.h"
 #include "common/ldcache.h"
 #include "common/log.h"
+#include "common/seed.h"
 #include "fs/cachebox.h"
 #include "fs/changeover.h"
 #include "fs/claim.h"
@@ -812,13 +812,10 @@ void methods_call(void *data, struct client *client, const char *name, json_t *p
 	struct daemon *daemon = data;
 	struct method_reply reply = { 0 };
 	struct error err = { 0 };
-	unsigned int number;
 	char trace[8];
 	int r;
 
-	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number))
-		number = 0;
-	(void)snprintf(trace, sizeof(trace), "%06x", number & 0xffffff);
+	(void)snprintf(trace, sizeof(trace), "%06x", (unsigned int)seed_random() & 0xffffff);
 	r = method_run(daemon, client, name, params, message, trace, &reply, &err);
 	if (r >= 0 && reply.later)
 		return;

@@ -6,7 +6,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 
 #define JSON_SIZE (128UL << 20) /* of addresses; memory only for what is used */
 #define ALIGNMENT 16		/* as malloc(3) */
@@ -60,14 +59,9 @@ static void json_release(void *memory)
 
 int shared_json(void)
 {
-	size_t seed = 0;
-
 	heap.start = heap.next = shared_new(JSON_SIZE);
 	if (!heap.start)
 		return -ENOMEM;
 	json_set_alloc_funcs(json_new, json_release);
-	/* jansson itself would open /dev/urandom and read it for that. */
-	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) == sizeof(seed) && seed)
-		json_object_seed(seed);
 	return 0;
 }

@@ -21,7 +21,8 @@ void shared_free(void *memory, size_t size);
 /**
  * shared_json() - from now on all that jansson allocates is shared memory
  *
- * Nothing of it is given back before the process ends. Once, before the child is made.
+ * Nothing of it is given back before the process ends. Once, before the child is made, and after
+ * seed_json(): parent and child must agree on a seed.
  *
  * Return: 0 or -ENOMEM.
  */
