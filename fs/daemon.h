@@ -21,6 +21,7 @@ struct cachebox;
 struct client;
 struct closer;
 struct deriver;
+struct donors;
 struct error;
 struct filesystem;
 struct generation;
@@ -68,6 +69,7 @@ struct daemon {
 	struct server *server;
 	struct cachebox *box;
 	struct deriver *deriver;
+	struct donors *donors;
 	struct generation *generation; /* the present one, older ones behind it; NULL: no driver yet */
 	uint32_t generations;          /* made so far */
 	struct renewal *renewal;
