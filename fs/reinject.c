@@ -352,6 +352,15 @@ json_t *reinject_status(const struct daemon *daemon, const struct daemon_viewer 
 }
 
 bool reinject_fits(const struct daemon *daemon, pid_t caller, uint64_t mnt_ns)
+bool reinject_is_child(const struct daemon *daemon, pid_t pid)
+{
+	for (size_t i = 0; i < AT_ONCE; i++) {
+		if (daemon->reinjector->children[i].pid && daemon->reinjector->children[i].pid == pid)
+			return true;
+	}
+	return false;
+}
+
 {
 	for (size_t i = 0; i < AT_ONCE; i++) {
 		const struct child *child = &daemon->reinjector->children[i];
