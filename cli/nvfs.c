@@ -13,6 +13,7 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/parse.h"
+#include "common/seed.h"
 #include "fs/cachebox.h"
 #include "fs/look.h"
 
@@ -71,6 +72,7 @@ int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
 
+	seed_json();
 	if (argc == 3 && strcmp(name, "cachebox") == 0)
 		return run_cachebox(argv[2]);
 	if (argc == 2 && strcmp(name, "look") == 0)

@@ -11,12 +11,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,12 +22,14 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "common/parse.h"
+#include "common/seed.h"
 #include "common/sys.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/handover.h"
-#include "fs/permit.h"
 #include "fs/link.h"
+#include "fs/permit.h"
+#include "fs/record.h"
 #include "fs/reinject.h"
 #include "fs/renewal.h"
 #include "fs/revive.h"
@@ -285,6 +285,49 @@ static int64_t tree_switch(struct daemon *daemon, uint32_t index, struct daemon_
 	return index;
 }
 
+/* whose it is */
+
+static bool is_roots_injection(const struct daemon *daemon, const struct injection *injection)
+{
+	return peer_is_root(client_peer(injection->client), &daemon->self);
+}
+
+static bool is_about(const struct daemon *daemon, const struct injection *injection, uint32_t tree)
+{
+	return injection->tree == tree && injection->serial == store_tree(daemon->store, tree)->serial;
+}
+
+static bool is_injected_by_root(const struct daemon *daemon, uint32_t tree)
+{
+	const struct injection *i = daemon->injections;
+
+	while (i && !(is_about(daemon, i, tree) && is_roots_injection(daemon, i)))
+		i = i->next;
+	return i != NULL;
+}
+
+/* Their Commit or end finds nothing any more. */
+static void end_injections_of_users(struct daemon *daemon, uint32_t tree)
+{
+	for (struct injection *i = daemon->injections; i; i = i->next) {
+		if (is_about(daemon, i, tree) && !is_roots_injection(daemon, i))
+			i->tree = STORE_NONE;
+	}
+}
+
+int daemon_tree_take(struct daemon *daemon, uint32_t tree, struct error *err)
+{
+	int r = record_distrust(daemon, tree, err);
+
+	if (r < 0)
+		return r;
+	end_injections_of_users(daemon, tree);
+	store_write_lock(daemon->store);
+	store_tree_set_by_root(daemon->store, tree);
+	store_unlock(daemon->store);
+	return 0;
+}
+
 /* The snapshots before are kept: their layouts can be read. */
 static void forget_switched(struct daemon *daemon, uint32_t tree, uint32_t old_layout, bool by_epoch)
 {
@@ -352,8 +395,10 @@ static int refuse_taken(struct daemon *daemon, struct daemon_tree *tree, uint32_
 			struct error *err)
 {
 	tree_release(daemon, tree);
-	if (!tree->by_root)
-		return error_setc(err, ERROR_PERMISSION, -EPERM, "id '%.64s' is taken", tree->name);
+	if (!tree->by_root) {
+		(void)error_setc(err, ERROR_PERMISSION, -EPERM, "id '%.64s' is taken", tree->name);
+		return error_remedy(err, -EPERM, "use another --id");
+	}
 	if (store_tree(daemon->store, index)->pid)
 		(void)error_setc(err, ERROR_USAGE, -EEXIST, "id '%.64s' is the live container of pid %d",
 				 tree->name, store_tree(daemon->store, index)->pid);
@@ -361,6 +406,26 @@ static int refuse_taken(struct daemon *daemon, struct daemon_tree *tree, uint32_
 		(void)error_setc(err, ERROR_USAGE, -EEXIST, "id '%.64s' is in use by another container",
 				 tree->name);
 	return error_remedy(err, -EEXIST, "use another --id, or nvinject --remove --id first");
+}
+
+static int refuse_busy(struct daemon *daemon, struct daemon_tree *tree, const char *what, struct error *err)
+{
+	tree_release(daemon, tree);
+	(void)error_setc(err, ERROR_AGAIN, -EBUSY, "'%.64s' is being %s", tree->name, what);
+	return error_remedy(err, -EBUSY, "try again");
+}
+
+/* The same container once more. Root's injections go before those of whoever else has the tree. */
+static int64_t set_again(struct daemon *daemon, uint32_t index, struct daemon_tree *tree, bool *ret_switched,
+			 struct error *err)
+{
+	if (permit_is_removing(daemon, index))
+		return refuse_busy(daemon, tree, "removed", err);
+	if (!tree->by_root && is_injected_by_root(daemon, index))
+		return refuse_busy(daemon, tree, "injected by root", err);
+	if (tree->by_root)
+		end_injections_of_users(daemon, index);
+	return tree_switch(daemon, index, tree, ret_switched, err);
 }
 
 int64_t daemon_tree_set(struct daemon *daemon, struct daemon_tree *tree, bool *ret_new,
@@ -373,7 +438,7 @@ int64_t daemon_tree_set(struct daemon *daemon, struct daemon_tree *tree, bool *r
 
 	*ret_new = *ret_switched = false;
 	if (is_own && same_container(daemon, index, &tree->process))
-		return tree_switch(daemon, index, tree, ret_switched, err);
+		return set_again(daemon, index, tree, ret_switched, err);
 	/* A name that a user, or a container's root, has taken is root's for the asking. */
 	if (old && !(tree->by_root && !is_roots) && is_alive(daemon, index))
 		return refuse_taken(daemon, tree, index, err);
@@ -514,13 +579,11 @@ uint32_t daemon_trees_alive(const struct daemon *daemon)
 struct injection *daemon_injection_new(struct daemon *daemon, const struct client *client)
 {
 	struct injection *injection = calloc(1, sizeof(*injection));
-	uint64_t number;
 
-	if (!injection || getrandom(&number, sizeof(number), 0) != sizeof(number)) {
-		free(injection);
+	if (!injection)
 		return NULL;
-	}
-	(void)snprintf(injection->token, sizeof(injection->token), "%016" PRIx64, number);
+	/* Only its own connection may name it: nobody gains anything by guessing. */
+	(void)snprintf(injection->token, sizeof(injection->token), "%016zx", seed_random());
 	injection->client = client;
 	injection->tree = injection->spec = STORE_NONE;
 	injection->next = daemon->injections;

@@ -21,6 +21,7 @@ struct cachebox;
 struct client;
 struct closer;
 struct deriver;
+struct donors;
 struct error;
 struct filesystem;
 struct generation;
@@ -68,6 +69,7 @@ struct daemon {
 	struct server *server;
 	struct cachebox *box;
 	struct deriver *deriver;
+	struct donors *donors;
 	struct generation *generation; /* the present one, older ones behind it; NULL: no driver yet */
 	uint32_t generations;          /* made so far */
 	struct renewal *renewal;
@@ -109,7 +111,9 @@ struct daemon_tree {
  *
  * A tree of the same name is replaced when nothing of its container is left,
  * and by root also when a user has it. One of the same container is changed by
- * its owner or root alone; with the same layout it is left as it is.
+ * its owner or root alone; with the same layout it is left as it is. It becomes
+ * root's with root's Commit, see daemon_tree_take(); until then injections of
+ * its owner wait, and so do all while it is being removed (-EBUSY, ERROR_AGAIN).
  *
  * Of a new tree listings_stale tells that daemon_listings_changed() is to be called; a container
  * that waits for an answer need not wait for that.
@@ -118,6 +122,15 @@ struct daemon_tree {
  */
 int64_t daemon_tree_set(struct daemon *daemon, struct daemon_tree *tree, bool *ret_new,
 			bool *ret_switched, struct error *err);
+
+/**
+ * daemon_tree_take() - root has injected a container whose tree somebody else has: it is root's from now on
+ *
+ * Of the record, root goes on with what it may act on alone (record_of_user()); injections of others end.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int daemon_tree_take(struct daemon *daemon, uint32_t tree, struct error *err);
 
 /** daemon_listings_changed() - the directories that list all trees are to be read anew */
 void daemon_listings_changed(struct daemon *daemon);

@@ -2,28 +2,38 @@
 /*
  * Two children, one inside the other, both CLONE_VM | CLONE_VFORK: nothing of
  * our memory is copied, and what they find needs no pipe. Until they have ended
- * the calling thread stands still, so they use its thread-local storage (errno)
- * alone. CLONE_FILES: the descriptors of the clones are ours.
+ * the thread that made them stands still, so they use its thread-local storage
+ * (errno) alone. CLONE_FILES: the descriptors of the clones are ours.
+ *
+ * That thread is one for each call, for a path may lead to where nobody answers:
+ * who asked waits for it a moment, and goes on without it. What both know is a
+ * job, which the last of the two frees.
  */
 #include "fs/donor.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/sys.h"
+#include "fs/thread.h"
 
-#define STACK_SIZE (64 * 1024)
-/* A host's filesystem that hangs must not keep us. The outer child outlives the inner one, which
- * writes to our stack: who has SIGALRM pending never runs again. */
+#define STACK_SIZE (64 * 1024) /* of each child, and of the thread */
+#define HANGING_MAX 16
+/* What hangs ends some time. The outer child outlives the inner one, which writes to our memory: who has
+ * SIGALRM pending never runs again. */
 #define INNER_TIMEOUT_S 5
 #define OUTER_TIMEOUT_S 10
 
@@ -32,9 +42,34 @@ struct donor {
 	struct donor_clone *clones;
 	size_t n;
 	char *inner_stack; /* its end */
-	const char *step;  /* what is being done, for the error */
+	const char *step;  /* what is being done, for the error; one of these paths, or a literal */
 	int result;
 };
+
+/* One call; all of it is the job's own. */
+struct job {
+	struct job *next; /* of the list; only who asks looks at it */
+	struct donor donor;
+	char *dev_root;
+	char *stacks; /* of both children; MAP_FAILED: none */
+	pthread_mutex_t lock;
+	pthread_cond_t ended;
+	bool done, left; /* lock: the thread has ended it; nobody waits for it any more */
+};
+
+struct donors {
+	struct job *hanging; /* that were left */
+};
+
+/* The thread has all signals blocked, and so have we. */
+static void set_limit(unsigned int seconds)
+{
+	sigset_t none;
+
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)alarm(seconds);
+}
 
 /* In the new user namespace. */
 static int take_clones(void *arg)
@@ -42,7 +77,7 @@ static int take_clones(void *arg)
 	const struct sys_mount_attr attr = { .propagation = MS_PRIVATE };
 	struct donor *donor = arg;
 
-	(void)alarm(INNER_TIMEOUT_S);
+	set_limit(INNER_TIMEOUT_S);
 	for (size_t i = 0; i < donor->n; i++) {
 		struct donor_clone *clone = &donor->clones[i];
 
@@ -110,7 +145,7 @@ static int prepare(void *arg)
 	struct donor *donor = arg;
 	int r;
 
-	(void)alarm(OUTER_TIMEOUT_S);
+	set_limit(OUTER_TIMEOUT_S);
 	donor->step = donor->dev_root;
 	donor->result = cover_all(donor);
 	if (donor->result < 0)
@@ -122,24 +157,211 @@ static int prepare(void *arg)
 	return 0;
 }
 
-int donor_take(const char *dev_root, struct donor_clone *clones, size_t n, struct error *err)
+/* jobs */
+
+static void close_clones(struct job *job)
 {
-	struct donor donor = { .dev_root = dev_root, .clones = clones, .n = n, .step = "" };
-	char *stacks = mmap(NULL, 2 * STACK_SIZE, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-	int r;
+	for (size_t i = 0; job->donor.clones && i < job->donor.n; i++) {
+		cleanup_close(&job->donor.clones[i].fd);
+		job->donor.clones[i].fd = -1;
+	}
+}
+
+static void job_free(struct job *job)
+{
+	if (!job)
+		return;
+	close_clones(job);
+	for (size_t i = 0; job->donor.clones && i < job->donor.n; i++)
+		free((char *)(uintptr_t)job->donor.clones[i].path);
+	if (job->stacks != MAP_FAILED)
+		(void)munmap(job->stacks, 2 * STACK_SIZE);
+	(void)pthread_mutex_destroy(&job->lock);
+	(void)pthread_cond_destroy(&job->ended);
+	free(job->donor.clones);
+	free(job->dev_root);
+	free(job);
+}
+
+static void cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(cond, &attr);
+	(void)pthread_condattr_destroy(&attr);
+}
+
+/* NULL: out of memory. */
+static struct job *job_new(const char *dev_root, const struct donor_clone *clones, size_t n)
+{
+	struct job *job = calloc(1, sizeof(*job));
+	bool whole;
+
+	if (!job)
+		return NULL;
+	(void)pthread_mutex_init(&job->lock, NULL);
+	cond_init(&job->ended);
+	job->stacks = mmap(NULL, 2 * STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK,
+			   -1, 0);
+	job->dev_root = strdup(dev_root);
+	job->donor = (struct donor){ .dev_root = job->dev_root, .clones = calloc(n + 1, sizeof(*clones)), .n = n,
+				     .step = "" };
+	whole = job->stacks != MAP_FAILED && job->dev_root && job->donor.clones;
+	for (size_t i = 0; job->donor.clones && i < n; i++) {
+		job->donor.clones[i] = clones[i];
+		job->donor.clones[i].fd = -1;
+		job->donor.clones[i].path = strdup(clones[i].path);
+		whole = whole && job->donor.clones[i].path;
+	}
+	if (whole) {
+		job->donor.inner_stack = job->stacks + STACK_SIZE;
+		return job;
+	}
+	job_free(job);
+	return NULL;
+}
+
+static void *job_run(void *data)
+{
+	struct job *job = data;
+	int r = run(prepare, job->stacks + 2 * STACK_SIZE, CLONE_NEWNS, &job->donor);
+
+	(void)pthread_mutex_lock(&job->lock);
+	if (r < 0)
+		job->donor.result = r;
+	if (job->left)
+		close_clones(job);
+	job->done = true; /* from here on it may be freed */
+	(void)pthread_cond_signal(&job->ended);
+	(void)pthread_mutex_unlock(&job->lock);
+	return NULL;
+}
+
+/* Until it has ended, or for so long; whether it has. */
+static bool job_wait(struct job *job)
+{
+	struct timespec end;
+	bool done;
+	int r = 0;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_nsec += DONOR_LIMIT_MS * 1000000L;
+	end.tv_sec += end.tv_nsec / 1000000000L;
+	end.tv_nsec %= 1000000000L;
+	(void)pthread_mutex_lock(&job->lock);
+	while (!job->done && r == 0)
+		r = pthread_cond_timedwait(&job->ended, &job->lock, &end);
+	done = job->done;
+	job->left = !done;
+	(void)pthread_mutex_unlock(&job->lock);
+	return done;
+}
+
+static bool job_is_done(struct job *job)
+{
+	bool done;
+
+	(void)pthread_mutex_lock(&job->lock);
+	done = job->done;
+	(void)pthread_mutex_unlock(&job->lock);
+	return done;
+}
+
+/* those that hang */
+
+/* Frees what has ended since. */
+static size_t count_hanging(struct donors *donors)
+{
+	struct job **at = &donors->hanging;
+	size_t n = 0;
+
+	while (*at) {
+		struct job *job = *at;
+
+		if (job_is_done(job)) {
+			*at = job->next;
+			job_free(job);
+		} else {
+			at = &job->next;
+			n++;
+		}
+	}
+	return n;
+}
+
+static const char *step_of(const struct job *job)
+{
+	return __atomic_load_n(&job->donor.step, __ATOMIC_RELAXED);
+}
+
+static int no_answer(struct error *err, const char *path)
+{
+	return error_setc(err, ERROR_AGAIN, -ETIME, "'%s' does not answer within %d ms", path, DONOR_LIMIT_MS);
+}
+
+/* What hangs there now hangs there for whoever comes next, too. */
+static int check_hanging(struct donors *donors, const struct donor_clone *clones, size_t n, struct error *err)
+{
+	if (count_hanging(donors) >= HANGING_MAX)
+		return no_answer(err, step_of(donors->hanging));
+	for (const struct job *job = donors->hanging; job; job = job->next) {
+		for (size_t i = 0; i < n; i++) {
+			if (strcmp(step_of(job), clones[i].path) == 0)
+				return no_answer(err, clones[i].path);
+		}
+	}
+	return 0;
+}
+
+int donors_new(struct donors **ret, struct error *err)
+{
+	*ret = calloc(1, sizeof(**ret));
+	return *ret ? 0 : error_set(err, -ENOMEM, "prepare clones of mounts");
+}
+
+void donors_free(struct donors *donors)
+{
+	if (donors)
+		(void)count_hanging(donors);
+	free(donors);
+}
+
+/* What came of it: the caller's clones. */
+static int job_take(struct job *job, struct donor_clone *clones, struct error *err)
+{
+	if (job->donor.result < 0)
+		return error_set(err, job->donor.result, "clone '%s' for another user namespace", job->donor.step);
+	for (size_t i = 0; i < job->donor.n; i++) {
+		clones[i].fd = take_fd(&job->donor.clones[i].fd);
+		clones[i].gone = job->donor.clones[i].gone;
+	}
+	return 0;
+}
+
+int donor_take(struct donors *donors, const char *dev_root, struct donor_clone *clones, size_t n,
+	       struct error *err)
+{
+	struct job *job;
+	int r = check_hanging(donors, clones, n, err);
 
 	for (size_t i = 0; i < n; i++)
 		clones[i].fd = -1;
-	if (stacks == MAP_FAILED)
-		return error_set(err, -ENOMEM, "make a stack");
-	donor.inner_stack = stacks + STACK_SIZE;
-	r = run(prepare, stacks + 2 * STACK_SIZE, CLONE_NEWNS, &donor);
-	r = r ? r : donor.result;
-	(void)munmap(stacks, 2 * STACK_SIZE);
-	for (size_t i = 0; r < 0 && i < n; i++) {
-		cleanup_close(&clones[i].fd);
-		clones[i].fd = -1;
+	if (r < 0)
+		return r;
+	job = job_new(dev_root, clones, n);
+	r = job ? thread_start(job_run, job, STACK_SIZE) : -ENOMEM;
+	if (r < 0) {
+		job_free(job);
+		return error_set(err, r, "clone mounts for another user namespace");
 	}
-	return r < 0 ? error_set(err, r, "clone '%s' for another user namespace", donor.step) : 0;
+	if (!job_wait(job)) {
+		job->next = donors->hanging;
+		donors->hanging = job;
+		return no_answer(err, step_of(job));
+	}
+	r = job_take(job, clones, err);
+	job_free(job);
+	return r;
 }

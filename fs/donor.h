@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct donors;
 struct error;
 
 /*
@@ -20,6 +21,8 @@ struct error;
  * over sockets; in the second, of a new user namespace, it clones.
  */
 
+#define DONOR_LIMIT_MS 100
+
 struct donor_clone {
 	const char *path; /* absolute, in the daemon's mount namespace */
 	bool cover;       /* read-only, nosuid, nodev and noexec, whatever the host's mount is */
@@ -28,8 +31,13 @@ struct donor_clone {
 	int fd;           /* result: a detached mount, propagation private; -1 before */
 };
 
+/** donors_new() - none is at work; release with donors_free(), which leaves those that hang to themselves */
+int donors_new(struct donors **ret, struct error *err);
+void donors_free(struct donors *donors);
+
 /**
  * donor_take() - clone mounts with locked flags
+ * @donors:   of one thread
  * @dev_root: directory of the device nodes; what is cloned from it is read-only, nosuid and noexec
  * @clones:   each gets a descriptor, which is then the caller's
  * @err:      names the path that failed
@@ -40,11 +48,14 @@ struct donor_clone {
  * own the way looks at what came of it. The caller holds no lock:
  * the paths may be served by this very process. Callable with threads.
  *
+ * A path may lead to a filesystem that does not answer: it has DONOR_LIMIT_MS. What takes longer is
+ * left to itself, and until that has ended a path of it is refused at once.
+ *
  * Sources: clone(2), open_tree(2), mount_setattr(2), user_namespaces(7).
  *
  * Return: 0, or a negative errno: then there are no descriptors. -ENOSPC or
- * -EPERM where the host forbids user namespaces.
+ * -EPERM where the host forbids user namespaces; -ETIME (ERROR_AGAIN) where a path does not answer.
  */
-int donor_take(const char *dev_root, struct donor_clone *clones, size_t n, struct error *err);
+int donor_take(struct donors *donors, const char *dev_root, struct donor_clone *clones, size_t n, struct error *err);
 
 #endif

@@ -294,6 +294,7 @@ static int make_plan(struct call *call, struct error *err)
 		.dev_fd = daemon->dev_fd,
 		.mountpoint = daemon->config.mountpoint,
 		.dev_root = daemon->config.dev_root,
+		.donors = daemon->donors,
 		.locked = call->claim.process.user_ns != daemon->self.user_ns,
 		.name = call->claim.name,
 		.target = call->claim.target,

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -19,6 +18,7 @@
 #include "common/file.h"
 #include "common/ldcache.h"
 #include "common/log.h"
+#include "common/seed.h"
 #include "fs/cachebox.h"
 #include "fs/changeover.h"
 #include "fs/claim.h"
@@ -299,6 +299,7 @@ static int method_get(struct daemon *daemon, struct client *client, json_t *para
 	    tree->mnt_ns)
 		permit_pause(daemon, (uint32_t)index);
 	json = tree_with_record(daemon, (uint32_t)index);
+	(void)json_object_set_new(json, "serial", json_integer(permit_record_number(daemon, (uint32_t)index)));
 	if (is_root(daemon, client) && !(tree->flags & STORE_TREE_BY_ROOT))
 		(void)json_object_set_new(json, "done", record_of_user(json_object_get(json, "done")));
 	return reply_with(reply, json, err);
@@ -513,35 +514,50 @@ static int check_record(const struct daemon *daemon, const struct client *client
 	return 0;
 }
 
+/* Root's, and not on behalf of a user whose container gets again what he gave it. */
+static bool is_for_root(const struct daemon *daemon, const struct client *client)
+{
+	return is_root(daemon, client) && !reinject_is_child(daemon, client_peer(client)->pid);
+}
+
+static int commit(struct daemon *daemon, const struct client *client, uint32_t tree, const json_t *done,
+		  struct error *err)
+{
+	json_t *trusted;
+	int r = check_record(daemon, client, done, err);
+
+	if (r == 0 && is_for_root(daemon, client) &&
+	    !(store_tree(daemon->store, tree)->flags & STORE_TREE_BY_ROOT))
+		r = daemon_tree_take(daemon, tree, err);
+	if (r < 0)
+		return r;
+	trusted = permit_trusted(done, is_root(daemon, client));
+	r = set_done(daemon, tree, trusted, err);
+	json_decref(trusted);
+	if (r == 0)
+		permit_committed(daemon, tree);
+	return r;
+}
+
 static int method_commit(struct daemon *daemon, struct client *client, json_t *params,
 			 struct varlink_message *message, const char *trace,
 			 struct method_reply *reply, struct error *err)
 {
 	struct injection *injection = injection_of(daemon, client, params, err);
-	const json_t *done = json_object_get(params, "done");
-	const struct store_tree *tree;
-	json_t *trusted;
 	int r;
 
 	(void)message;
 	(void)trace;
 	if (!injection)
 		return -ENOENT;
-	r = check_record(daemon, client, done, err);
+	/* Nothing would know how to take back what was done to the container. */
+	if (!daemon_injection_tree(daemon, injection) || permit_is_removing(daemon, injection->tree))
+		return error_setc(err, ERROR_AGAIN, -ENOENT, "its tree was removed meanwhile");
+	r = commit(daemon, client, injection->tree, json_object_get(params, "done"), err);
 	if (r < 0)
 		return r;
-	tree = daemon_injection_tree(daemon, injection);
-	if (tree) {
-		trusted = permit_trusted(done, is_root(daemon, client));
-		r = set_done(daemon, injection->tree, trusted, err);
-		json_decref(trusted);
-		if (r < 0)
-			return r;
-		permit_committed(daemon, injection->tree);
-		log_info("injected '%s' in %" JSON_INTEGER_FORMAT " us",
-			 store_blob(daemon->store, tree->name, NULL),
-			 json_integer_value(json_object_get(params, "time_us")));
-	}
+	log_info("injected '%s' in %" JSON_INTEGER_FORMAT " us", permit_name(daemon, injection->tree),
+		 json_integer_value(json_object_get(params, "time_us")));
 	daemon_injection_end(daemon, injection, true);
 	return reply_with(reply, json_object(), err);
 }
@@ -601,6 +617,17 @@ static int method_strip(struct daemon *daemon, struct client *client, json_t *pa
 	return reply_with(reply, json_pack("{s:i}", "cache", 0), err);
 }
 
+/* What has been done to the container since its record was read has not been taken back. */
+static int check_serial(const struct daemon *daemon, uint32_t tree, json_t *params, struct error *err)
+{
+	const json_t *serial = json_object_get(params, "serial");
+
+	if (!serial || json_integer_value(serial) == permit_record_number(daemon, tree))
+		return 0;
+	(void)error_setc(err, ERROR_AGAIN, -EBUSY, "it has been injected meanwhile");
+	return error_remedy(err, -EBUSY, "remove it again");
+}
+
 static int method_remove(struct daemon *daemon, struct client *client, json_t *params,
 			 struct varlink_message *message, const char *trace,
 			 struct method_reply *reply, struct error *err)
@@ -614,7 +641,8 @@ static int method_remove(struct daemon *daemon, struct client *client, json_t *p
 		return (int)index;
 	if (!store_tree(daemon->store, (uint32_t)index)->mnt_ns)
 		return error_setc(err, ERROR_USAGE, -EINVAL, "the reference tree is not a container's");
-	r = permit_remove(daemon, (uint32_t)index, client, err);
+	r = check_serial(daemon, (uint32_t)index, params, err);
+	r = r ? r : permit_remove(daemon, (uint32_t)index, client, err);
 	reply->later = r == 0;
 	if (r <= 0)
 		return r;
@@ -704,7 +732,7 @@ static const char interface_text[] =
 	"# Look at the driver now\n"
 	"method Rescan() -> (result: string)\n"
 	"# A tree by id, unique beginning of an id, or pid; Show adds the tree as text\n"
-	"method Get(id: ?string, pid: ?int) -> (id: string, pid: int, done: []object)\n"
+	"method Get(id: ?string, pid: ?int) -> (id: string, pid: int, done: []object, serial: int)\n"
 	"method Show(id: ?string, pid: ?int) -> (id: string, pid: int, done: []object, tree: string)\n"
 	"# Why a path is in a tree, or not; kind is tree, container, name or host\n"
 	"method Why(path: string, kind: string, id: ?string, pid: ?int, tree: ?string)\n"
@@ -719,7 +747,7 @@ static const char interface_text[] =
 	"method Commit(token: string, done: []object, time_us: ?int) -> ()\n"
 	"method Abort(token: string) -> ()\n"
 	"method Strip(cache: int, target: string, fds: int) -> (cache: int, fds: int)\n"
-	"method Remove(id: ?string, pid: ?int) -> ()\n"
+	"method Remove(id: ?string, pid: ?int, serial: ?int) -> ()\n"
 	"# Take tree, devices and permission away from a living container\n"
 	"method Revoke(id: string) -> (id: string, ended: bool)\n"
 	"# A container's device cgroups, permitted anew: of nvinject --heal\n"
@@ -812,13 +840,10 @@ void methods_call(void *data, struct client *client, const char *name, json_t *p
 	struct daemon *daemon = data;
 	struct method_reply reply = { 0 };
 	struct error err = { 0 };
-	unsigned int number;
 	char trace[8];
 	int r;
 
-	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) != sizeof(number))
-		number = 0;
-	(void)snprintf(trace, sizeof(trace), "%06x", number & 0xffffff);
+	(void)snprintf(trace, sizeof(trace), "%06x", (unsigned int)seed_random() & 0xffffff);
 	r = method_run(daemon, client, name, params, message, trace, &reply, &err);
 	if (r >= 0 && reply.later)
 		return;

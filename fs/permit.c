@@ -56,6 +56,7 @@ static void permit_free(struct permit *permit)
 		return;
 	devcg_close(&permit->devcg);
 	json_decref(permit->rules);
+	json_decref(permit->stale);
 	free(permit);
 }
 
@@ -223,8 +224,8 @@ static void prepare(struct permit *permit, const char *mountinfo)
 		if (devcg_is_as_recorded(&permit->devcg, step))
 			permit->right = now;
 		permit->due = now != permit->right && now != permit->from;
-		permit_find_unit(permit, step);
-		permit->unit_due = *permit->unit != '\0';
+		permit_find_unit(permit, done);
+		permit->unit_due = json_array_size(permit->rules) != 0;
 		if (!permit->due)
 			permit->right = now;
 	}
@@ -302,6 +303,23 @@ void permit_committed(struct daemon *daemon, uint32_t tree)
 	permit->ready = false;
 	permit->commits++;
 	permit->from = 0; /* what a heal could not do before, it may be able to do now */
+	permit->unit_not_before = 0;
+}
+
+bool permit_is_removing(const struct daemon *daemon, uint32_t tree)
+{
+	const struct permit *permit =
+		permit_still(daemon->permits, tree, store_tree(daemon->store, tree)->serial);
+
+	return permit && permit->removing;
+}
+
+int64_t permit_record_number(const struct daemon *daemon, uint32_t tree)
+{
+	uint32_t serial = store_tree(daemon->store, tree)->serial;
+	const struct permit *permit = permit_still(daemon->permits, tree, serial);
+
+	return (int64_t)((uint64_t)serial << 32 | (permit ? permit->commits : 0));
 }
 
 void permit_pause(struct daemon *daemon, uint32_t tree)

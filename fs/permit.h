@@ -48,6 +48,15 @@ void permit_pause(struct daemon *daemon, uint32_t tree);
  */
 int permit_remove(struct daemon *daemon, uint32_t tree, struct client *client, struct error *err);
 
+/** permit_is_removing() - does a removal wait for the unit? It must not take what comes meanwhile with it */
+bool permit_is_removing(const struct daemon *daemon, uint32_t tree);
+
+/** permit_record_number() - names a container's record: another one after each injection; 0: has none */
+int64_t permit_record_number(const struct daemon *daemon, uint32_t tree);
+
+/** permit_name() - of the tree; borrowed */
+const char *permit_name(const struct daemon *daemon, uint32_t tree);
+
 /** permit_client_gone() - nobody waits for the answer any more */
 void permit_client_gone(struct daemon *daemon, const struct client *client);
 

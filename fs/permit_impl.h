@@ -32,6 +32,7 @@ struct permit {
 	/* the unit */
 	char unit[256]; /* "": none that is to be told */
 	json_t *rules;	/* what it is to permit */
+	json_t *stale;	/* what it was told to and is not to any more, see unitlist.h */
 	bool unit_due, unit_busy, removing, keeps_unit;
 	struct client *waits; /* for the end of a removal */
 };
@@ -61,17 +62,14 @@ struct permit *permit_still(const struct permits *permits, uint32_t tree, uint32
  */
 bool permit_is_injected(const struct permit *permit);
 
-/** permit_name() - of the tree */
-const char *permit_name(const struct daemon *daemon, uint32_t tree);
-
 /** permit_now_s() - CLOCK_MONOTONIC */
 time_t permit_now_s(void);
 
 /** permit_heal_due() - start what waits to be healed, as far as there is room */
 void permit_heal_due(struct permits *permits);
 
-/** permit_find_unit() - from the record's step "cgroup": which unit, and what it is to permit */
-void permit_find_unit(struct permit *permit, const json_t *step);
+/** permit_find_unit() - from the record: which unit, what it is to permit, and what not any more */
+void permit_find_unit(struct permit *permit, const json_t *done);
 
 /** permit_tell_unit() - begin to, where that is due */
 void permit_tell_unit(struct permit *permit);

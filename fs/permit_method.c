@@ -42,16 +42,10 @@ static int check_process(const struct daemon *daemon, uint32_t tree, json_t *par
 	return r;
 }
 
-/* Names the record that a heal goes by. */
-static json_int_t record_number(const struct permit *permit)
-{
-	return (json_int_t)((uint64_t)permit->serial << 32 | permit->commits);
-}
-
 int method_heal(struct daemon *daemon, uint32_t tree, json_t *params, struct varlink_message *message,
 		struct method_reply *reply, struct error *err)
 {
-	struct permit *permit = permit_of(daemon->permits, tree);
+	const struct permit *permit = permit_of(daemon->permits, tree);
 	json_t *done;
 	int r = check_process(daemon, tree, params, message, err);
 
@@ -61,7 +55,7 @@ int method_heal(struct daemon *daemon, uint32_t tree, json_t *params, struct var
 		return error_setc(err, ERROR_AGAIN, -EAGAIN, "it is being injected");
 	done = record_load(daemon, tree);
 	reply->params = json_pack("{s:O?, s:I}", "cgroup", record_step(done, "cgroup"), "serial",
-				  record_number(permit));
+				  (json_int_t)permit_record_number(daemon, tree));
 	json_decref(done);
 	return reply->params ? 0 : error_set(err, -ENOMEM, "write the reply");
 }
@@ -73,7 +67,7 @@ int method_healed(struct daemon *daemon, uint32_t tree, json_t *params, struct m
 	json_t *step = json_object_get(params, "cgroup");
 	int r;
 
-	if (!permit || json_integer_value(json_object_get(params, "serial")) != record_number(permit) ||
+	if (!permit || json_integer_value(json_object_get(params, "serial")) != permit_record_number(daemon, tree) ||
 	    permit_is_injected(permit) || permit->removing || permit->not_before > permit_now_s())
 		return error_setc(err, ERROR_AGAIN, -EAGAIN, "it is being injected or removed");
 	if (strcmp(varlink_string(step, "step", ""), "cgroup") != 0)

@@ -25,15 +25,29 @@
 
 #define UNIT_AGAIN_S 60 /* after a unit could not be told */
 
-/* Which unit it is in, and what the injector had to add there. */
-void permit_find_unit(struct permit *permit, const json_t *step)
+/* Entries of that unit which the record's step "unit" has, and nothing needs. */
+static void find_stale(struct permit *permit, const json_t *done)
 {
-	const json_t *level;
+	const json_t *step = record_step(done, "unit");
+	const char *unit = json_string_value(json_object_get(step, "target"));
+
+	json_decref(permit->stale);
+	permit->stale = NULL;
+	if (permit->rules && unit && strcmp(unit, permit->unit) == 0)
+		permit->stale = unitlist_stale(json_object_get(step, "added"), permit->rules);
+}
+
+/* Which unit it is in, what the injector had to add there, and what of before is not ours to keep there. */
+void permit_find_unit(struct permit *permit, const json_t *done)
+{
+	const json_t *step = record_step(done, "cgroup"), *level;
 	size_t len, i;
 
 	permit->unit[0] = '\0';
 	json_decref(permit->rules);
 	permit->rules = NULL;
+	json_decref(permit->stale);
+	permit->stale = NULL;
 	if (!permit->devcg.path || !unitlist_unit(permit->devcg.path, permit->unit, &len))
 		return;
 	json_array_foreach(json_object_get(step, "levels"), i, level) {
@@ -43,7 +57,8 @@ void permit_find_unit(struct permit *permit, const json_t *step)
 		if (n >= len && memcmp(path + n - len, permit->devcg.path, len) == 0)
 			permit->rules = json_incref(json_object_get(level, "added"));
 	}
-	if (!json_array_size(permit->rules))
+	find_stale(permit, done);
+	if (!json_array_size(permit->rules) && !json_array_size(permit->stale))
 		permit->unit[0] = '\0';
 }
 
@@ -51,7 +66,22 @@ struct unit_call {
 	struct permits *permits;
 	uint32_t tree, serial;
 	char unit[256];
+	json_t *stale; /* what is taken back; NULL: all of it, or nothing */
 };
+
+static void unit_call_free(struct unit_call *call)
+{
+	if (call)
+		json_decref(call->stale);
+	free(call);
+}
+
+static void cleanup_unit_call(struct unit_call **call)
+{
+	unit_call_free(*call);
+}
+
+#define auto_unit_call __attribute__((cleanup(cleanup_unit_call)))
 
 static struct unit_call *unit_call_new(const struct permit *permit, const char *unit)
 {
@@ -74,63 +104,125 @@ static void report_unit(struct permits *permits, const char *unit, int r, const 
 	log_warning("unit '%s' cannot be told of its container's devices: %s, using heals alone", unit, err->text);
 }
 
-static void put_unit_step(struct daemon *daemon, uint32_t tree, const char *unit, const json_t *added)
+/* @all: reference taken over, NULL: out of memory */
+static void put_unit_step(struct daemon *daemon, uint32_t tree, const char *unit, json_t *all)
 {
-	json_t *done = record_load(daemon, tree), *all = json_deep_copy(added);
-	const json_t *old = record_step(done, "unit");
-
-	if (unitlist_merge(all, json_object_get(old, "added")) < 0 ||
-	    record_put(daemon, tree, json_pack("{s:s, s:s, s:s, s:O}", "step", "unit", "target", unit, "result",
-					       "changed", "added", all), NULL) < 0)
-		log_error("unit '%s' has DeviceAllow= of ours, of which the record says nothing", unit);
+	if (!all || record_put(daemon, tree, json_pack("{s:s, s:s, s:s, s:O}", "step", "unit", "target", unit,
+						       "result", "changed", "added", all), NULL) < 0)
+		log_error("unit '%s' has another DeviceAllow= of ours than the record says", unit);
 	json_decref(all);
+}
+
+/* All that the unit has of ours: with @added, without @removed. */
+static void change_unit_step(struct permit *permit, const char *unit, const json_t *added, const json_t *removed)
+{
+	struct daemon *daemon = permit->owner->daemon;
+	json_t *done = record_load(daemon, permit->tree), *all;
+	const json_t *old = json_object_get(record_step(done, "unit"), "added");
+
+	if (removed) {
+		all = unitlist_remove(old, removed);
+	} else {
+		all = json_deep_copy(added);
+		if (unitlist_merge(all, old) < 0) {
+			json_decref(all);
+			all = NULL;
+		}
+	}
+	put_unit_step(daemon, permit->tree, unit, all);
+	json_decref(done);
+	done = record_load(daemon, permit->tree);
+	find_stale(permit, done);
 	json_decref(done);
 }
 
 static void remove_begin(struct permit *permit);
 
-static void unit_allowed(void *data, int r, const json_t *added, const struct error *err)
+/* What it came to, said; NULL: the tree has gone meanwhile. */
+static struct permit *unit_told(const struct unit_call *call, int r, const struct error *err)
 {
-	auto_free struct unit_call *call = data;
-	struct permits *permits = call->permits;
-	struct permit *permit = permit_still(permits, call->tree, call->serial);
+	struct permit *permit = permit_still(call->permits, call->tree, call->serial);
 
 	if (r < 0)
-		report_unit(permits, call->unit, r, err);
+		report_unit(call->permits, call->unit, r, err);
 	else
-		permits->said_no_bus = false;
+		call->permits->said_no_bus = false;
+	if (!permit)
+		return NULL;
+	permit->unit_busy = false;
+	permit->unit_not_before = r < 0 ? permit_now_s() + UNIT_AGAIN_S : 0;
+	return permit;
+}
+
+/* What had to wait for the unit's answer. */
+static void go_on(struct permit *permit)
+{
+	struct permits *permits = permit->owner;
+
+	if (permit->removing)
+		remove_begin(permit); /* the end of @permit, perhaps */
+	else
+		permit_tell_unit(permit);
+	permit_heal_due(permits);
+}
+
+static void unit_allowed(void *data, int r, const json_t *added, const struct error *err)
+{
+	auto_unit_call struct unit_call *call = data;
+	struct permits *permits = call->permits;
+	struct permit *permit = unit_told(call, r, err);
+
 	if (!permit)
 		return;
-	permit->unit_busy = false;
-	permit->unit_not_before = permit_now_s() + UNIT_AGAIN_S;
 	permit->unit_due = r < 0;
 	if (json_array_size(added)) {
-		put_unit_step(permits->daemon, call->tree, call->unit, added);
+		change_unit_step(permit, call->unit, added, NULL);
 		permit->keeps_unit = permit->due = true; /* systemd has put a program beside ours */
 		log_info("unit '%s' permits %zu device%s of container '%s'", call->unit, json_array_size(added),
 			 json_array_size(added) == 1 ? "" : "s", permit_name(permits->daemon, call->tree));
 	}
-	if (permit->removing)
-		remove_begin(permit);
-	permit_heal_due(permits);
+	go_on(permit);
 }
 
+static void unit_cleaned(void *data, int r, const json_t *added, const struct error *err)
+{
+	auto_unit_call struct unit_call *call = data;
+	struct permit *permit = unit_told(call, r, err);
+
+	(void)added;
+	if (!permit)
+		return;
+	if (r == 0) {
+		change_unit_step(permit, call->unit, NULL, call->stale);
+		permit->due = true;
+		log_info("unit '%s' permits %zu device%s of before no more", call->unit, json_array_size(call->stale),
+			 json_array_size(call->stale) == 1 ? "" : "s");
+	}
+	go_on(permit);
+}
+
+/* First what the container needs, then what it needs no more. */
 void permit_tell_unit(struct permit *permit)
 {
-	struct unitbus_change change = { .unit = permit->unit, .allow = permit->rules };
+	bool cleans = !permit->unit_due && json_array_size(permit->stale);
+	struct unitbus_change change = { .unit = permit->unit, .allow = cleans ? NULL : permit->rules,
+					 .remove = cleans ? permit->stale : NULL };
 	struct unit_call *call;
 	struct error err = { 0 };
 	int r;
 
-	if (!permit->unit_due || permit->unit_busy || permit->removing || !*permit->unit ||
+	if ((!permit->unit_due && !cleans) || permit->unit_busy || permit->removing || !*permit->unit ||
 	    permit->unit_not_before > permit_now_s())
 		return;
 	call = unit_call_new(permit, permit->unit);
-	r = call ? unitbus_change(permit->owner->bus, &change, unit_allowed, call, &err) : -ENOMEM;
+	if (call && cleans)
+		call->stale = json_incref(permit->stale);
+	r = call ? unitbus_change(permit->owner->bus, &change, cleans ? unit_cleaned : unit_allowed, call, &err) :
+		   -ENOMEM;
 	permit->unit_busy = r == 0;
 	if (r == 0)
 		return;
-	free(call);
+	unit_call_free(call);
 	permit->unit_not_before = permit_now_s() + UNIT_AGAIN_S;
 	report_unit(permit->owner, permit->unit, r, &err);
 }
@@ -161,7 +253,7 @@ static void removal_failed(struct permit *permit, const char *unit, int r, const
 
 static void unit_removed(void *data, int r, const json_t *added, const struct error *err)
 {
-	auto_free struct unit_call *call = data;
+	auto_unit_call struct unit_call *call = data;
 	struct daemon *daemon = call->permits->daemon;
 	struct permit *permit = permit_still(call->permits, call->tree, call->serial);
 
@@ -197,7 +289,7 @@ static int unit_restore(struct permit *permit, struct error *err)
 		r = call ? unitbus_change(permit->owner->bus, &change, unit_removed, call, err) : -ENOMEM;
 	}
 	if (r < 0)
-		free(call);
+		unit_call_free(call);
 	json_decref(done);
 	return r;
 }

@@ -126,7 +126,7 @@ static int clone_locked(const struct planner_input *in, struct sources *sources,
 		clones[i] = (struct donor_clone){ .path = sources->items[i].path, .cover = is_ipc,
 						  .optional = is_ipc };
 	}
-	r = donor_take(in->dev_root, clones, sources->n, err);
+	r = donor_take(in->donors, in->dev_root, clones, sources->n, err);
 	for (size_t i = 0; i < sources->n; i++) {
 		struct source *source = &sources->items[i];
 

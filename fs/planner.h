@@ -8,6 +8,7 @@
 #include "common/varlink.h"
 
 struct devnode;
+struct donors;
 struct error;
 struct fixed_links;
 struct ipc_list;
@@ -29,6 +30,7 @@ struct planner_input {
 	int dev_fd;  /* O_PATH: where the device nodes are */
 	const char *mountpoint, *dev_root; /* the same two, as paths in our mount namespace */
 	bool locked; /* for another user namespace: mounts come from the lock donor */
+	struct donors *donors; /* NULL where not locked */
 	const char *name; /* of the tree */
 	const char *target;
 	const struct devnode *nodes;

@@ -56,6 +56,31 @@ json_t *record_of_user(const json_t *done)
 	return list;
 }
 
+/* @done: the reference is taken over; NULL: out of memory */
+static int save(struct daemon *daemon, uint32_t tree, json_t *done, struct error *err)
+{
+	auto_free char *text = done ? json_dumps(done, JSON_COMPACT) : NULL;
+
+	json_decref(done);
+	if (!text)
+		return error_set(err, -ENOMEM, "write the record");
+	if (strlen(text) > RECORD_MAX)
+		return error_setc(err, ERROR_USAGE, -EFBIG, "the record is more than %d bytes", RECORD_MAX);
+	store_write_lock(daemon->store);
+	store_tree_set_done(daemon->store, tree, store_blob_put(daemon->store, text, strlen(text)));
+	store_unlock(daemon->store);
+	return 0;
+}
+
+int record_distrust(struct daemon *daemon, uint32_t tree, struct error *err)
+{
+	json_t *done = record_load(daemon, tree);
+	int r = done ? save(daemon, tree, record_of_user(done), err) : 0;
+
+	json_decref(done);
+	return r;
+}
+
 static int put(json_t *done, json_t *step)
 {
 	const char *name = varlink_string(step, "step", "");
@@ -70,22 +95,13 @@ static int put(json_t *done, json_t *step)
 int record_put(struct daemon *daemon, uint32_t tree, json_t *step, struct error *err)
 {
 	json_t *done = record_load(daemon, tree);
-	auto_free char *text = NULL;
-	uint32_t blob;
 
 	if (!done)
 		done = json_array();
-	if (step && put(done, step) == 0)
-		text = json_dumps(done, JSON_COMPACT);
-	json_decref(done);
+	if (!step || put(done, step) != 0) {
+		json_decref(done);
+		done = NULL;
+	}
 	json_decref(step);
-	if (!text)
-		return error_set(err, -ENOMEM, "write the record");
-	if (strlen(text) > RECORD_MAX)
-		return error_setc(err, ERROR_USAGE, -EFBIG, "the record is more than %d bytes", RECORD_MAX);
-	store_write_lock(daemon->store);
-	blob = store_blob_put(daemon->store, text, strlen(text));
-	store_tree_set_done(daemon->store, tree, blob);
-	store_unlock(daemon->store);
-	return 0;
+	return save(daemon, tree, done, err);
 }

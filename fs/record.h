@@ -31,6 +31,13 @@ json_t *record_step(const json_t *done, const char *name);
 json_t *record_of_user(const json_t *done);
 
 /**
+ * record_distrust() - of a tree's record nothing stays but record_of_user()
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int record_distrust(struct daemon *daemon, uint32_t tree, struct error *err);
+
+/**
  * record_put() - a step in the place of that of the same name, or as a last one
  * @step: the reference is taken over; NULL: out of memory
  *

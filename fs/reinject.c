@@ -224,6 +224,7 @@ static int child_start(struct child *child, struct daemon *daemon, uint32_t tree
 		.done = store_blob(daemon->store, t->done, NULL),
 		.gpus = daemon->generation->gpus,
 		.pid = pid,
+		.owner = t->flags & STORE_TREE_BY_ROOT ? -1 : (int64_t)t->owner,
 	};
 	struct reinject_command command = { .n = 0 };
 	int r = reinject_command_build(&request, &command, err);
@@ -349,6 +350,15 @@ json_t *reinject_status(const struct daemon *daemon, const struct daemon_viewer 
 			(void)json_array_append_new(failed_ids, json_string(tree_name(daemon, i)));
 	}
 	return json_pack("{s:i, s:o}", "waiting", waiting, "failed", failed_ids);
+}
+
+bool reinject_is_child(const struct daemon *daemon, pid_t pid)
+{
+	for (size_t i = 0; i < AT_ONCE; i++) {
+		if (daemon->reinjector->children[i].pid && daemon->reinjector->children[i].pid == pid)
+			return true;
+	}
+	return false;
 }
 
 bool reinject_fits(const struct daemon *daemon, pid_t caller, uint64_t mnt_ns)

@@ -55,6 +55,9 @@ pid_t reinject_process(const struct daemon *daemon, uint32_t tree);
  */
 bool reinject_fits(const struct daemon *daemon, pid_t caller, uint64_t mnt_ns);
 
+/** reinject_is_child() - is this the nvinject that injects a container anew, for whoever has its tree? */
+bool reinject_is_child(const struct daemon *daemon, pid_t pid);
+
 /**
  * reinject_status() - "waiting": how many containers are to be injected anew; "failed": names of those
  * that could not be

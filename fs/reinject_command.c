@@ -108,6 +108,10 @@ int reinject_command_build(const struct reinject_request *request, struct reinje
 	add(ret, "--devices", ret->devices);
 	add(ret, "--driver-capabilities", varlink_string(ret->spec, "driver_capabilities", ""));
 	add(ret, "--target", varlink_string(ret->spec, "target", ""));
+	if (request->owner >= 0) {
+		(void)snprintf(ret->owner, sizeof(ret->owner), "%u", (unsigned int)request->owner);
+		add(ret, "--owner", ret->owner);
+	}
 	if (!had_cgroup(request))
 		add(ret, "--no-cgroup", NULL);
 	return 0;

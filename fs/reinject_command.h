@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <limits.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct error;
@@ -12,7 +13,7 @@ struct gpu_list;
 
 /* Which nvinject, with which arguments: the request that a container was injected with, once more. */
 
-#define REINJECT_ARGS_MAX 20
+#define REINJECT_ARGS_MAX 24
 
 struct reinject_request {
 	const char *program;        /* nvinject of the configuration; NULL: beside this program */
@@ -21,12 +22,13 @@ struct reinject_request {
 	const char *done;           /* JSON of what was done; NULL: nothing */
 	const struct gpu_list *gpus; /* that are there now */
 	pid_t pid;                  /* of a process of the container */
+	int64_t owner;              /* uid of the user who gave it the tree; -1: root did */
 };
 
 /* Release with reinject_command_done(), also after a failure. Zero-initialise. */
 struct reinject_command {
 	char program[PATH_MAX];
-	char pid[16];
+	char pid[16], owner[16];
 	char *devices;
 	json_t *spec;
 	const char *argv[REINJECT_ARGS_MAX]; /* the others', the spec's, the request's; NULL at the end */
@@ -41,7 +43,8 @@ int reinject_program(const char *configured, char ret[PATH_MAX], struct error *e
  * @request: must outlive @ret
  *
  * GPUs are those that were given, as far as they are still there, and never
- * others; none left is "none". A cgroup is changed only if it was before.
+ * others; none left is "none". A cgroup is changed only if it was before. In a user's
+ * container no more is done than he could do.
  *
  * Return: 0, -ENOENT (no such program), -EBADMSG (@request->spec) or -ENOMEM.
  */

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "fs/daemon.h"
 #include "fs/injector.h"
+#include "fs/permit.h"
 #include "fs/permit_impl.h"
 #include "fs/reinject.h"
 #include "fs/server.h"

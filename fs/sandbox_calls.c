@@ -19,8 +19,9 @@
 #define ALL (SANDBOX_KEEPER | SANDBOX_DAEMON)
 #define START SANDBOX_KEEPER
 
-#define NS_GET_USERNS _IO(0xb7, 0x1)           /* linux/nsfs.h */
-#define NS_GET_PARENT _IO(0xb7, 0x2)           /* the same */
+#define NS_GET_USERNS _IO(0xb7, 0x1)           /* linux/nsfs.h, of nvinject --owner */
+#define NS_GET_OWNER_UID _IO(0xb7, 0x4)        /* the same */
+#define NS_GET_PARENT _IO(0xb7, 0x2)           /* linux/nsfs.h */
 #define NS_GET_MNTNS_ID _IOR(0xb7, 0x5, uint64_t) /* the same, 6.11 */
 #define PIDFD_GET_MNT_NAMESPACE _IO(0xFF, 3) /* linux/pidfd.h, 6.11 */
 
@@ -111,6 +112,7 @@ static const unsigned long ioctls[] = {
 	KFUSE_DEV_IOC_BACKING_OPEN,
 	KFUSE_DEV_IOC_BACKING_CLOSE,
 	NS_GET_USERNS,
+	NS_GET_OWNER_UID,
 	NS_GET_PARENT,
 	NS_GET_MNTNS_ID,
 	PIDFD_GET_MNT_NAMESPACE,

@@ -32,6 +32,7 @@
 #include "fs/config.h"
 #include "fs/daemon.h"
 #include "fs/derive.h"
+#include "fs/donor.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/handover.h"
@@ -347,6 +348,8 @@ static int bring_up(struct serving *s, struct error *err)
 		r = injector_new(daemon, &daemon->injector, err);
 	if (r == 0)
 		r = permits_new(daemon, &daemon->permits, err);
+	if (r == 0)
+		r = donors_new(&daemon->donors, err);
 	return r == 0 && s->fds->mode != KEEPER_MODE_FIRST ? daemon_resume(daemon, go_on, err) : r;
 }
 
@@ -359,6 +362,7 @@ static void end_service(struct daemon *daemon)
 	injector_free(daemon->injector);
 	permits_free(daemon->permits);
 	daemon->permits = NULL;
+	donors_free(daemon->donors);
 }
 
 /* Closing a host's file may take for ever: the keeper has heard by then that we are done. */

@@ -83,7 +83,7 @@ enum store_tree_flag {
 	STORE_TREE_UNCOMMITTED = 1, /* made for an injection that has not said that it is done */
 	STORE_TREE_STALE = 2,       /* the kernel may know names of an older snapshot */
 	STORE_TREE_REINJECT = 4,    /* its container is to be injected anew: see reinject.h */
-	STORE_TREE_BY_ROOT = 8,     /* made by the host's root; its owner, 0, is any container's root as well */
+	STORE_TREE_BY_ROOT = 8,     /* the host's root has injected it; its owner, 0, is any container's root as well */
 };
 
 #define STORE_WORKERS_MAX 16
@@ -296,6 +296,9 @@ void store_tree_set_spec(struct store *store, uint32_t tree, uint32_t spec);
 
 /** store_tree_set_flags() [w] - enum store_tree_flag */
 void store_tree_set_flags(struct store *store, uint32_t tree, uint32_t flags);
+
+/** store_tree_set_by_root() [w] - from now on the tree is the host's root's: STORE_TREE_BY_ROOT, owner 0 */
+void store_tree_set_by_root(struct store *store, uint32_t tree);
 
 /** store_tree_remove() [w] - a tree and its snapshots are no more */
 void store_tree_remove(struct store *store, uint32_t tree);

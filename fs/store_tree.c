@@ -314,6 +314,15 @@ void store_tree_set_flags(struct store *store, uint32_t tree, uint32_t flags)
 	publish(&t->flags, flags);
 }
 
+void store_tree_set_by_root(struct store *store, uint32_t tree)
+{
+	struct store_tree *t = table_at(store, &store->state->trees, tree);
+
+	/* In this order: at no time is it one of uid 0 of any container. */
+	publish(&t->flags, t->flags | STORE_TREE_BY_ROOT);
+	publish(&t->owner, 0);
+}
+
 void store_tree_remove(struct store *store, uint32_t tree)
 {
 	struct store_tree *t = table_at(store, &store->state->trees, tree);

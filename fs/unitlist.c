@@ -87,6 +87,17 @@ static unsigned int find(const json_t *list, const char *path)
 	return access;
 }
 
+static unsigned int rule_access(const json_t *rule)
+{
+	return (unsigned int)json_integer_value(json_array_get(rule, 2)) & 7;
+}
+
+static void rule_path(const json_t *rule, char path[64])
+{
+	(void)snprintf(path, 64, "/dev/char/%u:%u", (unsigned int)json_integer_value(json_array_get(rule, 0)),
+		       (unsigned int)json_integer_value(json_array_get(rule, 1)));
+}
+
 int unitlist_add(const json_t *current, const json_t *rules, json_t **ret_set, json_t **ret_added)
 {
 	json_t *set = json_array(), *added = json_array(), *rule;
@@ -94,12 +105,10 @@ int unitlist_add(const json_t *current, const json_t *rules, json_t **ret_set, j
 	size_t i;
 
 	json_array_foreach(rules, i, rule) {
-		unsigned int wanted = (unsigned int)json_integer_value(json_array_get(rule, 2)) & 7, have;
+		unsigned int wanted = rule_access(rule), have;
 		char path[64];
 
-		(void)snprintf(path, sizeof(path), "/dev/char/%u:%u",
-			       (unsigned int)json_integer_value(json_array_get(rule, 0)),
-			       (unsigned int)json_integer_value(json_array_get(rule, 1)));
+		rule_path(rule, path);
 		have = find(current, path);
 		if ((have & wanted) == wanted)
 			continue;
@@ -128,6 +137,41 @@ json_t *unitlist_remove(const json_t *current, const json_t *added)
 
 		if (left)
 			r |= json_array_append_new(list, entry(entry_path(item), left));
+	}
+	if (r == 0)
+		return list;
+	json_decref(list);
+	return NULL;
+}
+
+static unsigned int needed(const json_t *rules, const char *path)
+{
+	unsigned int access = 0;
+	const json_t *rule;
+	size_t i;
+
+	json_array_foreach(rules, i, rule) {
+		char text[64];
+
+		rule_path(rule, text);
+		if (strcmp(text, path) == 0)
+			access |= rule_access(rule);
+	}
+	return access;
+}
+
+json_t *unitlist_stale(const json_t *added, const json_t *rules)
+{
+	json_t *list = json_array();
+	const json_t *item;
+	int r = list ? 0 : -1;
+	size_t i;
+
+	json_array_foreach(added, i, item) {
+		unsigned int stale = entry_access(item) & ~needed(rules, entry_path(item));
+
+		if (r == 0 && stale)
+			r = json_array_append_new(list, entry(entry_path(item), stale));
 	}
 	if (r == 0)
 		return list;

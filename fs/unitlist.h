@@ -42,6 +42,17 @@ bool unitlist_restricts(const char *policy, const json_t *current);
  */
 int unitlist_add(const json_t *current, const json_t *rules, json_t **ret_set, json_t **ret_added);
 
+/**
+ * unitlist_stale() - what was added for devices that are not to be permitted any more
+ * @added: of the record; NULL: nothing
+ * @rules: what the unit is to permit now, as for unitlist_add()
+ *
+ * A device that has another number since its driver was loaded anew leaves such an entry.
+ *
+ * Return: new list for unitlist_remove(), empty where there is none; NULL: out of memory.
+ */
+json_t *unitlist_stale(const json_t *added, const json_t *rules);
+
 /** unitlist_remove() - the whole list without what was added; NULL: out of memory */
 json_t *unitlist_remove(const json_t *current, const json_t *added);
 

@@ -157,9 +157,10 @@ int client_strip(struct client *client, int cache, const char *target, int *ret,
 	return r < 0 ? r : 0;
 }
 
-int client_remove(struct client *client, const char *id, struct error *err)
+int client_remove(struct client *client, const char *id, json_t *serial, struct error *err)
 {
-	return call_without_answer(client, "io.nvfs.Remove", json_pack("{s:s}", "id", id), err);
+	return call_without_answer(client, "io.nvfs.Remove", json_pack("{s:s, s:O*}", "id", id, "serial", serial),
+				   err);
 }
 
 int client_heal(struct client *client, const char *id, int pidfd, json_t **ret, struct error *err)

@@ -73,7 +73,12 @@ int client_heal(struct client *client, const char *id, int pidfd, json_t **ret, 
 int client_healed(struct client *client, const char *id, json_t *serial, json_t *step,
 		  struct error *err);
 
-/** client_remove() - io.nvfs.Remove: forget the container, drop its tree */
-int client_remove(struct client *client, const char *id, struct error *err);
+/**
+ * client_remove() - io.nvfs.Remove: forget the container, drop its tree
+ * @serial: of the record that was taken back, as client_get() told it; NULL: not told. Borrowed
+ *
+ * Return: 0, -EBUSY (ERROR_AGAIN: it has been injected since), or another errno of the daemon's.
+ */
+int client_remove(struct client *client, const char *id, json_t *serial, struct error *err);
 
 #endif

@@ -18,6 +18,7 @@
 #include "inject/enter.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -33,6 +34,7 @@
 #include "inject/privilege.h"
 #include "inject/shared.h"
 
+#define NOBODY 65534
 #define KILL_TIMEOUT_MS 500 /* until a process that can die of SIGKILL has died of it */
 #define GRACE_S 4	    /* beyond the limit: we end the child ourselves, and may undo */
 
@@ -65,26 +67,51 @@ static void ignore_terminal(void)
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
-static int go_inside(int mntns_fd, unsigned int limit_ms, struct error *err)
+/*
+ * In another user namespace the uid is the same and the capabilities are those of that namespace: the files
+ * that its owner may not write to, because they are not of a user whom he has in there, are closed to
+ * us too. Root's groups stay outside: inside, setgroups(2) may be forbidden.
+ */
+static int become_owner(const struct enter_ns *ns, struct error *err)
+{
+	int r;
+
+	/* The saved uid stays root's, so that we may end the child. No way back: inside the filter is before that. */
+	if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(ns->owner, ns->owner, 0) < 0)
+		return error_set(err, -errno, "become uid %u", ns->owner);
+	r = privilege_enter(PRIVILEGE_INSIDE, err); /* what is in effect went with uid 0 */
+	if (r < 0)
+		return r;
+	if (setns(ns->user, CLONE_NEWUSER) < 0)
+		return error_set(err, -errno, "enter the user namespace of uid %u", ns->owner);
+	/* His own as a rule; where it is not in there, that of nobody does. */
+	if (setresgid(0, 0, 0) < 0 && errno != EINVAL)
+		return error_set(err, -errno, "become uid %u", ns->owner);
+	return privilege_enter(PRIVILEGE_INSIDE, err);
+}
+
+static int go_inside(const struct enter_ns *ns, unsigned int limit_ms, struct error *err)
 {
 	int r;
 
 	(void)alarm(limit_ms / 1000 + GRACE_S);
 	ignore_terminal();
 	r = privilege_enter(PRIVILEGE_INSIDE, err);
+	if (r == 0 && ns->user >= 0)
+		r = become_owner(ns, err);
 	if (r < 0)
 		return r;
 	/* Not before: more capabilities in effect clear it. Where we are dead already, the alarm ends it. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (mntns_fd >= 0 && setns(mntns_fd, CLONE_NEWNS) < 0)
+	if (ns->mnt >= 0 && setns(ns->mnt, CLONE_NEWNS) < 0)
 		return error_set(err, -errno, "enter the mount namespace");
 	return filter_enter(FILTER_INSIDE, err);
 }
 
-static _Noreturn void child_main(const struct enter *enter, int mntns_fd, unsigned int limit_ms)
+static _Noreturn void child_main(const struct enter *enter, const struct enter_ns *ns, unsigned int limit_ms)
 {
 	struct enter_call *call = enter->call;
-	int r = go_inside(mntns_fd, limit_ms, &call->err);
+	int r = go_inside(ns, limit_ms, &call->err);
 	eventfd_t n;
 
 	do {
@@ -105,7 +132,7 @@ static void forget(struct enter *enter)
 	*enter = (struct enter)ENTER_EMPTY;
 }
 
-static int start(struct enter *enter, int mntns_fd, unsigned int limit_ms, struct error *err)
+static int start(struct enter *enter, const struct enter_ns *ns, unsigned int limit_ms, struct error *err)
 {
 	int r;
 
@@ -115,13 +142,13 @@ static int start(struct enter *enter, int mntns_fd, unsigned int limit_ms, struc
 		return error_set(err, -errno, "make an eventfd");
 	r = enter->pid = sys_fork_sharing_files(&enter->pidfd);
 	if (r == 0)
-		child_main(enter, mntns_fd, limit_ms);
+		child_main(enter, ns, limit_ms);
 	if (r < 0)
 		enter->pid = 0;
 	return r < 0 ? error_set(err, r, "clone") : 0;
 }
 
-int enter_begin(struct enter *enter, int mntns_fd, unsigned int limit_ms,
+int enter_begin(struct enter *enter, const struct enter_ns *ns, unsigned int limit_ms,
 		int (*fn)(void *arg, struct error *err), void *arg, struct error *err)
 {
 	int r = 0;
@@ -134,7 +161,7 @@ int enter_begin(struct enter *enter, int mntns_fd, unsigned int limit_ms,
 		return error_set(err, -ENOMEM, "call inside");
 	*enter->call = (struct enter_call){ .fn = fn, .arg = arg };
 	if (!enter->pid)
-		r = start(enter, mntns_fd, limit_ms, err);
+		r = start(enter, ns, limit_ms, err);
 	else if (eventfd_write(enter->go, 1) < 0)
 		r = error_set(err, -errno, "call inside");
 	if (r < 0)
@@ -254,11 +281,11 @@ void enter_done(struct enter *enter)
 	forget(enter);
 }
 
-int enter_run(int mntns_fd, unsigned int timeout_ms, int (*fn)(void *arg, struct error *err),
+int enter_run(const struct enter_ns *ns, unsigned int timeout_ms, int (*fn)(void *arg, struct error *err),
 	      void *arg, struct error *err)
 {
 	struct enter enter = ENTER_EMPTY;
-	int r = enter_begin(&enter, mntns_fd, timeout_ms, fn, arg, err);
+	int r = enter_begin(&enter, ns, timeout_ms, fn, arg, err);
 
 	r = r ? r : enter_end(&enter, timeout_ms, err);
 	enter_done(&enter);

@@ -28,11 +28,20 @@ struct enter {
 	struct enter_call *call; /* shared */
 };
 
+/* Where the child goes. -1: not elsewhere. */
+struct enter_ns {
+	int mnt;
+	int user;    /* the child is its owner from then on, and can no more than he in what he has made */
+	uid_t owner;
+};
+
+#define ENTER_NOWHERE { .mnt = -1, .user = -1 }
+
 #define ENTER_EMPTY { .pidfd = -1, .go = -1, .done = -1 }
 
 /**
  * enter_begin() - let a function be called inside a mount namespace
- * @mntns_fd: the namespace, or -1 for our own; that of the first call counts
+ * @ns:       borrowed for the call; those of the first call count
  * @limit_ms: for all calls together: so long the child lives at most, should we be stopped
  * @fn:       returns 0 or a negative errno and fills @err itself
  * @arg:      shared memory, if anything is to come back
@@ -41,7 +50,7 @@ struct enter {
  * Every call that has begun is waited for by enter_end().
  * Return: 0, or the errno of clone(2) or eventfd(2).
  */
-int enter_begin(struct enter *enter, int mntns_fd, unsigned int limit_ms,
+int enter_begin(struct enter *enter, const struct enter_ns *ns, unsigned int limit_ms,
 		int (*fn)(void *arg, struct error *err), void *arg, struct error *err);
 
 /**
@@ -63,7 +72,7 @@ void enter_stop(struct enter *enter);
 void enter_done(struct enter *enter);
 
 /** enter_run() - one call in a child of its own; @arg as above */
-int enter_run(int mntns_fd, unsigned int timeout_ms, int (*fn)(void *arg, struct error *err),
+int enter_run(const struct enter_ns *ns, unsigned int timeout_ms, int (*fn)(void *arg, struct error *err),
 	      void *arg, struct error *err);
 
 /**

@@ -56,7 +56,7 @@ static const int inside[] = {
 static const int host[] = {
 	SYS_pidfd_open, SYS_pidfd_send_signal, SYS_ioctl, SYS_socket, SYS_connect, SYS_setsockopt,
 	SYS_sendmsg, SYS_recvmsg, SYS_bpf, SYS_clone, SYS_wait4, SYS_setns, SYS_prctl, SYS_seccomp,
-	SYS_setitimer, SYS_eventfd2, SYS_ftruncate,
+	SYS_setitimer, SYS_eventfd2, SYS_ftruncate, SYS_setgroups, SYS_setresuid, SYS_setresgid,
 #ifdef SYS_alarm
 	SYS_alarm,
 #endif

@@ -113,7 +113,7 @@ static void undo_mounts(struct injection *in)
 
 	if (in->apply.effects.n == 0)
 		return;
-	if (enter_run(in->session->targets.mntns, UNDO_TIMEOUT_MS, apply_undo, &in->apply, &err) < 0)
+	if (enter_run(&in->session->targets.ns, UNDO_TIMEOUT_MS, apply_undo, &in->apply, &err) < 0)
 		log_warning("undo: %s, ignoring", err.text);
 }
 
@@ -138,7 +138,7 @@ static int apply_begin(struct injection *in, struct error *err)
 	in->apply.adopt = !in->plan.known;
 	r = targets_alive(targets, err);
 	r = r ? r
-	      : enter_begin(&in->session->enter, targets->mntns, session_left_ms(in->session), apply_run,
+	      : enter_begin(&in->session->enter, &targets->ns, session_left_ms(in->session), apply_run,
 			    &in->apply, err);
 	return r < 0 ? error_classify(err, r, ERROR_MOUNT) : 0;
 }

@@ -122,12 +122,14 @@ void moved_find(struct plan *plan, const json_t *done, struct moved *ret)
 	}
 	*ret = (struct moved){ 0 };
 	find_rules(plan, done, ret);
+	ret->n_originals = cgroup_record_originals(cgroup_record_find(done), ret->originals, CGROUP_ORIGINALS_MAX);
 }
 
 int moved_revoke(struct moved *moved, struct cgroup_target *target, struct error *err)
 {
 	if (!target || !moved->n)
 		return 0;
+	cgroup_target_originals(target, moved->originals, moved->n_originals);
 	moved->revoked = target; /* in part, where it fails */
 	return cgroup_revoke(target, moved->rules, moved->n, err);
 }

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "inject/cgroup.h"
 #include "inject/plan.h"
@@ -21,6 +22,8 @@ struct error;
 struct moved {
 	struct cgroup_rule rules[PLAN_STEPS_MAX]; /* added before, for numbers of before */
 	size_t n;
+	uint32_t originals[CGROUP_ORIGINALS_MAX]; /* programs that ours were put in the place of */
+	size_t n_originals;
 	struct cgroup_target *revoked; /* where they were taken back; NULL: nowhere */
 };
 
@@ -35,6 +38,8 @@ void moved_find(struct plan *plan, const json_t *done, struct moved *ret);
 /**
  * moved_revoke() - take the permission of before back
  * @target: must outlive @moved
+ *
+ * Where nothing of ours is left in a program, its owner's own is put back, as a removal does.
  *
  * Return: 0, or what cgroup_revoke() says.
  */

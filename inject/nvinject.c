@@ -16,6 +16,7 @@
 
 #include "common/error.h"
 #include "common/log.h"
+#include "common/seed.h"
 #include "common/sys.h"
 #include "inject/enter.h"
 #include "inject/hook.h"
@@ -106,6 +107,7 @@ int main(int argc, char *argv[])
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &session.started);
 	log_open("nvinject", LOG_LEVEL_INFO);
+	seed_json();
 	r = privilege_init(&err);
 	r = r ? r : request_parse(&session.request, argc, argv, &err);
 	r = r ? r : run(&session, &err);

@@ -101,7 +101,7 @@ static int remove_inside(struct session *session, const json_t *done, struct err
 	if (map_stripped(session, restore, &more) < 0)
 		log_warning("ld.so.cache of the container: %s, ignoring", more.text);
 	enter_done(&session->enter); /* the next knows the record and the cache */
-	r = enter_run(session->targets.mntns, session_left_ms(session), restore_run, restore, err);
+	r = enter_run(&session->targets.ns, session_left_ms(session), restore_run, restore, err);
 	if (r == -ETIMEDOUT && restore->at)
 		(void)error_wrap(err, r, "'%.80s'", restore->at);
 	if (revoke_devices(session, done, r ? NULL : err) < 0 && r == 0)
@@ -172,7 +172,7 @@ static int remove_known(struct session *session, const json_t *known, struct err
 	}
 	if (r == 0 && !gone)
 		r = remove_inside(session, json_object_get(known, "done"), err);
-	r = r ? r : client_remove(&session->client, id, err);
+	r = r ? r : client_remove(&session->client, id, json_object_get(known, "serial"), err);
 	if (r < 0)
 		return r;
 	session->result = "removed";

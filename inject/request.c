@@ -36,6 +36,7 @@ static const char usage_text[] =
 	"  --target DIR                where the tree goes; default /usr/local/nvidia\n"
 	"  --standalone                the container's mount namespace is our own\n"
 	"  --no-cgroup                 leave the device cgroups alone\n"
+	"  --owner UID                 do only what this user, whose container it is, could do in it\n"
 	"  --remove                    take everything back\n"
 	"  --heal                      permit the devices again that it was given, nothing else\n"
 	"  --dry-run                   print the plan, change nothing\n"
@@ -54,6 +55,7 @@ enum {
 	OPT_TARGET,
 	OPT_STANDALONE,
 	OPT_NO_CGROUP,
+	OPT_OWNER,
 	OPT_REMOVE,
 	OPT_HEAL,
 	OPT_DRY_RUN,
@@ -75,6 +77,7 @@ static const struct option options[] = {
 	{ "target", required_argument, NULL, OPT_TARGET },
 	{ "standalone", no_argument, NULL, OPT_STANDALONE },
 	{ "no-cgroup", no_argument, NULL, OPT_NO_CGROUP },
+	{ "owner", required_argument, NULL, OPT_OWNER },
 	{ "remove", no_argument, NULL, OPT_REMOVE },
 	{ "heal", no_argument, NULL, OPT_HEAL },
 	{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
@@ -167,6 +170,18 @@ static int put_pid(struct request *req, const char *value, struct error *err)
 	return 0;
 }
 
+static int put_owner(struct request *req, const char *value, struct error *err)
+{
+	uint64_t uid;
+
+	if (parse_u64(value, UINT32_MAX - 1, &uid) < 0)
+		return usage(err, "'%.40s' is not a user id", value);
+	req->owner = (uid_t)uid;
+	req->as_owner = true;
+	req->cgroup = false;
+	return 0;
+}
+
 static int put_timeout(struct request *req, const char *value, struct error *err)
 {
 	uint64_t seconds;
@@ -199,6 +214,8 @@ static int put_option(struct request *req, int opt, const char *value, struct er
 		return request_set(&req->socket, value, err);
 	case OPT_TIMEOUT:
 		return put_timeout(req, value, err);
+	case OPT_OWNER:
+		return put_owner(req, value, err);
 	case OPT_STANDALONE:
 		req->standalone = true;
 		return 0;
@@ -272,6 +289,8 @@ static int check_inject(const struct request *req, struct error *err)
 		return usage(err, "--pid and --standalone exclude each other");
 	if (req->standalone && (!req->rootfs || !req->id))
 		return usage(err, "--standalone needs --rootfs and --id");
+	if (req->standalone && req->as_owner)
+		return usage(err, "--owner needs --pid");
 	if (!req->devices)
 		return usage(err, "which GPUs? --devices is missing (all, none, 0, GPU-...)");
 	return 0;
@@ -283,7 +302,7 @@ static int check_remove(const struct request *req, struct error *err)
 		return usage(err, "--remove needs --pid or --id");
 	if (req->standalone && (!req->rootfs || !req->id || req->pid))
 		return usage(err, "--standalone needs --rootfs and --id, and no --pid");
-	if (req->devices || req->driver_caps || req->target || req->requirements)
+	if (req->devices || req->driver_caps || req->target || req->requirements || req->as_owner)
 		return usage(err, "--remove takes back all: no --devices, --target");
 	return 0;
 }
@@ -301,7 +320,7 @@ static int check_heal(const struct request *req, struct error *err)
 static int check_hook(const struct request *req, struct error *err)
 {
 	if (req->pid || req->id || req->rootfs || req->devices || req->requirements ||
-	    req->standalone)
+	    req->standalone || req->as_owner)
 		return usage(err, "hook takes container and devices from the runtime");
 	return 0;
 }

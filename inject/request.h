@@ -43,6 +43,8 @@ struct request {
 	bool privileged;  /* the container's bounding set has CAP_SYS_ADMIN */
 	unsigned int timeout_s; /* of the whole run; what has been begun is undone beyond it */
 	bool cgroup;      /* change the device cgroups */
+	bool as_owner;    /* in the container, with no more than its owner could do there */
+	uid_t owner;      /* who that must be: of the user namespace that has its mount namespace */
 	bool dry_run, json;
 };
 

@@ -77,7 +77,7 @@ static int pin_begin(struct session *session, struct pin *pin, struct error *err
 	*pin = (struct pin){ .rootfs = session->request.rootfs,
 			     .targets = session->targets,
 			     .image_cache = -1 };
-	return enter_begin(&session->enter, session->targets.mntns, session_left_ms(session), pin_inside,
+	return enter_begin(&session->enter, &session->targets.ns, session_left_ms(session), pin_inside,
 			   pin, err);
 }
 

@@ -6,7 +6,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #define JSON_LEAST (1UL << 20)
@@ -102,14 +101,9 @@ static int map_heap(void)
 
 int shared_json(void)
 {
-	size_t seed = 0;
-
 	heap.fd = memfd_create("nvinject", MFD_CLOEXEC);
 	if (heap.fd < 0 || map_heap() < 0)
 		return -ENOMEM;
 	json_set_alloc_funcs(json_new, json_release);
-	/* jansson itself would open /dev/urandom and read it for that. */
-	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) == sizeof(seed) && seed)
-		json_object_seed(seed);
 	return 0;
 }

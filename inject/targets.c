@@ -8,9 +8,11 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/nsfs.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -118,6 +120,31 @@ static int put_id(const struct targets *targets, struct request *req, struct err
 	return request_set(&req->id, id, err);
 }
 
+static bool is_own_userns(int userns)
+{
+	struct stat own, its;
+
+	return stat("/proc/self/ns/user", &own) < 0 || fstat(userns, &its) < 0 ||
+	       (own.st_dev == its.st_dev && own.st_ino == its.st_ino);
+}
+
+/* Who has made a user namespace may do everything in it; in one of anybody else's he may not. */
+static int open_userns(struct targets *targets, uid_t owner, struct error *err)
+{
+	uid_t its = 0;
+	int fd = ioctl(targets->ns.mnt, NS_GET_USERNS);
+
+	if (fd < 0)
+		return error_set(err, -errno, "find the owner of its mount namespace");
+	targets->ns.user = fd;
+	targets->ns.owner = owner;
+	if (!is_own_userns(fd) && ioctl(fd, NS_GET_OWNER_UID, &its) == 0 && its == owner)
+		return 0;
+	(void)error_setc(err, ERROR_PERMISSION, -EPERM, "its mount namespace is not of a user namespace of uid %u",
+			 owner);
+	return error_remedy(err, -EPERM, "inject it by hand");
+}
+
 static int open_process(struct targets *targets, struct request *req, bool hook, struct error *err)
 {
 	int r;
@@ -128,10 +155,12 @@ static int open_process(struct targets *targets, struct request *req, bool hook,
 	targets->proc_pid = r = open_proc_pid(req->pid, err);
 	if (r < 0)
 		return r;
-	targets->mntns = r = open_mntns(targets, err);
+	targets->ns.mnt = r = open_mntns(targets, err);
 	if (r < 0)
 		return r;
-	r = is_own_mntns(targets->mntns, err);
+	if (req->as_owner)
+		r = open_userns(targets, req->owner, err);
+	r = r < 0 ? r : is_own_mntns(targets->ns.mnt, err);
 	if (r > 0 && hook) {
 		req->standalone = true;
 		req->cgroup = false;

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "inject/enter.h"
 #include "inject/owners.h"
 
 struct cgroup_target;
@@ -15,7 +16,8 @@ struct request;
 struct targets {
 	int pidfd;    /* the process named by --pid; -1 when standalone */
 	int proc_pid; /* O_PATH, its directory in our /proc */
-	int mntns;    /* its mount namespace; -1: our own */
+	struct enter_ns ns; /* its mount namespace; where the request names an owner, the user namespace
+			     * that this is of */
 	int root;     /* O_PATH, the container's root directory; filled by targets_open() for a
 		       * running container, else by targets_open_root() inside the namespace */
 	struct {
@@ -28,7 +30,7 @@ struct targets {
 	struct cgroup_target *cgroup; /* NULL: cgroups are left alone */
 };
 
-#define TARGETS_EMPTY { .pidfd = -1, .proc_pid = -1, .mntns = -1, .root = -1 }
+#define TARGETS_EMPTY { .pidfd = -1, .proc_pid = -1, .ns = ENTER_NOWHERE, .root = -1 }
 
 /**
  * targets_open() - pin process, mount namespace and root
@@ -42,8 +44,12 @@ struct targets {
  * Privilege: CAP_SYS_PTRACE where the process has other credentials.
  * Source: pidfd_open(2), proc(5), namespaces(7).
  *
+ * Where the request names an owner, the mount namespace must be of a user namespace
+ * of his, ioctl_ns(2).
+ *
  * Return: 0, -ESRCH (no such process, or it ended), -EINVAL (a thread id, or
- * our own mount namespace), or the errno of open(2).
+ * our own mount namespace), -EPERM (ERROR_PERMISSION: another owner), or the errno of
+ * open(2).
  */
 int targets_open(struct targets *targets, struct request *req, bool hook, struct error *err);
 

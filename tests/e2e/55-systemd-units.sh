@@ -13,7 +13,7 @@ set -eu
 outside()
 {
 	use_sample_driver
-	write_config 'grace = 1' 'heal = 1'
+	write_config 'grace = 1' 'heal = 1' 'settle = 0'
 	run_machine
 	done_testing
 }
@@ -212,6 +212,81 @@ a_service()
 	systemctl stop svc
 }
 
+# moved MAJOR: nvidia-uvm's is another one now, as after the module was loaded anew
+moved()
+{
+	sed -i "s/^[0-9]* nvidia-uvm\$/$1 nvidia-uvm/" "$PROC_ROOT/devices"
+	rm -f "$DEV_ROOT/nvidia-uvm" "$DEV_ROOT/nvidia-uvm-tools"
+	mknod -m 0666 "$DEV_ROOT/nvidia-uvm" c "$1" 0
+	mknod -m 0666 "$DEV_ROOT/nvidia-uvm-tools" c "$1" 1
+}
+
+majors_of()
+{
+	device_allow "$1" | sed -n 's|^/dev/char/\(2[0-9]*\):.*|\1|p' | sort -u | paste -sd ' '
+}
+
+majors_are()
+{
+	[ "$(majors_of "$1")" = "$2" ]
+}
+
+# What a unit was told of numbers of before, it is told to forget.
+majors_move()
+{
+	local before
+
+	start box
+	before=$(device_allow "$SCOPE")
+	nvinject --pid "$PID" --id box --devices all
+	ok "moved: the scope is told of the majors" wait_for 10 majors_are "$SCOPE" 238
+	moved 236
+	ok "moved: of the new ones, and no more of the old" wait_for 30 majors_are "$SCOPE" 236
+	unlike "moved: nor does the record say so" "$(step box unit)" 'char/238:'
+	ok "moved: the device is open" wait_for 10 is_open box
+	systemctl daemon-reload
+	is "moved: after a daemon-reload, too" "$(answers box)" "ENXIO ENXIO "
+	ok "moved: revoked" nvfs revoke box
+	is "moved: nothing is left" "$(device_allow "$SCOPE")" "$before"
+	moved 238
+	kill_container box
+}
+
+left_node()
+{
+	! in_container box test -e /dev/nvidia0
+}
+
+# The removal waits for systemd, and the container is injected meanwhile.
+a_late_removal()
+{
+	local bus removal injection status=0
+
+	bus=$(pgrep -o -x 'dbus-daemon|dbus-broker')
+	start box
+	nvinject --pid "$PID" --id box --devices all
+	ok "late: the scope is told" wait_for 10 knows "$SCOPE"
+	kill -STOP "$bus"
+	nvinject --remove --id box >"$SCRATCH/removed" 2>&1 &
+	removal=$!
+	ok "late: what is in the container is taken back" wait_for 10 left_node
+	nvinject --pid "$PID" --id box --devices all >"$SCRATCH/injected" 2>&1 &
+	injection=$!
+	sleep 1
+	fails "late: meanwhile a removal is refused" 75 "being removed" nvinject --remove --id box
+	kill -CONT "$bus"
+	wait "$removal" || status=$?
+	is "late: the removal ends" "$status $(cat "$SCRATCH/removed")" "0 "
+	wait "$injection" || status=$?
+	is "late: and then the injection" "$status" 0
+	is "late: the container has its device" "$(answers box)" "ENXIO ENXIO "
+	sleep 3
+	ok "late: and a tree" nvfs show box
+	ok "late: of which systemd knows" wait_for 10 knows "$SCOPE"
+	nvinject --remove --id box
+	kill_container box
+}
+
 is_healed()
 {
 	is_open box && has_programs "$COUNT"
@@ -294,21 +369,60 @@ without_a_runtime()
 	systemctl stop "$SCOPE"
 }
 
+uvm_is()
+{
+	[ "$(stat -c %t "/proc/$PID/root/dev/nvidia-uvm")" = "$(printf %x "$1")" ]
+}
+
+# The unit permits by itself what has moved: systemd's own program must come back, which alone it can take away.
+moved_without_a_bus()
+{
+	local node d before
+
+	pure moved
+	for node in $(find "$DEV_ROOT" -type c ! -name 'nvidia-uvm*'); do
+		d=$(printf '%d:%d' "0x$(stat -c %t "$node")" "0x$(stat -c %T "$node")")
+		systemctl set-property --runtime "$SCOPE" "DeviceAllow=/dev/char/$d rw"
+	done
+	systemctl set-property --runtime "$SCOPE" 'DeviceAllow=/dev/char/236:0 rw'
+	systemctl set-property --runtime "$SCOPE" 'DeviceAllow=/dev/char/236:1 rw'
+	before=$("$HELPERS/cgroupctl" ids "$CGROUP")
+	nvinject --pid "$PID" --id moved --devices all
+	unlike "moved, no bus: the program is ours" "$("$HELPERS/cgroupctl" ids "$CGROUP")" "^$before\$"
+	moved 236
+	ok "moved, no bus: injected anew" wait_for 30 uvm_is 236
+	ok "moved, no bus: systemd's own program is back" wait_for 5 has_ids "$before"
+	systemctl set-property --runtime "$SCOPE" TasksMax=500
+	is "moved, no bus: and gives way to its next one" "$(programs)" 1
+	moved 238
+	systemctl stop "$SCOPE"
+}
+
+has_ids()
+{
+	[ "$("$HELPERS/cgroupctl" ids "$CGROUP")" = "$1" ]
+}
+
 inside()
 {
 	mount -t tmpfs tmpfs /mnt
 	NVFS=/usr/local/bin/nvfs
 	NVINJECT=/usr/local/bin/nvinject
 	SOCKET=/run/nvfsd/nvfs.sock
+	PROC_ROOT=$OUTER/driver/proc
+	DEV_ROOT=$OUTER/driver/dev
 	at_exit sh -c "journalctl -q --no-pager -n 300 >'$OUTER/journal' 2>&1"
 	ok "systemctl start" systemctl start nvfs
 	make_rootfs busybox box
 	a_scope
 	remove_by_nvinject
+	majors_move
+	a_late_removal
 	a_service
 	without_a_runtime pure
 	without_a_bus
 	without_a_runtime pure-no-bus
+	moved_without_a_bus
 	is "no system call is refused" "$(nvfs status --json | jq -c .sandbox.refused)" "[]"
 	kill_containers
 	diag end

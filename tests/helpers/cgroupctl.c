@@ -7,6 +7,7 @@
  *	cgroupctl revoke PID MAJOR:MINOR:ACCESS...   take it back later
  *	cgroupctl load PATH FLAGS|link RULES...      attach a program that allows only these
  *	cgroupctl count PATH                         programs attached there
+ *	cgroupctl ids PATH                           their ids, the oldest first
  *
  * FLAGS are BPF_F_ALLOW_*: 0, 1 or 2. A link is kept until the input ends.
  * Exit status as nvinject's.
@@ -19,6 +20,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,7 +161,7 @@ static int cmd_load(const char *path, const char *how, const struct cgroup_rule 
 	return 0;
 }
 
-static int cmd_count(const char *path)
+static int cmd_query(const char *path, bool ids)
 {
 	int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct bpfdev_attached attached;
@@ -170,7 +172,10 @@ static int cmd_count(const char *path)
 		(void)error_set(&err, r, "query '%s'", path);
 		return fail(&err);
 	}
-	printf("%zu\n", attached.n);
+	for (size_t i = 0; ids && i < attached.n; i++)
+		printf("%u\n", attached.id[i]);
+	if (!ids)
+		printf("%zu\n", attached.n);
 	return 0;
 }
 
@@ -178,9 +183,8 @@ int main(int argc, char **argv)
 {
 	struct cgroup_rule rules[RULES_MAX];
 
-	if (argc == 3 && strcmp(argv[1], "count") == 0)
-		return cmd_count(argv[2]);
-
+	if (argc == 3 && (strcmp(argv[1], "count") == 0 || strcmp(argv[1], "ids") == 0))
+		return cmd_query(argv[2], strcmp(argv[1], "ids") == 0);
 	if (argc >= 4 && strcmp(argv[1], "load") == 0)
 		return cmd_load(argv[2], argv[3], rules, rules_parse(argv + 4, rules));
 	if (argc < 3)

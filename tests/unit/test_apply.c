@@ -480,6 +480,8 @@ START_TEST(a_cache_that_is_a_link_is_left_alone)
 }
 END_TEST
 
+static const struct enter_ns nowhere = ENTER_NOWHERE;
+
 /* Check has a handler of its own, and the filters want no new privileges. */
 static void as_nvinject_begins(void)
 {
@@ -509,7 +511,7 @@ START_TEST(a_call_that_hangs_inside_is_ended_and_what_it_opened_stays)
 
 	as_nvinject_begins();
 	*fd = -1;
-	ck_assert_int_eq(enter_run(-1, 100, wait_for_ever, fd, &err), -ETIMEDOUT);
+	ck_assert_int_eq(enter_run(&nowhere, 100, wait_for_ever, fd, &err), -ETIMEDOUT);
 	ck_assert_int_eq(err.class, ERROR_MOUNT);
 	ck_assert_int_ge(*fd, 0);
 	ck_assert_int_ge(fcntl(*fd, F_GETFD), 0);
@@ -549,12 +551,12 @@ START_TEST(one_child_does_several_calls_while_we_go_on)
 
 	as_nvinject_begins();
 	*sum = (struct sum){ .a = 1, .b = 2 };
-	ck_assert_int_eq(enter_begin(&enter, -1, 5000, add, sum, &err), 0);
+	ck_assert_int_eq(enter_begin(&enter, &nowhere, 5000, add, sum, &err), 0);
 	child = enter.pid;
 	ck_assert_int_eq(enter_end(&enter, 5000, &err), 0);
 	ck_assert_int_eq(sum->result, 3);
 	sum->a = -4; /* what it gets is what is there now */
-	ck_assert_int_eq(enter_begin(&enter, -1, 5000, add, sum, &err), 0);
+	ck_assert_int_eq(enter_begin(&enter, &nowhere, 5000, add, sum, &err), 0);
 	ck_assert_int_eq(enter.pid, child);
 	ck_assert_int_eq(enter_end(&enter, 5000, &err), -EINVAL);
 	ck_assert_str_eq(err.text, "add -4: Invalid argument");
@@ -575,10 +577,10 @@ START_TEST(after_a_child_that_died_there_is_another)
 
 	as_nvinject_begins();
 	*sum = (struct sum){ .a = 1, .b = 2 };
-	ck_assert_int_eq(enter_begin(&enter, -1, 5000, die, sum, &err), 0);
+	ck_assert_int_eq(enter_begin(&enter, &nowhere, 5000, die, sum, &err), 0);
 	ck_assert_int_eq(enter_end(&enter, 5000, &err), -ECHILD);
 	ck_assert_str_eq(err.text, "ended inside the container by signal 9");
-	ck_assert_int_eq(enter_begin(&enter, -1, 5000, add, sum, NULL), 0);
+	ck_assert_int_eq(enter_begin(&enter, &nowhere, 5000, add, sum, NULL), 0);
 	ck_assert_int_eq(enter_end(&enter, 5000, NULL), 0);
 	ck_assert_int_eq(sum->result, 3);
 	enter_done(&enter);
@@ -595,10 +597,10 @@ START_TEST(json_that_is_made_later_is_known_to_the_child)
 
 	as_nvinject_begins();
 	ck_assert_int_eq(shared_json(), 0);
-	ck_assert_int_eq(enter_begin(&enter, -1, 5000, add, sum, &err), 0);
+	ck_assert_int_eq(enter_begin(&enter, &nowhere, 5000, add, sum, &err), 0);
 	ck_assert_int_eq(enter_end(&enter, 5000, &err), 0);
 	after = json_pack("{s:s, s:s}", "target", "/usr/local/nvidia", "other", "x");
-	ck_assert_int_eq(enter_begin(&enter, -1, 5000, reads_target, after, &err), 0);
+	ck_assert_int_eq(enter_begin(&enter, &nowhere, 5000, reads_target, after, &err), 0);
 	ck_assert_int_eq(enter_end(&enter, 5000, &err), 17);
 	json_decref(after);
 	json_decref(before); /* malloc's */

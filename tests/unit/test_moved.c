@@ -114,6 +114,24 @@ START_TEST(a_node_that_was_left_is_looked_at_again)
 }
 END_TEST
 
+START_TEST(whose_programs_ours_have_replaced_is_known)
+{
+	static const char done_text[] = "[" NODE("/dev/nvidia-uvm", "mounted", "238:0") ","
+		"{\"step\":\"cgroup\",\"target\":\"devices\",\"result\":\"changed\",\"added\":[[238,0,6]],"
+		"\"levels\":[{\"version\":2,\"path\":\"/a\",\"added\":[[238,0,6]],\"replaced\":[41,42]}]}]";
+	struct moved moved;
+	json_t *done;
+
+	add_step("/dev/nvidia-uvm", 236, 0);
+	done = find(done_text, &moved);
+	ck_assert_uint_eq(moved.n, 1);
+	ck_assert_uint_eq(moved.n_originals, 2);
+	ck_assert_uint_eq(moved.originals[0], 41);
+	ck_assert_uint_eq(moved.originals[1], 42);
+	json_decref(done);
+}
+END_TEST
+
 START_TEST(records_of_nonsense_move_nothing)
 {
 	static const char *const texts[] = { "[]", "{}", "[5, null, []]", "[{\"step\":\"device\"}]",
@@ -207,6 +225,6 @@ END_TEST
 
 UNIT_MAIN("moved", what_has_kept_its_number_has_not_moved, a_node_that_has_moved_is_known_with_its_rule,
 	  a_number_that_something_needs_is_not_taken_back, a_rule_that_was_not_ours_is_not_taken_back,
-	  a_node_that_was_left_is_looked_at_again, records_of_nonsense_move_nothing,
+	  a_node_that_was_left_is_looked_at_again, whose_programs_ours_have_replaced_is_known, records_of_nonsense_move_nothing,
 	  rules_of_all_injections_are_recorded_but_those_taken_back,
 	  a_node_that_is_right_by_itself_is_not_the_one_of_before, undo_without_a_revocation_does_nothing)

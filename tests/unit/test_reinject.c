@@ -18,7 +18,7 @@ static struct reinject_request request_of(const char *spec)
 {
 	return (struct reinject_request){ .program = "/bin/true", .socket = "/run/s", .spec = spec,
 					  .done = "[{\"step\":\"tree\"},{\"step\":\"cgroup\"}]", .gpus = &list,
-					  .pid = 42 };
+					  .pid = 42, .owner = -1 };
 }
 
 /* The arguments with blanks between. */
@@ -74,6 +74,18 @@ START_TEST(a_cgroup_is_changed_only_if_it_was_before)
 }
 END_TEST
 
+START_TEST(a_users_container_is_entered_as_that_user)
+{
+	struct reinject_request request = request_of(SPEC("[\"GPU-a\"]"));
+
+	request.done = "[{\"step\":\"tree\"}]";
+	request.owner = 1234;
+	ck_command(&request, COMMAND("GPU-a", " --owner 1234 --no-cgroup"));
+	request.owner = 4294967294; /* an int would not do */
+	ck_command(&request, COMMAND("GPU-a", " --owner 4294967294 --no-cgroup"));
+}
+END_TEST
+
 START_TEST(without_the_program_the_error_names_it_and_the_remedy)
 {
 	struct reinject_request request = request_of(SPEC("[]"));
@@ -99,5 +111,5 @@ START_TEST(a_damaged_request_is_refused)
 END_TEST
 
 UNIT_MAIN("reinject", the_request_is_repeated, a_gpu_that_is_gone_is_not_replaced_by_another,
-	  a_cgroup_is_changed_only_if_it_was_before, without_the_program_the_error_names_it_and_the_remedy,
+	  a_cgroup_is_changed_only_if_it_was_before, a_users_container_is_entered_as_that_user, without_the_program_the_error_names_it_and_the_remedy,
 	  a_damaged_request_is_refused)

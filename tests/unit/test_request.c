@@ -104,6 +104,27 @@ START_TEST(cgroups_and_socket_have_defaults)
 }
 END_TEST
 
+START_TEST(an_owners_container_keeps_its_cgroup)
+{
+	struct request req;
+
+	ck_assert_int_eq(parse(&req, ARGS("--pid=1", "--devices=none", "--owner", "4294967294"), NULL), 0);
+	ck_assert(req.as_owner);
+	ck_assert_uint_eq(req.owner, 4294967294);
+	ck_assert(!req.cgroup);
+	request_done(&req);
+	ck_assert_int_eq(parse(&req, ARGS("--pid=1", "--devices=none"), NULL), 0);
+	ck_assert(!req.as_owner);
+	request_done(&req);
+	refuse(ARGS("--pid=1", "--devices=none", "--owner=4294967295"), "is not a user id");
+	refuse(ARGS("--pid=1", "--devices=none", "--owner=me"), "'me' is not a user id");
+	refuse(ARGS("--standalone", "--id=a", "--rootfs=/r", "--devices=none", "--owner=1"), "--owner needs --pid");
+	refuse(ARGS("--remove", "--id=a", "--owner=1"), "takes back all");
+	refuse(ARGS("hook", "--owner=1"), "from the runtime");
+	refuse(ARGS("--heal", "--pid=1", "--id=c1", "--owner=1"), "no other options");
+}
+END_TEST
+
 START_TEST(hook_remove_help_and_version_are_told_apart)
 {
 	struct request req;
@@ -176,6 +197,6 @@ START_TEST(a_target_must_be_a_plain_path)
 }
 END_TEST
 
-UNIT_MAIN("request", requirements_add_up_to_a_limit, a_whole_command_line_is_read, cgroups_and_socket_have_defaults,
+UNIT_MAIN("request", requirements_add_up_to_a_limit, a_whole_command_line_is_read, cgroups_and_socket_have_defaults, an_owners_container_keeps_its_cgroup,
 	  hook_remove_help_and_version_are_told_apart, devices_and_container_must_be_said,
 	  junk_is_refused_by_name, an_id_that_is_a_path_is_refused, a_target_must_be_a_plain_path)

@@ -117,11 +117,27 @@ START_TEST(what_is_added_twice_is_taken_back_once)
 }
 END_TEST
 
+START_TEST(what_nothing_needs_any_more_is_stale)
+{
+	json_t *added = list("[[\"/dev/char/195:0\", \"rw\"], [\"/dev/char/238:0\", \"rw\"], [\"/dev/char/236:0\", \"r\"]]");
+	json_t *rules = list("[[195, 0, 6], [236, 0, 6], [236, 1, 6]]"), *less = list("[[195, 0, 2]]");
+
+	is_list(unitlist_stale(added, rules), "[[\"/dev/char/238:0\", \"rw\"]]");
+	is_list(unitlist_stale(added, less), "[[\"/dev/char/195:0\", \"w\"], [\"/dev/char/238:0\", \"rw\"],"
+					     " [\"/dev/char/236:0\", \"r\"]]");
+	is_list(unitlist_stale(NULL, rules), "[]");
+	json_decref(added);
+	json_decref(rules);
+	json_decref(less);
+}
+END_TEST
+
 START_TEST(odd_records_do_no_harm)
 {
 	json_t *odd = list("[1, null, [], [1, 2], [\"a\"], [\"b\", 3], {}]"), *set, *added;
 
 	is_list(unitlist_remove(odd, odd), "[]");
+	is_list(unitlist_stale(odd, odd), "[]");
 	ck_assert_int_eq(unitlist_add(odd, NULL, &set, &added), 0);
 	is_list(set, "[]");
 	is_list(added, "[]");
@@ -132,4 +148,4 @@ END_TEST
 UNIT_MAIN("unitlist", a_unit_is_the_topmost_scope_or_service, other_cgroups_are_no_units,
 	  a_name_that_no_unit_can_have_is_none, an_open_unit_restricts_nothing,
 	  what_is_missing_is_added_and_nothing_else, the_way_back_leaves_what_others_have_set,
-	  what_is_added_twice_is_taken_back_once, odd_records_do_no_harm)
+	  what_is_added_twice_is_taken_back_once, what_nothing_needs_any_more_is_stale, odd_records_do_no_harm)

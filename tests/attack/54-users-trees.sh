@@ -1,0 +1,174 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Containers of a user, processes of his in user namespaces, for which he has registered trees. Where root
+# injects one of them too, what root has recorded is out of his reach. What the daemon does to them for him,
+# when it injects them anew, is no more than he could do himself.
+# shellcheck disable=SC2317 # functions that wait_for calls
+set -eu
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+
+AS_USER=(setpriv --reuid 1234 --regid 1234 --clear-groups)
+
+call()
+{
+	printf '{"method":"io.nvfs.%s","parameters":{%s}}' "$1" "$2"
+}
+
+inject()
+{
+	call Inject "\"fds\":1,\"pidfd\":0,\"id\":\"$1\",\"devices\":\"none\"${2:-}"
+}
+
+commit()
+{
+	call Commit "\"token\":\"@TOKEN@\",\"done\":[${1:-}]"
+}
+
+# abuse OP...: as the user
+abuse()
+{
+	try "${AS_USER[@]}" "$HELPERS/sockabuse" "$SOCKET" "$@"
+}
+
+# root_dir NAME OWNER: what a root directory has, as somebody's; its path in $DIR
+root_dir()
+{
+	DIR=$SCRATCH/$1
+	mkdir -p "$DIR"/{etc/ld.so.conf.d,dev,proc,run,tmp,usr/local,usr/bin}
+	cp /etc/ld.so.cache "$DIR/etc/"
+	chown -R "$2:$2" "$DIR"
+}
+
+# start NAME: a process of the user's whose root is $DIR; its pid in $CHILD
+start()
+{
+	mkdir -p "$SCRATCH/mnt-$1"
+	: >"$SCRATCH/ready-$1"
+	"${AS_USER[@]}" unshare --user --map-root-user --mount --propagation private sh -c "
+		mount --rbind '$DIR' '$SCRATCH/mnt-$1' && mount -t tmpfs -o mode=755 tmpfs '$SCRATCH/mnt-$1/dev' &&
+		exec perl -e 'chroot(\$ARGV[0]) && chdir(\"/\") or die; \$| = 1; print \"ready\n\"; sleep 1000' '$SCRATCH/mnt-$1'" \
+		</dev/null >"$SCRATCH/ready-$1" 2>&1 &
+	CHILD=$!
+	at_exit kill -KILL "$CHILD"
+	wait_for 10 grep -q ready "$SCRATCH/ready-$1"
+}
+
+tree_of()
+{
+	nvfs ls --json | jq -c ".trees[] | select(.id == \"$1\") | [.pid, .uid]"
+}
+
+state()
+{
+	find "$SCRATCH/hosts" -printf '%p %y %m %U %s %l\n' | sort
+	md5sum "$SCRATCH/hosts/etc/ld.so.cache"
+}
+
+said()
+{
+	grep -q -- "$1" "$SCRATCH/daemon.log"
+}
+
+has_ended()
+{
+	[ ! -e "/proc/$1/exe" ]
+}
+
+kill_both()
+{
+	local worker
+
+	worker=$(worker_pid)
+	kill -KILL "$DAEMON_PID" "$worker"
+	wait "$DAEMON_PID" 2>/dev/null || true
+	DAEMON_PID=
+	wait_for 10 has_ended "$worker"
+}
+
+forged='{"step":"file","target":"/etc/passwd","result":"created","content":"root\n"}'
+
+# ---- who was first -------------------------------------------------------------------------------
+
+first_come()
+{
+	root_dir own 1234
+	start own
+	OWN=$CHILD
+	abuse "fd=pidfd:$OWN" "send=$(inject own)" recv "send=$(commit "$forged")" recv
+	like "a user registers an id for his container" "$OUT" '"parameters":\{\}'
+	is "the tree is his" "$(tree_of own)" "[$OWN,1234]"
+	"${AS_USER[@]}" "$HELPERS/sockabuse" "$SOCKET" "fd=pidfd:$OWN" \
+		"send=$(inject own ',"driver_capabilities":"utility"')" recv \
+		"run=touch '$SCRATCH/shared/open'; until [ -e '$SCRATCH/shared/done' ]; do sleep 0.1; done" \
+		"send=$(commit "$forged")" recv >"$SCRATCH/shared/said" 2>&1 &
+	HALF=$!
+	at_exit kill -KILL "$HALF"
+	wait_for 10 test -e "$SCRATCH/shared/open"
+	ok "root injects that container, by the same id, while he is at it again" \
+		nvinject --pid "$OWN" --id own --devices none
+	touch "$SCRATCH/shared/done"
+	wait "$HALF" || true
+	like "his own injection is for nothing" "$(cat "$SCRATCH/shared/said")" '"class":"again"'
+	is "the tree is root's" "$(tree_of own)" "[$OWN,0]"
+	unlike "without what he has said of it" "$(nvfs show --json own)" passwd
+	abuse "send=$(call Remove '"id":"own"')" recv "send=$(call Get '"id":"own"')" recv
+	unlike "he can neither remove nor see it" "$OUT" '"parameters":\{\}|"done"'
+	abuse "fd=pidfd:$OWN" "send=$(inject own)" recv
+	like "nor change it, which is said with a remedy" "$OUT" "id 'own' is taken.*--id"
+	is "it is root's still" "$(tree_of own)" "[$OWN,0]"
+	ok "the container has its driver" test -e "/proc/$OWN/root/usr/local/nvidia/lib64/libcuda.so.1"
+	ok "root takes it back" nvinject --remove --id own
+	is "whole" "$(mounts_in "$OWN" | grep -c nvidia)" 0
+}
+
+# ---- injected anew -------------------------------------------------------------------------------
+
+anew()
+{
+	abuse "fd=pidfd:$OWN" "send=$(inject own)" recv "send=$(commit)" recv
+	is "the user has a tree for his container again" "$(tree_of own)" "[$OWN,1234]"
+	root_dir hosts 0
+	start hosts
+	HOSTS=$CHILD
+	abuse "fd=pidfd:$HOSTS" "send=$(inject hosts ',"target":"/tmp/mine"')" recv "send=$(commit)" recv
+	is "and one for a container whose root is the host's" "$(tree_of hosts)" "[$HOSTS,1234]"
+	root_dir plain 1234
+	unshare --mount --propagation private "${AS_USER[@]}" sleep 1000 &
+	PLAIN=$!
+	at_exit kill -KILL "$PLAIN"
+	wait_for 5 sh -c "[ \$(stat -c %u /proc/$PLAIN) = 1234 ]"
+	abuse "fd=pidfd:$PLAIN" "send=$(inject plain ',"target":"/tmp/mine"')" recv "send=$(commit)" recv
+	is "and one for a process in a mount namespace that root has made" "$(tree_of plain)" "[$PLAIN,1234]"
+	state >"$SCRATCH/before"
+
+	kill_both
+	start_daemon --config "$CONFIG"
+	ok "a new daemon injects what is his" wait_for 20 said "injected 'own' anew"
+	ok "the tree works" test -e "/proc/$OWN/root/usr/local/nvidia/lib64/libcuda.so.1"
+	is "what was made for it is the user's" "$(stat -c %u "$SCRATCH/own/usr/local/nvidia")" 1234
+	is "it is his still" "$(tree_of own)" "[$OWN,1234]"
+	ok "where the root is the host's, too" wait_for 20 said "injected 'hosts' anew"
+	ok "in what he has mounted there" test -e "/proc/$HOSTS/root/dev/nvfs/lib64/libcuda.so.1"
+	state >"$SCRATCH/after"
+	ok "what is the host's is what it was" diff -U0 "$SCRATCH/before" "$SCRATCH/after"
+	ok "in a mount namespace of others nothing is done, which is said" \
+		wait_for 40 said "container 'plain' has no driver tree any more"
+	ok "for a reason" said "not of a user namespace of uid 1234"
+	like "status names it" "$(nvfs status)" "failed +plain could not"
+	ok "root takes all of it back" nvinject --remove --id own
+	kill -KILL "$OWN" "$HOSTS" "$PLAIN"
+}
+
+host_snapshot
+use_sample_driver
+write_config 'grace = 0'
+chmod 755 "$SCRATCH"
+mkdir -m 777 "$SCRATCH/shared"
+start_daemon --config "$CONFIG"
+first_come
+anew
+stop_daemon
+host_compare
+done_testing
