@@ -108,6 +108,8 @@ int reinject_command_build(const struct reinject_request *request, struct reinje
 	add(ret, "--devices", ret->devices);
 	add(ret, "--driver-capabilities", varlink_string(ret->spec, "driver_capabilities", ""));
 	add(ret, "--target", varlink_string(ret->spec, "target", ""));
+	if (*varlink_string(ret->spec, "cuda_compat_mode", ""))
+		add(ret, "--cuda-compat-mode", varlink_string(ret->spec, "cuda_compat_mode", ""));
 	if (!had_cgroup(request))
 		add(ret, "--no-cgroup", NULL);
 	return 0;

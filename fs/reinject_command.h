@@ -12,7 +12,7 @@ struct gpu_list;
 
 /* Which nvinject, with which arguments: the request that a container was injected with, once more. */
 
-#define REINJECT_ARGS_MAX 20
+#define REINJECT_ARGS_MAX 24
 
 struct reinject_request {
 	const char *program;        /* nvinject of the configuration; NULL: beside this program */
