@@ -32,6 +32,7 @@ static const struct key {
 	{ "selinux_context", KEY_TEXT, offsetof(struct config, selinux_context), NULL, 0, 0 },
 	{ "nvinject", KEY_PATH, offsetof(struct config, nvinject), NULL, 0, 0 },
 	{ "accept_env", KEY_ACCEPT_ENV, offsetof(struct config, accept_env), "always", 0, 0 },
+	{ "disable_require", KEY_BOOL, offsetof(struct config, disable_require), "no", 0, 0 },
 	{ "cuda_compat_mode", KEY_COMPAT_MODE, offsetof(struct config, cuda_compat_mode), COMPAT_MODE_DEFAULT, 0, 0 },
 	{ "trees_per_user", KEY_NUMBER, offsetof(struct config, trees_per_user), "16", 0, 10000 },
 	{ "user_group", KEY_TEXT, offsetof(struct config, user_group), "", 0, 0 },

@@ -32,6 +32,7 @@ static const char usage_text[] =
 	"  --driver-capabilities LIST  compute,utility,video,graphics,display,ngx,compat32,all\n"
 	"  --cuda-compat-mode MODE     which libcuda, of image or host: auto, ldconfig, mount, disabled\n"
 	"  --require EXPRESSION        what driver and GPUs must be: cuda>=12.4; may be repeated\n"
+	"  --swarm-resource NAMES      hook: variables that count more than NVIDIA_VISIBLE_DEVICES\n"
 	"  --id ID                     name of the container; default: from its cgroup\n"
 	"  --rootfs DIR                its root before pivot_root, as its mount namespace has it\n"
 	"  --target DIR                where the tree goes; default /usr/local/nvidia\n"
@@ -51,6 +52,7 @@ enum {
 	OPT_CAPS,
 	OPT_COMPAT_MODE,
 	OPT_REQUIRE,
+	OPT_SWARM,
 	OPT_ID,
 	OPT_ROOTFS,
 	OPT_TARGET,
@@ -73,6 +75,7 @@ static const struct option options[] = {
 	{ "capabilities", required_argument, NULL, OPT_CAPS },
 	{ "cuda-compat-mode", required_argument, NULL, OPT_COMPAT_MODE },
 	{ "require", required_argument, NULL, OPT_REQUIRE },
+	{ "swarm-resource", required_argument, NULL, OPT_SWARM },
 	{ "id", required_argument, NULL, OPT_ID },
 	{ "rootfs", required_argument, NULL, OPT_ROOTFS },
 	{ "target", required_argument, NULL, OPT_TARGET },
@@ -100,6 +103,7 @@ void request_done(struct request *req)
 	free(req->devices);
 	free(req->driver_caps);
 	free(req->compat_mode);
+	free(req->swarm_resource);
 	json_decref(req->requirements);
 	free(req->rootfs);
 	free(req->target);
@@ -195,6 +199,8 @@ static int put_option(struct request *req, int opt, const char *value, struct er
 		return request_set(&req->compat_mode, value, err);
 	case OPT_REQUIRE:
 		return put_requirement(req, value, err);
+	case OPT_SWARM:
+		return request_set(&req->swarm_resource, value, err);
 	case OPT_ID:
 		return request_set(&req->id, value, err);
 	case OPT_ROOTFS:
@@ -344,6 +350,8 @@ int request_parse(struct request *req, int argc, char *argv[], struct error *err
 		return r;
 	if (hook && req->action != REQUEST_INJECT)
 		return usage(err, "hook excludes --remove and --heal");
+	if (!hook && req->swarm_resource)
+		return usage(err, "--swarm-resource is for hook alone");
 	if (hook)
 		req->action = REQUEST_HOOK;
 	return req->action == REQUEST_HOOK     ? check_hook(req, err)

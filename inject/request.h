@@ -41,6 +41,7 @@ struct request {
 	char *rootfs;     /* as the container's mount namespace shows it; NULL: /proc/PID/root */
 	char *target;     /* NULL: REQUEST_TARGET */
 	char *compat_mode; /* for CUDA forward compatibility; NULL: the daemon's */
+	char *swarm_resource; /* hook: variables that count more than NVIDIA_VISIBLE_DEVICES; NULL: none */
 	char *socket;     /* never NULL after request_parse() */
 	const char *source; /* who asked for the devices: "arguments", "env", "mounts" */
 	bool privileged;  /* the container's bounding set has CAP_SYS_ADMIN */
