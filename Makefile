@@ -8,11 +8,17 @@
 # make fuzz       each fuzz target for FUZZ_SECONDS=60 (clang; FUZZ_ONLY="elf ..." for some): no root
 # make bench      ratios against the host's own files and the existing way (root)
 # make qemu       tests on older kernels in qemu (root; after tests/deps qemu); KERNEL=5.10, 6.1, 6.12
+# make cross      build for aarch64, and run the unit tests for it under qemu's user emulation (root, the first time)
 # make bundle     a folder that runs on another glibc 2.34 machine as it is
 # make install    DESTDIR= PREFIX=/usr/local
 # SAN=address,undefined builds with sanitizers, WERROR=1 makes warnings errors, V=1 shows commands.
 
-CC       ?= cc
+# CROSS=aarch64-linux-gnu- and SYSROOT=, a root with the libraries for that machine, build for another one.
+CC       := $(if $(CROSS),$(CROSS)gcc,$(CC))
+AR       := $(if $(CROSS),$(CROSS)ar,$(AR))
+SYSROOT_CF = $(if $(SYSROOT),--sysroot=$(SYSROOT))
+PKG_CONFIG ?= $(if $(SYSROOT),PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) \
+             PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/$(CROSS:-=)/pkgconfig:$(SYSROOT)/usr/share/pkgconfig) pkg-config
 CFLAGS   ?= -O2 -g
 PREFIX   ?= /usr/local
 BUILD    ?= build$(if $(SAN),-san)
@@ -23,20 +29,20 @@ say       = $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
 WARN     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla
 HARDEN   := $(if $(SAN),,-D_FORTIFY_SOURCE=2) -fstack-protector-strong -fPIE
 SANITIZE := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
-ALL_CF    = -std=gnu11 -D_GNU_SOURCE -DNVFS_VERSION='"$(VERSION)"' -I. $(WARN) \
+ALL_CF    = $(SYSROOT_CF) -std=gnu11 -D_GNU_SOURCE -DNVFS_VERSION='"$(VERSION)"' -I. $(WARN) \
             $(if $(WERROR),-Werror) $(HARDEN) $(SANITIZE) -ffunction-sections -fdata-sections \
             -ffile-prefix-map=$(CURDIR)=. -MMD -MP $(CFLAGS) $(CPPFLAGS)
-ALL_LD    = -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--gc-sections $(SANITIZE) $(LDFLAGS)
+ALL_LD    = $(SYSROOT_CF) -pie -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--gc-sections $(SANITIZE) $(LDFLAGS)
 # -pie and -static together give a program that is not PIE; sanitizers refuse -static.
-STATIC_LD = $(if $(SAN),-pie,-static-pie) -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--gc-sections \
+STATIC_LD = $(SYSROOT_CF) $(if $(SAN),-pie,-static-pie) -Wl,-z,relro,-z,now,-z,noexecstack -Wl,--gc-sections \
             $(SANITIZE) $(LDFLAGS)
 
-FUSE_CF    = $(shell pkg-config --cflags fuse3)
+FUSE_CF    = $(shell $(PKG_CONFIG) --cflags fuse3)
 # Units of systemd are told of their containers' devices where libsystemd is to be had: make SYSTEMD= is without.
-SYSTEMD   ?= $(shell pkg-config --exists libsystemd && echo libsystemd)
-NVFS_LIBS  = $(shell pkg-config --libs fuse3 jansson libelf libcap libseccomp inih $(SYSTEMD)) -pthread
-INJECT_LIBS = $(shell pkg-config $(if $(SAN),,--static) --libs jansson libcap)
-CHECK_LIBS = $(shell pkg-config --libs check)
+SYSTEMD   ?= $(shell $(PKG_CONFIG) --exists libsystemd && echo libsystemd)
+NVFS_LIBS  = $(shell $(PKG_CONFIG) --libs fuse3 jansson libelf libcap libseccomp inih $(SYSTEMD)) -pthread
+INJECT_LIBS = $(shell $(PKG_CONFIG) $(if $(SAN),,--static) --libs jansson libcap)
+CHECK_LIBS = $(shell $(PKG_CONFIG) --libs check)
 
 NOT_BUILT  = $(if $(SYSTEMD),fs/unitbus-none.c,fs/unitbus.c)
 sources   = $(filter-out $(NOT_BUILT),$(sort $(wildcard $(1)/*.c)))
@@ -52,13 +58,14 @@ FUZZ_SECONDS ?= 60
 HELPERS  := $(patsubst tests/helpers/%.c,$(BUILD)/tests/helpers/%,$(call sources,tests/helpers))
 E2E      := $(sort $(wildcard tests/e2e/[0-9]*.sh tests/attack/[0-9]*.sh))
 
-.PHONY: all programs tests deps demo check check-only unit fuzz fuzz-only e2e bench qemu bundle install clean \
+.PHONY: all programs tests units cross deps demo check check-only unit fuzz fuzz-only e2e bench qemu bundle install clean \
 	compile_commands.json
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: programs
 programs: $(BUILD)/nvfs $(BUILD)/nvinject
-tests: programs $(UNIT) $(FUZZ) $(HELPERS)
+tests: programs units $(HELPERS)
+units: $(UNIT) $(FUZZ)
 
 $(BUILD)/%.o: %.c
 	$(call say,CC,$<)
@@ -103,7 +110,7 @@ $(BUILD)/fuzzers/%: $(BUILD)/tests/fuzz/fuzz_%.o $(TEST_ARCHIVES)
 $(BUILD)/tests/helpers/%: tests/helpers/%.c
 	$(call say,CCLD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE -I. $(WARN) $(if $(WERROR),-Werror) $(CFLAGS) -o $@ $< \
+	$(Q)$(CC) $(SYSROOT_CF) -std=gnu11 -D_GNU_SOURCE -I. $(WARN) $(if $(WERROR),-Werror) $(CFLAGS) -o $@ $< \
 		$$(sed -n 's/^.*LINK: //p' $<)
 
 deps:
@@ -118,6 +125,9 @@ check-only: tests
 	$(Q)BUILD=$(abspath $(BUILD)) tests/run $(UNIT) $(FUZZ) $(E2E)
 unit: $(UNIT) $(FUZZ)
 	$(Q)BUILD=$(abspath $(BUILD)) tests/run $^
+cross:
+	$(Q)tests/deps cross
+	$(Q)tests/cross
 # Everything once more, by clang and instrumented, in a folder of its own.
 fuzz:
 	$(Q)tests/deps fuzz
@@ -157,6 +167,6 @@ compile_commands.json:
 		END { print "\n]" }' > $@
 
 clean:
-	rm -rf build build-san build-fuzz compile_commands.json
+	rm -rf build build-san build-fuzz build-aarch64 compile_commands.json
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -229,6 +229,10 @@ static void print_show(const json_t *reply)
 	       varlink_string(reply, "driver_capabilities", "-"));
 	json_array_foreach(gpus, i, item)
 		printf("gpu          %s\n", json_string_value(item));
+	item = json_object_get(reply, "cuda_compat");
+	if (item)
+		printf("cuda compat  %s, %zu libraries of the image: %s\n", varlink_string(item, "mode", "?"),
+		       json_array_size(json_object_get(item, "libraries")), varlink_string(item, "why", "?"));
 	json_array_foreach(done, i, item)
 	{
 		printf("%-12s %s: %s%s%s\n", i ? "" : "done", varlink_string(item, "step", "?"),

@@ -22,10 +22,12 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/compatlist.h"
 #include "common/error.h"
 #include "common/file.h"
 #include "common/ldcache.h"
 #include "fs/cachebox_wire.h"
+#include "nvml/compat.h"
 
 #define ZYGOTE_FD 3 /* its socket: the first descriptor after stderr */
 
@@ -164,10 +166,10 @@ static char *append(char *at, const void *what, size_t size)
 	return at + size;
 }
 
-/* The request as a sealed memfd; its layout is told in cachebox_wire.h. */
-static int request_memfd(const struct ldcache_add *add, size_t n_add, const char *drop_prefix)
+/* A request to merge as a sealed memfd; its layout is told in cachebox_wire.h. */
+static int merge_request(const struct ldcache_add *add, size_t n_add, const char *drop_prefix)
 {
-	struct box_request head = { .n_add = (uint32_t)n_add };
+	struct box_request head = { .work = BOX_MERGE, .n_add = (uint32_t)n_add };
 	auto_free char *buf = NULL;
 	size_t size;
 	char *at;
@@ -288,16 +290,17 @@ static int take_output(int output, void **ret, size_t *ret_len, struct error *er
 
 	r = file_memfd_seal(output);
 	if (r < 0)
-		return error_set(err, r, "seal the merged cache");
+		return error_set(err, r, "seal the result of the cache parser");
 	size = file_memfd_sealed_size(output, LDCACHE_SIZE_MAX);
 	if (size <= 0)
 		return error_setc(err, ERROR_OTHER, -EBADMSG,
 				  "the cache parser gave an empty or too large file");
-	buf = malloc((size_t)size);
+	buf = malloc((size_t)size + 1);
 	if (!buf)
-		return error_set(err, -ENOMEM, "merged cache");
+		return error_set(err, -ENOMEM, "result of the cache parser");
+	buf[size] = '\0';
 	if (pread(output, buf, (size_t)size, 0) != size)
-		return error_setc(err, ERROR_OTHER, -EIO, "read the merged cache");
+		return error_setc(err, ERROR_OTHER, -EIO, "read the result of the cache parser");
 	*ret = take_ptr(&buf);
 	*ret_len = (size_t)size;
 	return 0;
@@ -320,26 +323,52 @@ static int run_job(struct cachebox *box, const int *fds, size_t n_fds, struct er
 					  : "the cache parser died");
 }
 
+static int run(struct cachebox *box, int request, int image, void **ret, size_t *ret_len, struct error *err)
+{
+	auto_close int output = memfd_create("nvfs-cache", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	const int fds[BOX_FD_MAX] = { request, output, image };
+	int r;
+
+	if (request < 0)
+		return error_set(err, request, "request for the cache parser");
+	if (output < 0)
+		return error_set(err, -errno, "memfd for the merged cache");
+	r = run_job(box, fds, image < 0 ? BOX_FD_IMAGE : BOX_FD_MAX, err);
+	return r < 0 ? r : take_output(output, ret, ret_len, err);
+}
+
 int cachebox_merge(struct cachebox *box, int image_memfd, const struct ldcache_add *add,
 		   size_t n_add, const char *drop_prefix, void **ret, size_t *ret_len,
 		   struct error *err)
 {
-	auto_close int request = -1, output = -1;
-	int fds[BOX_FD_MAX] = { -1, -1, image_memfd };
-	ssize_t size;
-	int r;
+	ssize_t size = image_memfd < 0 ? 0 : file_memfd_sealed_size(image_memfd, LDCACHE_SIZE_MAX);
+	auto_close int request = -1;
 
-	size = image_memfd < 0 ? 0 : file_memfd_sealed_size(image_memfd, LDCACHE_SIZE_MAX);
 	if (size < 0)
 		return error_set(err, (int)size, "ld.so.cache of the container");
-	request = request_memfd(add, n_add, drop_prefix);
-	if (request < 0)
-		return error_set(err, request, "request for the cache parser");
-	output = memfd_create("nvfs-cache", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (output < 0)
-		return error_set(err, -errno, "memfd for the merged cache");
-	fds[BOX_FD_REQUEST] = request;
-	fds[BOX_FD_OUTPUT] = output;
-	r = run_job(box, fds, image_memfd < 0 ? BOX_FD_IMAGE : BOX_FD_MAX, err);
-	return r < 0 ? r : take_output(output, ret, ret_len, err);
+	request = merge_request(add, n_add, drop_prefix);
+	return run(box, request, image_memfd, ret, ret_len, err);
+}
+
+int cachebox_choose(struct cachebox *box, int image_memfd, unsigned int mode,
+		    const struct compat_host *host, char **ret, struct error *err)
+{
+	const struct box_request head = { .work = BOX_CHOOSE, .mode = mode, .brands = host->brands };
+	size_t driver = strlen(host->driver) + 1, cuda = strlen(host->cuda) + 1, len;
+	ssize_t size = file_memfd_sealed_size(image_memfd, COMPATLIST_SIZE_MAX);
+	auto_free char *buf = malloc(sizeof(head) + driver + cuda);
+	auto_close int request = -1;
+	void *text;
+	int r;
+
+	if (size < 0)
+		return error_set(err, (int)size, "compatibility libraries of the container");
+	if (!buf)
+		return error_set(err, -ENOMEM, "request for the cache parser");
+	(void)append(append(append(buf, &head, sizeof(head)), host->driver, driver), host->cuda, cuda);
+	request = file_memfd("nvfs-compat-request", buf, sizeof(head) + driver + cuda);
+	r = run(box, request, image_memfd, &text, &len, err);
+	if (r == 0)
+		*ret = text;
+	return r;
 }

@@ -3,7 +3,8 @@
 #define NVFS_FS_CACHEBOX_H
 
 /*
- * The box in which a container's ld.so.cache is parsed and merged. The image
+ * The box in which a container's ld.so.cache is parsed and merged, and the note in
+ * its libcuda for forward compatibility is read. The image
  * is hostile, the daemon is root: it never looks into such a file itself. For
  * each merge a process is made, confined, used once and thrown away, so that
  * one image can neither touch the daemon nor the result of another container.
@@ -20,6 +21,7 @@
 #include <stddef.h>
 
 struct cachebox;
+struct compat_host;
 struct error;
 struct ldcache_add;
 
@@ -70,6 +72,19 @@ void cachebox_free(struct cachebox *box);
 int cachebox_merge(struct cachebox *box, int image_memfd, const struct ldcache_add *add,
 		   size_t n_add, const char *drop_prefix, void **ret, size_t *ret_len,
 		   struct error *err);
+
+/**
+ * cachebox_choose() - compat_image_parse() and compat_choose(), confined
+ * @image_memfd: fully sealed memfd with a block of common/compatlist.h; stays the caller's
+ * @mode:        enum compat_mode
+ * @host:        trusted
+ * @ret:         lines of text as cachebox_wire.h tells them, NUL-terminated; the caller
+ *               frees it. As hostile as the image: for compat_verdict_parse().
+ *
+ * Otherwise as cachebox_merge().
+ */
+int cachebox_choose(struct cachebox *box, int image_memfd, unsigned int mode,
+		    const struct compat_host *host, char **ret, struct error *err);
 
 /**
  * cachebox_main() - the zygote: serve jobs until the daemon closes its end

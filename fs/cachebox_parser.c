@@ -25,7 +25,6 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/file.h"
-#include "common/ldcache.h"
 #include "common/sys.h"
 #include "fs/cachebox_wire.h"
 
@@ -219,63 +218,4 @@ void box_parser_run(const int fds[BOX_FD_MAX], const struct box_filter *filter, 
 	if (file_write_all(OUTPUT_FD, result, result_len) < 0)
 		_exit(BOX_EXIT_UNWRITTEN);
 	_exit(BOX_EXIT_DONE);
-}
-
-/* The next string of the request, or NULL where it ends early. */
-static const char *take_string(const char **at, const char *end)
-{
-	const char *s = *at, *nul = memchr(s, '\0', (size_t)(end - s));
-
-	if (!nul)
-		return NULL;
-	*at = nul + 1;
-	return s;
-}
-
-/* The request is the daemon's own and yet checked: its layout is told in cachebox_wire.h. */
-static int read_request(const struct cachebox_input *input, struct ldcache_add **ret, size_t *ret_n,
-			const char **ret_prefix)
-{
-	auto_free struct ldcache_add *add = NULL;
-	const char *at = input->request, *end = at + input->request_len, *flags;
-	struct box_request head;
-
-	if (input->request_len < sizeof(head))
-		return -EINVAL;
-	memcpy(&head, at, sizeof(head));
-	flags = at + sizeof(head);
-	if (head.n_add > (size_t)(end - flags) / sizeof(add->flags))
-		return -EINVAL;
-	at = flags + head.n_add * sizeof(add->flags);
-	*ret_prefix = take_string(&at, end);
-	add = calloc(head.n_add + 1, sizeof(*add));
-	if (!*ret_prefix || !add)
-		return add ? -EINVAL : -ENOMEM;
-	for (size_t i = 0; i < head.n_add; i++) {
-		memcpy(&add[i].flags, flags + i * sizeof(add->flags), sizeof(add->flags));
-		add[i].soname = take_string(&at, end);
-		add[i].path = add[i].soname ? take_string(&at, end) : NULL;
-		if (!add[i].path)
-			return -EINVAL;
-	}
-	*ret = take_ptr(&add);
-	*ret_n = head.n_add;
-	return 0;
-}
-
-int box_parse_and_merge(const struct cachebox_input *input, void **ret, size_t *ret_len,
-			struct error *err)
-{
-	auto_ldcache struct ldcache *image = NULL;
-	auto_free struct ldcache_add *add = NULL;
-	const char *drop_prefix;
-	size_t n_add;
-	int r;
-
-	r = read_request(input, &add, &n_add, &drop_prefix);
-	if (r < 0)
-		return error_set(err, r, "request to the cache parser");
-	if (input->image)
-		r = ldcache_parse(input->image, input->image_len, &image, err);
-	return r < 0 ? r : ldcache_merge(image, add, n_add, drop_prefix, ret, ret_len, err);
 }

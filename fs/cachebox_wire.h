@@ -6,8 +6,15 @@
  * Between the daemon and its zygote, over SOCK_SEQPACKET: one job, one answer.
  * Both ends are one program file, so that there is no version.
  *
- * Request file: struct box_request, n_add x int32_t flags, then strings ended
- * by NUL: drop prefix ("": none), and soname and path of each addition.
+ * Request file: struct box_request; to merge, n_add x int32_t flags, then strings
+ * ended by NUL: drop prefix ("": none), and soname and path of each addition; to
+ * choose, the driver's version and its CUDA.
+ *
+ * What comes back of a merge is the new cache, and of a choice lines of text:
+ *
+ *   why WORDS
+ *   use NAME   each name of the image's directory that goes before the driver's
+ *              an empty line, and what the image has: compat_image_print()
  */
 
 #include <stddef.h>
@@ -20,13 +27,21 @@
 
 enum box_fd {
 	BOX_FD_REQUEST, /* sealed memfd */
-	BOX_FD_OUTPUT,	/* empty memfd: the new cache, or the text of an error */
+	BOX_FD_OUTPUT,	/* empty memfd: the result, or the text of an error */
 	BOX_FD_IMAGE,	/* sealed memfd; may be missing */
 	BOX_FD_MAX,
 };
 
+enum box_work {
+	BOX_MERGE,  /* an image's ld.so.cache */
+	BOX_CHOOSE, /* among an image's libraries for forward compatibility */
+};
+
 struct box_request {
-	uint32_t n_add;
+	uint32_t work;
+	uint32_t n_add;	 /* merge */
+	uint32_t mode;	 /* choose: enum compat_mode */
+	uint32_t brands; /* of struct compat_host */
 };
 
 enum box_outcome {
@@ -82,7 +97,7 @@ void box_filter_done(struct box_filter *filter);
 _Noreturn void box_parser_run(const int fds[BOX_FD_MAX], const struct box_filter *filter,
 			      cachebox_work *work);
 
-/** box_parse_and_merge() - the work of a real parser */
-cachebox_work box_parse_and_merge;
+/** box_work() - the work of a real parser: what the request says */
+cachebox_work box_work;
 
 #endif

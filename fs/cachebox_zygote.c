@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <jansson.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -167,6 +168,8 @@ int cachebox_serve(int sock_fd, cachebox_work *work)
 	struct job job;
 	int r;
 
+	/* Later, in a parser, jansson could not open /dev/urandom. */
+	json_object_seed(0);
 	r = sys_close_range((unsigned int)sock_fd + 1, ~0U, 0);
 	r = r < 0 ? r : drop_privilege();
 	r = r < 0 ? r : box_filter_init(&filter);
@@ -186,5 +189,5 @@ int cachebox_serve(int sock_fd, cachebox_work *work)
 
 int cachebox_main(int sock_fd)
 {
-	return cachebox_serve(sock_fd, box_parse_and_merge);
+	return cachebox_serve(sock_fd, box_work);
 }

@@ -26,6 +26,7 @@
 #include "fs/nodes.h"
 #include "fs/reinject.h"
 #include "fs/store.h"
+#include "nvml/compat.h"
 #include "nvml/driver.h"
 #include "nvml/gpu.h"
 #include "nvml/select.h"
@@ -106,6 +107,17 @@ static uint32_t layout_of(const struct store *store, const struct store_tree *tr
 	return store_snapshot(store, tree->snapshot)->layout;
 }
 
+/* Another driver, another choice: what the image has is in the record. */
+static void request_compat(struct derive_request *request, const json_t *spec)
+{
+	const json_t *compat = json_object_get(spec, "compat");
+
+	if (compat_mode_parse(varlink_string(spec, "cuda_compat_mode", ""), &request->compat_mode, NULL) < 0)
+		request->compat_mode = COMPAT_DISABLED; /* of a daemon before there was a choice */
+	request->compat = json_string_value(compat);
+	request->compat_size = json_string_length(compat);
+}
+
 /* The same request, of the present generation. */
 static int derive_next(struct daemon *daemon, uint32_t index, uint32_t *ret, struct error *err)
 {
@@ -119,6 +131,7 @@ static int derive_next(struct daemon *daemon, uint32_t index, uint32_t *ret, str
 	if (tree->mnt_ns) {
 		request.selection = &selection;
 		request.target = varlink_string(spec, "target", HOST_TARGET);
+		request_compat(&request, spec);
 		request.image = compose_cache(daemon->store, layout_of(daemon->store, tree),
 					      &request.image_size);
 		r = driver_caps_parse(varlink_string(spec, "driver_capabilities", ""), &request.caps, err);

@@ -64,6 +64,7 @@ static int parse_strings(json_t *params, struct claim *claim, struct error *err)
 	claim->devices = varlink_string(params, "devices", NULL);
 	claim->target = varlink_string(params, "target", DEFAULT_TARGET);
 	claim->source = varlink_string(params, "source", "arguments");
+	claim->compat_mode = varlink_string(params, "cuda_compat_mode", "");
 	if (!claim->devices || strlen(claim->devices) > DEVICES_MAX)
 		return error_setc(err, ERROR_USAGE, -EINVAL, "devices are not said, or too many");
 	if (!claim_target_is_valid(claim->target))
@@ -86,6 +87,8 @@ int claim_parse(json_t *params, const struct varlink_message *message, const str
 		r = message_fd(params, "pidfd", message, &claim.pidfd, err);
 	if (r == 0)
 		r = message_fd(params, "cache", message, &claim.cache_fd, err);
+	if (r == 0)
+		r = message_fd(params, "compat", message, &claim.compat_fd, err);
 	if (r < 0)
 		return r;
 	claim.standalone = flag(params, "standalone");

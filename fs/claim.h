@@ -25,11 +25,13 @@ struct claim {
 	unsigned int caps; /* enum driver_cap, expanded */
 	const char *target;
 	const char *source; /* "arguments", "env" or "mounts" */
+	const char *compat_mode; /* for CUDA forward compatibility; "" is the configuration's */
 	bool standalone; /* the caller's own namespaces */
 	bool cgroup;     /* the caller is going to change a cgroup */
 	bool dry_run;
 	int pidfd;    /* the message's; -1 where standalone and absent */
 	int cache_fd; /* the message's; -1 without */
+	int compat_fd; /* likewise: what the image has for CUDA forward compatibility */
 	struct process process; /* the container's init, or the caller */
 };
 

@@ -21,6 +21,7 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/ldcache.h"
+#include "fs/compat_verdict.h"
 #include "fs/generation.h"
 #include "fs/store.h"
 #include "nvml/driver.h"
@@ -112,6 +113,27 @@ static int add_library_links(struct composer *c, const struct driver_file *file)
 	return add_link(c, path, soname);
 }
 
+/* Is this library's soname one that the image has the file for? */
+static bool is_images(const struct compat_verdict *compat, const struct driver_file *file)
+{
+	return compat && file->kind == DRIVER_LIBRARY && file->elf_class != 32 &&
+	       compat_verdict_has(compat, file->soname ? file->soname : file->name);
+}
+
+static int add_compat_links(struct composer *c)
+{
+	const struct compat_verdict *compat = c->spec->compat;
+	char path[PATH_SIZE], target[PATH_SIZE];
+	int r = 0;
+
+	for (size_t i = 0; compat && i < compat->n && r == 0; i++) {
+		(void)snprintf(path, sizeof(path), "lib64/%s", compat->links[i].name);
+		(void)snprintf(target, sizeof(target), COMPATLIST_ROOT "%s", compat->links[i].file);
+		r = add_link(c, path, target);
+	}
+	return r;
+}
+
 static int add_file(struct composer *c, size_t i)
 {
 	const struct driver *driver = c->generation->driver;
@@ -119,6 +141,8 @@ static int add_file(struct composer *c, size_t i)
 	char path[PATH_SIZE];
 	int r;
 
+	if (is_images(c->spec->compat, file))
+		return add_library_links(c, file); /* "libcuda.so", where the image has none */
 	if (file->kind == DRIVER_FIRMWARE)
 		(void)snprintf(path, sizeof(path), "firmware/nvidia/%s/%s", driver->version, file->name);
 	else
@@ -142,6 +166,8 @@ static int add_files(struct composer *c)
 		r = layout_add(c->builder, dirs[i], LAYOUT_DIR, 0, 0555, c->err);
 	if (r == 0)
 		r = add_link(c, "lib", "lib64");
+	if (r == 0)
+		r = add_compat_links(c);
 	for (size_t i = 0; i < driver->n_files && r == 0; i++) {
 		if (is_wanted(&driver->files[i], c->spec->caps))
 			r = add_file(c, i);
@@ -188,6 +214,20 @@ static int add_proc(struct composer *c)
 	return r;
 }
 
+/* {"mode", "why", "libraries"}; NULL where the image has nothing of the kind */
+static json_t *compat_json(const struct composer *c)
+{
+	const struct compat_verdict *compat = c->spec->compat;
+	json_t *names;
+
+	if (!compat || !compat->why[0])
+		return NULL;
+	names = json_array();
+	for (size_t i = 0; i < compat->n; i++)
+		(void)json_array_append_new(names, json_string(compat->links[i].name));
+	return json_pack("{s:s, s:s, s:o}", "mode", c->spec->compat_mode, "why", compat->why, "libraries", names);
+}
+
 static int add_manifest(struct composer *c)
 {
 	char caps[DRIVER_CAPS_TEXT_MAX];
@@ -195,9 +235,9 @@ static int add_manifest(struct composer *c)
 	json_t *manifest;
 
 	driver_caps_print(c->spec->caps, caps, sizeof(caps));
-	manifest = json_pack("{s:s, s:i, s:s, s:O}", "driver_version", c->generation->driver->version,
+	manifest = json_pack("{s:s, s:i, s:s, s:O, s:o*}", "driver_version", c->generation->driver->version,
 			     "generation", (int)c->generation->number, "driver_capabilities", caps,
-			     "files", c->manifest);
+			     "files", c->manifest, "cuda_compat", compat_json(c));
 	text = manifest ? json_dumps(manifest, JSON_INDENT(1)) : NULL;
 	json_decref(manifest);
 	if (!text)
@@ -258,11 +298,28 @@ static int entry_set(struct ldcache_add *entry, const char *lib_dir, const char 
 	return 0;
 }
 
+/* Where the driver has the name too, this entry is for both; the ".so" names come with the driver's. */
+static int compat_entries_fill(const struct compat_verdict *compat, const char *lib_dir,
+			       struct ldcache_add *entries, size_t *n)
+{
+	int r = 0;
+
+	for (size_t i = 0; compat && i < compat->n && r == 0; i++) {
+		const char *name = compat->links[i].name;
+
+		if (!compose_dev_name(name))
+			continue;
+		r = entry_set(&entries[*n], lib_dir, name, strlen(name), ldcache_native_flags());
+		*n += r == 0;
+	}
+	return r;
+}
+
 static int entries_fill(const struct generation *generation, unsigned int caps, const char *lib_dir,
-			struct ldcache_add *entries, size_t *n)
+			const struct compat_verdict *compat, struct ldcache_add *entries, size_t *n)
 {
 	const struct driver *driver = generation->driver;
-	int r = 0;
+	int r = compat_entries_fill(compat, lib_dir, entries, n);
 
 	for (size_t i = 0; i < driver->n_files && r == 0; i++) {
 		const struct driver_file *file = &driver->files[i];
@@ -271,8 +328,10 @@ static int entries_fill(const struct generation *generation, unsigned int caps, 
 
 		if (file->kind != DRIVER_LIBRARY || file->elf_class == 32 || !is_wanted(file, caps))
 			continue;
-		r = entry_set(&entries[*n], lib_dir, soname, strlen(soname), ldcache_native_flags());
-		*n += r == 0;
+		if (!is_images(compat, file)) {
+			r = entry_set(&entries[*n], lib_dir, soname, strlen(soname), ldcache_native_flags());
+			*n += r == 0;
+		}
 		if (r < 0 || !dev_name || strlen(soname) == dev_name)
 			continue;
 		r = entry_set(&entries[*n], lib_dir, file->name, dev_name, ldcache_native_flags());
@@ -282,11 +341,12 @@ static int entries_fill(const struct generation *generation, unsigned int caps, 
 }
 
 int compose_cache_entries(const struct generation *generation, unsigned int caps,
-			  const char *lib_dir, struct ldcache_add **ret, size_t *ret_n)
+			  const char *lib_dir, const struct compat_verdict *compat,
+			  struct ldcache_add **ret, size_t *ret_n)
 {
-	struct ldcache_add *entries = calloc(generation->driver->n_files * 2 + 1, sizeof(*entries));
-	size_t n = 0;
-	int r = entries ? entries_fill(generation, caps, lib_dir, entries, &n) : -ENOMEM;
+	size_t most = generation->driver->n_files * 2 + (compat ? compat->n : 0) + 1, n = 0;
+	struct ldcache_add *entries = calloc(most, sizeof(*entries));
+	int r = entries ? entries_fill(generation, caps, lib_dir, compat, entries, &n) : -ENOMEM;
 
 	if (r < 0) {
 		compose_cache_entries_free(entries, n);
@@ -344,11 +404,27 @@ char *compose_print(const struct store *store, uint32_t layout)
 	return shape ? layout_print(shape, describe, &d) : NULL;
 }
 
-const char *compose_cache(const struct store *store, uint32_t index, size_t *ret_size)
+static const char *text_of(const struct store *store, uint32_t index, const char *dir, const char *name,
+			   size_t *ret_size)
 {
 	const struct layout *layout = store_layout(store, index);
-	int slot = layout_lookup(layout, 0, "etc");
+	int slot = layout_lookup(layout, 0, dir);
 
-	slot = slot < 0 ? slot : layout_lookup(layout, (uint32_t)slot, "ld.so.cache");
+	slot = slot < 0 ? slot : layout_lookup(layout, (uint32_t)slot, name);
 	return slot < 0 ? NULL : store_blob(store, layout->nodes[slot].ref, ret_size);
+}
+
+const char *compose_cache(const struct store *store, uint32_t index, size_t *ret_size)
+{
+	return text_of(store, index, "etc", "ld.so.cache", ret_size);
+}
+
+json_t *compose_compat(const struct store *store, uint32_t index)
+{
+	const char *text = text_of(store, index, ".nvfs", "manifest.json", NULL);
+	json_t *manifest = text ? json_loads(text, 0, NULL) : NULL;
+	json_t *compat = json_incref(json_object_get(manifest, "cuda_compat"));
+
+	json_decref(manifest);
+	return compat;
 }

@@ -2,9 +2,11 @@
 #ifndef NVFS_FS_COMPOSE_H
 #define NVFS_FS_COMPOSE_H
 
+#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
+struct compat_verdict;
 struct error;
 struct generation;
 struct gpu_selection;
@@ -21,10 +23,18 @@ struct compose_spec {
 	const struct gpu_selection *selection; /* GPUs; NULL for all */
 	const char *cache;                     /* merged ld.so.cache; NULL for none */
 	size_t cache_size;
+	const struct compat_verdict *compat; /* of the image's libraries; NULL for none */
+	const char *compat_mode;	     /* its word, for the manifest */
 };
 
 /**
  * compose_tree() - put the tree's layout into the store
+ *
+ * A name that compat links to the image is the image's: lib64 has that link, and no
+ * library of the driver of that soname. Both ways to find a library lead there, by the
+ * cache and by an LD_LIBRARY_PATH that names the tree, and so does a later ldconfig(8);
+ * and another driver takes nothing but other links.
+ *
  * @store: the caller holds its write lock
  * @ret:   index of the layout, with one reference that is the caller's
  * @err:   message chain, may be NULL
@@ -37,13 +47,15 @@ int compose_tree(struct store *store, const struct generation *generation,
 /**
  * compose_cache_entries() - the driver's entries for a container's ld.so.cache
  * @lib_dir: absolute directory in the container: "/usr/local/nvidia/lib64"
+ * @compat:  its names are in the tree too, and so in the cache; NULL for none
  * @ret:     new array; the caller frees it with compose_cache_entries_free()
  * @ret_n:   entries; each library has one for its soname and one for its ".so" name
  *
  * Return: 0 or -ENOMEM.
  */
 int compose_cache_entries(const struct generation *generation, unsigned int caps,
-			  const char *lib_dir, struct ldcache_add **ret, size_t *ret_n);
+			  const char *lib_dir, const struct compat_verdict *compat,
+			  struct ldcache_add **ret, size_t *ret_n);
 void compose_cache_entries_free(struct ldcache_add *entries, size_t n);
 
 /**
@@ -53,6 +65,14 @@ void compose_cache_entries_free(struct ldcache_add *entries, size_t n);
  * Return: the store's bytes, or NULL.
  */
 const char *compose_cache(const struct store *store, uint32_t layout, size_t *ret_size);
+
+/**
+ * compose_compat() - what became of the image's libraries for CUDA forward compatibility
+ *
+ * {"mode", "why", "libraries"}, as the manifest of a layout of the store has it.
+ * Return: new JSON, or NULL where it has none.
+ */
+json_t *compose_compat(const struct store *store, uint32_t layout);
 
 /**
  * compose_print() - a layout as text, with what its references mean

@@ -14,7 +14,7 @@
 #include "common/log.h"
 #include "common/parse.h"
 
-enum key_type { KEY_PATH, KEY_TEXT, KEY_NUMBER, KEY_BOOL, KEY_ACCEPT_ENV };
+enum key_type { KEY_PATH, KEY_TEXT, KEY_NUMBER, KEY_BOOL, KEY_ACCEPT_ENV, KEY_COMPAT_MODE };
 
 static const struct key {
 	const char *name;
@@ -32,6 +32,8 @@ static const struct key {
 	{ "selinux_context", KEY_TEXT, offsetof(struct config, selinux_context), NULL, 0, 0 },
 	{ "nvinject", KEY_PATH, offsetof(struct config, nvinject), NULL, 0, 0 },
 	{ "accept_env", KEY_ACCEPT_ENV, offsetof(struct config, accept_env), "always", 0, 0 },
+	{ "disable_require", KEY_BOOL, offsetof(struct config, disable_require), "no", 0, 0 },
+	{ "cuda_compat_mode", KEY_COMPAT_MODE, offsetof(struct config, cuda_compat_mode), COMPAT_MODE_DEFAULT, 0, 0 },
 	{ "trees_per_user", KEY_NUMBER, offsetof(struct config, trees_per_user), "16", 0, 10000 },
 	{ "user_group", KEY_TEXT, offsetof(struct config, user_group), "", 0, 0 },
 	{ "user_devices", KEY_TEXT, offsetof(struct config, user_devices), "all", 0, 0 },
@@ -112,6 +114,8 @@ static int key_set(struct config *config, const struct key *key, const char *val
 		return set_bool(key, field, value, err);
 	case KEY_ACCEPT_ENV:
 		return set_accept_env(field, value, err);
+	case KEY_COMPAT_MODE:
+		return compat_mode_parse(value, field, err);
 	}
 	return -EINVAL;
 }

@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#include "nvml/compat.h"
+
 struct error;
 
 #define CONFIG_PATH "/etc/nvfs/nvfs.conf"
@@ -24,6 +26,8 @@ struct config {
 	char *selinux_context; /* NULL for none */
 	char *nvinject;        /* the program; NULL: beside our own */
 	enum accept_env accept_env;
+	bool disable_require; /* of images, of driver and GPUs */
+	enum compat_mode cuda_compat_mode; /* where a request names none */
 	unsigned int trees_per_user; /* uids but root */
 	char *user_group;   /* whose members may ask besides root: name or number; "" is anybody */
 	char *user_devices; /* what they may ask for, as in --devices */

@@ -2,7 +2,8 @@
 /*
  * Derivation with memory. The key of an answer is the whole request: the
  * image's cache by its blob (equal bytes have one blob, compared byte by byte,
- * so that no image can pass for another), capabilities, GPUs and target.
+ * so that no image can pass for another), the same of its list of libraries for
+ * compatibility, capabilities, GPUs and target.
  */
 #include "fs/derive.h"
 
@@ -16,9 +17,12 @@
 #include "common/file.h"
 #include "common/ldcache.h"
 #include "fs/cachebox.h"
+#include "fs/compat_verdict.h"
 #include "fs/compose.h"
 #include "fs/generation.h"
 #include "fs/store.h"
+#include "nvml/driver.h"
+#include "nvml/gpu.h"
 #include "nvml/select.h"
 
 #define ANSWERS_MAX 256
@@ -27,11 +31,18 @@
 struct answer {
 	char *key; /* NULL = free */
 	uint32_t generation;
-	uint32_t image; /* blob with a reference, so that the index means the same bytes for ever */
-	size_t image_size;
+	/* blobs with a reference, so that an index means the same bytes for ever */
+	uint32_t image, compat;
+	size_t kept; /* bytes of both */
 	uint32_t layout;
 	int cache_fd;
-	char warning[160];
+	char warning[160], compat_warning[160];
+	struct compat_verdict verdict;
+};
+
+/* Of a request, before there is an answer. */
+struct blobs {
+	uint32_t image, compat;
 };
 
 struct deriver {
@@ -60,10 +71,12 @@ static void answer_clear(struct deriver *deriver, struct answer *answer)
 	store_write_lock(deriver->store);
 	store_layout_unref(deriver->store, answer->layout);
 	store_blob_unref(deriver->store, answer->image);
+	store_blob_unref(deriver->store, answer->compat);
 	store_unlock(deriver->store);
 	cleanup_close(&answer->cache_fd);
+	compat_verdict_done(&answer->verdict);
 	free(answer->key);
-	deriver->images_bytes -= answer->image_size;
+	deriver->images_bytes -= answer->kept;
 	memset(answer, 0, sizeof(*answer));
 }
 
@@ -81,8 +94,8 @@ void deriver_free(struct deriver *deriver)
 	free(deriver);
 }
 
-/* "caps image target gpu,gpu": NULL when out of memory */
-static char *make_key(const struct derive_request *request, uint32_t image)
+/* "caps image compat mode target gpu,gpu": NULL when out of memory */
+static char *make_key(const struct derive_request *request, const struct blobs *blobs)
 {
 	char *text = NULL;
 	size_t len = 0;
@@ -90,7 +103,8 @@ static char *make_key(const struct derive_request *request, uint32_t image)
 
 	if (!out)
 		return NULL;
-	fprintf(out, "%u %u %d %s ", request->caps, image, request->image != NULL, request->target);
+	fprintf(out, "%u %u %d %u %d %d %s ", request->caps, blobs->image, request->image != NULL, blobs->compat,
+		request->compat != NULL, request->compat_mode, request->target);
 	if (!request->selection)
 		fputs("all", out);
 	for (size_t i = 0; request->selection && i < request->selection->n; i++)
@@ -108,7 +122,7 @@ static struct answer *answer_find(struct deriver *deriver, const char *key, uint
 		struct answer *answer = &deriver->answers[i];
 
 		/* A parser may fail for reasons of the moment: such an answer is for its asker alone. */
-		if (answer->key && !answer->warning[0] && answer->generation == generation &&
+		if (answer->key && !answer->warning[0] && !answer->compat_warning[0] && answer->generation == generation &&
 		    strcmp(answer->key, key) == 0)
 			return answer;
 	}
@@ -135,6 +149,59 @@ static int merge_boxed(struct deriver *deriver, const struct derive_request *req
 	return cachebox_merge(deriver->box, fd, entries, n, request->target, ret, ret_len, err);
 }
 
+static bool has_libcuda(const struct driver *driver, unsigned int caps)
+{
+	for (size_t i = 0; i < driver->n_files; i++)
+		if (driver->files[i].caps & caps && driver->files[i].soname &&
+		    strcmp(driver->files[i].soname, "libcuda.so.1") == 0)
+			return true;
+	return false;
+}
+
+static unsigned int brands_of(const struct generation *generation, const struct gpu_selection *selection)
+{
+	unsigned int bits = 0;
+
+	for (size_t i = 0; selection && i < selection->n; i++)
+		bits |= compat_brand_bit(generation->gpus->gpus[selection->at[i]].brand);
+	return bits;
+}
+
+static int choose_boxed(struct deriver *deriver, const struct generation *generation,
+			const struct derive_request *request, struct compat_verdict *ret, struct error *err)
+{
+	const struct driver *driver = generation->driver;
+	const struct compat_host host = { .driver = driver->version,
+					  .cuda = driver->cuda,
+					  .brands = brands_of(generation, request->selection) };
+	auto_free char *text = NULL;
+	auto_close int fd = -1;
+	int r;
+
+	if (!deriver->box)
+		return error_setc(err, ERROR_OTHER, -EOPNOTSUPP, "no confined parser");
+	fd = file_memfd("image-compat", request->compat, request->compat_size);
+	if (fd < 0)
+		return error_set(err, fd, "make a memfd");
+	r = cachebox_choose(deriver->box, fd, request->compat_mode, &host, &text, err);
+	return r < 0 ? r : compat_verdict_parse(text, driver, ret, err);
+}
+
+/* For any trouble with them, none: the driver's own always work. */
+static void choose(struct deriver *deriver, const struct generation *generation,
+		   const struct derive_request *request, struct answer *answer)
+{
+	struct error why = { 0 };
+
+	if (!request->compat || request->compat_mode == COMPAT_DISABLED ||
+	    !has_libcuda(generation->driver, request->caps))
+		return;
+	if (choose_boxed(deriver, generation, request, &answer->verdict, &why) < 0)
+		(void)snprintf(answer->compat_warning, sizeof(answer->compat_warning),
+			       "the image's CUDA compatibility libraries are of no use (%.80s), using the driver's",
+			       why.text);
+}
+
 /* The image's cache and the driver's entries, or for any trouble with the image the latter alone. */
 static int merge(struct deriver *deriver, const struct generation *generation,
 		 const struct derive_request *request, void **ret, size_t *ret_len,
@@ -147,7 +214,7 @@ static int merge(struct deriver *deriver, const struct generation *generation,
 	int r;
 
 	(void)snprintf(lib_dir, sizeof(lib_dir), "%s/lib64", request->target);
-	r = compose_cache_entries(generation, request->caps, lib_dir, &entries, &n);
+	r = compose_cache_entries(generation, request->caps, lib_dir, &answer->verdict, &entries, &n);
 	if (r < 0)
 		return error_set(err, r, "list the driver's libraries");
 	r = request->image ? merge_boxed(deriver, request, entries, n, ret, ret_len, &why) : -ENODATA;
@@ -165,10 +232,15 @@ static int answer_make(struct deriver *deriver, const struct generation *generat
 		       const struct derive_request *request, struct answer *answer,
 		       struct error *err)
 {
-	struct compose_spec spec = { .caps = request->caps, .selection = request->selection };
+	struct compose_spec spec = { .caps = request->caps,
+				     .selection = request->selection,
+				     .compat = &answer->verdict,
+				     .compat_mode = compat_mode_name(request->compat_mode) };
 	auto_free void *cache = NULL;
-	int r = merge(deriver, generation, request, &cache, &spec.cache_size, answer, err);
+	int r;
 
+	choose(deriver, generation, request, answer);
+	r = merge(deriver, generation, request, &cache, &spec.cache_size, answer, err);
 	if (r < 0)
 		return r;
 	spec.cache = cache;
@@ -184,7 +256,7 @@ static int answer_make(struct deriver *deriver, const struct generation *generat
 }
 
 /* Make room: the oldest answers go until the images of the rest and this one fit. */
-static struct answer *answer_place(struct deriver *deriver, size_t image_size)
+static struct answer *answer_place(struct deriver *deriver, size_t kept)
 {
 	struct answer *place;
 
@@ -192,44 +264,80 @@ static struct answer *answer_place(struct deriver *deriver, size_t image_size)
 		place = &deriver->answers[deriver->next];
 		deriver->next = (deriver->next + 1) % ANSWERS_MAX;
 		answer_clear(deriver, place);
-	} while (deriver->images_bytes && deriver->images_bytes + image_size > IMAGES_BYTES_MAX);
+	} while (deriver->images_bytes && deriver->images_bytes + kept > IMAGES_BYTES_MAX);
 	return place;
 }
 
-static struct answer *answer_keep(struct deriver *deriver, struct answer *answer, char *key,
-				  uint32_t generation, uint32_t image, size_t image_size)
+static struct answer *answer_keep(struct deriver *deriver, const struct answer *answer)
 {
-	struct answer *place = answer_place(deriver, image_size);
+	struct answer *place = answer_place(deriver, answer->kept);
 
-	answer->key = key;
-	answer->generation = generation;
-	answer->image = image;
-	answer->image_size = image_size;
-	deriver->images_bytes += image_size;
+	deriver->images_bytes += answer->kept;
 	*place = *answer;
 	return place;
 }
 
-/* @image: blob, its reference is taken over. */
-static int derive(struct deriver *deriver, const struct generation *generation,
-		  const struct derive_request *request, uint32_t image, struct answer **ret,
-		  struct error *err)
+static void blobs_unref(struct deriver *deriver, const struct blobs *blobs)
 {
-	auto_free char *key = make_key(request, image);
-	struct answer fresh = { .cache_fd = -1 };
-	size_t kept = image == STORE_NONE ? 0 : request->image_size;
+	store_write_lock(deriver->store);
+	store_blob_unref(deriver->store, blobs->image);
+	store_blob_unref(deriver->store, blobs->compat);
+	store_unlock(deriver->store);
+}
+
+static uint32_t keep_bytes(struct deriver *deriver, const void *bytes, size_t size, size_t max, size_t *kept)
+{
+	if (!bytes || size > max)
+		return STORE_NONE;
+	*kept += size;
+	return store_blob_put(deriver->store, bytes, size);
+}
+
+/* An image that is too large has no blob, and gives a warning, of which nothing is remembered. */
+static int blobs_put(struct deriver *deriver, const struct derive_request *request, struct blobs *ret,
+		     size_t *ret_kept, struct error *err)
+{
+	size_t kept = 0;
+	bool failed;
+
+	store_write_lock(deriver->store);
+	ret->image = keep_bytes(deriver, request->image, request->image_size, DERIVE_IMAGE_MAX, &kept);
+	failed = request->image && request->image_size <= DERIVE_IMAGE_MAX && ret->image == STORE_NONE;
+	ret->compat = keep_bytes(deriver, request->compat, request->compat_size, COMPATLIST_SIZE_MAX, &kept);
+	failed = failed || (request->compat && request->compat_size <= COMPATLIST_SIZE_MAX &&
+			    ret->compat == STORE_NONE);
+	store_unlock(deriver->store);
+	*ret_kept = kept;
+	if (!failed)
+		return 0;
+	blobs_unref(deriver, ret);
+	return error_set(err, -ENOMEM, "keep what the image has");
+}
+
+/* The references to @blobs are taken over. */
+static int derive(struct deriver *deriver, const struct generation *generation,
+		  const struct derive_request *request, const struct blobs *blobs, size_t kept,
+		  struct answer **ret, struct error *err)
+{
+	auto_free char *key = make_key(request, blobs);
+	struct answer fresh = { .generation = generation->number,
+				.image = blobs->image,
+				.compat = blobs->compat,
+				.kept = kept,
+				.cache_fd = -1 };
 	int r = key ? 0 : error_set(err, -ENOMEM, "derive a tree");
 
 	*ret = key ? answer_find(deriver, key, generation->number) : NULL;
 	if (!*ret && r == 0)
 		r = answer_make(deriver, generation, request, &fresh, err);
+	if (r < 0)
+		compat_verdict_done(&fresh.verdict);
 	if (*ret || r < 0) {
-		store_write_lock(deriver->store);
-		store_blob_unref(deriver->store, image);
-		store_unlock(deriver->store);
+		blobs_unref(deriver, blobs);
 		return r;
 	}
-	*ret = answer_keep(deriver, &fresh, take_ptr(&key), generation->number, image, kept);
+	fresh.key = take_ptr(&key);
+	*ret = answer_keep(deriver, &fresh);
 	return 0;
 }
 
@@ -237,17 +345,11 @@ int deriver_get(struct deriver *deriver, const struct generation *generation,
 		const struct derive_request *request, struct derived *ret, struct error *err)
 {
 	struct answer *answer;
-	uint32_t image = STORE_NONE;
-	int r;
+	struct blobs blobs;
+	size_t kept;
+	int r = blobs_put(deriver, request, &blobs, &kept, err);
 
-	if (request->image && request->image_size <= DERIVE_IMAGE_MAX) {
-		store_write_lock(deriver->store);
-		image = store_blob_put(deriver->store, request->image, request->image_size);
-		store_unlock(deriver->store);
-		if (image == STORE_NONE)
-			return error_set(err, -ENOMEM, "keep the image's ld.so.cache");
-	}
-	r = derive(deriver, generation, request, image, &answer, err);
+	r = r ? r : derive(deriver, generation, request, &blobs, kept, &answer, err);
 	if (r < 0)
 		return r;
 	store_write_lock(deriver->store);
@@ -255,6 +357,8 @@ int deriver_get(struct deriver *deriver, const struct generation *generation,
 	store_unlock(deriver->store);
 	ret->layout = answer->layout;
 	ret->cache_fd = answer->cache_fd;
+	ret->compat = answer->verdict.image;
 	(void)snprintf(ret->warning, sizeof(ret->warning), "%s", answer->warning);
+	(void)snprintf(ret->compat_warning, sizeof(ret->compat_warning), "%s", answer->compat_warning);
 	return 0;
 }

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "nvml/compat.h"
+
 struct cachebox;
 struct error;
 struct generation;
@@ -12,7 +14,8 @@ struct gpu_selection;
 struct store;
 
 /*
- * From a request to a tree's layout and a merged ld.so.cache. Containers of
+ * From a request to a tree's layout and a merged ld.so.cache. An image's libraries for
+ * CUDA forward compatibility are chosen on the way, if it wants libcuda at all. Containers of
  * one image ask the same again and again: the last answers are remembered, so
  * that only the first one pays for parsing, merging and composing.
  */
@@ -25,6 +28,9 @@ struct derive_request {
 	const char *target;                    /* where the tree will be mounted */
 	const void *image;                     /* the container's ld.so.cache, NULL without */
 	size_t image_size;
+	enum compat_mode compat_mode;
+	const void *compat; /* common/compatlist.h, or what derived.compat said before; NULL without */
+	size_t compat_size;
 };
 
 /*
@@ -37,6 +43,8 @@ struct derived {
 	uint32_t layout; /* with one reference that is the caller's */
 	int cache_fd;    /* sealed memfd of the merged cache; the deriver's, until the next call */
 	char warning[160]; /* "" or why the merged cache has the driver's entries alone */
+	const char *compat; /* for the request of another day; NULL without; the deriver's, as above */
+	char compat_warning[160]; /* "" or why the image's libraries for compatibility did not count */
 };
 
 /** deriver_new() - @box is borrowed for the deriver's life; NULL merges nothing but the driver's entries */
@@ -48,7 +56,7 @@ void deriver_free(struct deriver *deriver);
  * @ret: untouched on failure
  * @err: message chain, may be NULL
  *
- * An image's cache that cannot be parsed is a warning, not an error. The
+ * An image's cache or list of libraries that cannot be parsed is a warning, not an error. The
  * caller does not hold the store's lock.
  *
  * Return: 0, -ENOMEM, -ENOSPC or the errno of memfd_create(2).

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/compatlist.h"
 #include "common/error.h"
 #include "common/file.h"
 #include "common/ldcache.h"
@@ -33,12 +34,19 @@
 #include "fs/requirement.h"
 #include "fs/server.h"
 #include "fs/store.h"
+#include "nvml/compat.h"
 #include "nvml/devnode.h"
 #include "nvml/driver.h"
 #include "nvml/gpu.h"
 #include "nvml/select.h"
 
 #define CONTAINER_ROOTS 64
+
+/* A sealed memfd of the client's, mapped: opaque bytes. NULL without. */
+struct foreign {
+	void *bytes;
+	size_t size;
+};
 
 /* Everything that belongs to one call. */
 struct call {
@@ -50,14 +58,21 @@ struct call {
 	struct devnode *nodes;
 	size_t n_nodes;
 	struct finding_list findings;
-	void *image; /* the container's own ld.so.cache, mapped; NULL without */
-	size_t image_size;
+	struct foreign image;  /* the container's own ld.so.cache */
+	struct foreign compat; /* what it has for CUDA forward compatibility */
+	enum compat_mode compat_mode;
 	struct fixed_links links;
 	struct ipc_list ipcs;
 	struct planned plan;
 	struct derived derived;
 	struct injection *injection;
 };
+
+static void foreign_done(struct foreign *foreign)
+{
+	if (foreign->bytes)
+		(void)munmap(foreign->bytes, foreign->size);
+}
 
 static void call_done(struct call *call)
 {
@@ -67,8 +82,8 @@ static void call_done(struct call *call)
 	ipc_list_done(&call->ipcs);
 	finding_list_done(&call->findings);
 	planned_done(&call->plan);
-	if (call->image)
-		(void)munmap(call->image, call->image_size);
+	foreign_done(&call->image);
+	foreign_done(&call->compat);
 }
 
 /*
@@ -135,25 +150,37 @@ static int choose_devices(struct call *call, struct error *err)
 }
 
 /* Opaque bytes here: only the box looks into them. Sealed, they change for nobody. */
-static int map_image(struct call *call, struct error *err)
+static int map_foreign(struct foreign *foreign, int fd, size_t max, const char *what, struct error *err)
 {
 	ssize_t size;
-	void *image;
+	void *bytes;
 
-	if (call->claim.cache_fd < 0)
+	if (fd < 0)
 		return 0;
-	size = file_memfd_sealed_size(call->claim.cache_fd, LDCACHE_SIZE_MAX);
+	size = file_memfd_sealed_size(fd, max);
 	if (size < 0)
-		return error_setc(err, ERROR_USAGE, (int)size, "the cache is not a sealed memfd of at most %lu bytes",
-				  (unsigned long)LDCACHE_SIZE_MAX);
+		return error_setc(err, ERROR_USAGE, (int)size, "'%s' is not a sealed memfd of at most %zu bytes", what,
+				  max);
 	if (size == 0)
 		return 0;
-	image = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, call->claim.cache_fd, 0);
-	if (image == MAP_FAILED)
-		return error_set(err, -errno, "map the cache");
-	call->image = image;
-	call->image_size = (size_t)size;
+	bytes = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (bytes == MAP_FAILED)
+		return error_set(err, -errno, "map the %s", what);
+	*foreign = (struct foreign){ bytes, (size_t)size };
 	return 0;
+}
+
+static int map_image(struct call *call, struct error *err)
+{
+	int r = map_foreign(&call->image, call->claim.cache_fd, LDCACHE_SIZE_MAX, "cache", err);
+
+	return r ? r : map_foreign(&call->compat, call->claim.compat_fd, COMPATLIST_SIZE_MAX, "compat", err);
+}
+
+static int choose_compat_mode(struct call *call, struct error *err)
+{
+	call->compat_mode = call->daemon->config.cuda_compat_mode;
+	return *call->claim.compat_mode ? compat_mode_parse(call->claim.compat_mode, &call->compat_mode, err) : 0;
 }
 
 /*
@@ -176,8 +203,11 @@ static int derive(struct call *call, struct error *err)
 		.caps = call->claim.caps,
 		.selection = &call->selection,
 		.target = call->claim.target,
-		.image = call->image,
-		.image_size = call->image_size,
+		.image = call->image.bytes,
+		.image_size = call->image.size,
+		.compat_mode = call->compat_mode,
+		.compat = call->compat.bytes,
+		.compat_size = call->compat.size,
 	};
 
 	keep_image(call, &request);
@@ -189,15 +219,16 @@ static json_t *spec_json(const struct call *call)
 {
 	const struct generation *generation = call->daemon->generation;
 	char caps[DRIVER_CAPS_TEXT_MAX];
-	json_t *gpus = json_array();
+	json_t *gpus = json_array(), *compat = call->derived.compat ? json_string(call->derived.compat) : NULL;
 
 	for (size_t i = 0; gpus && i < call->selection.n; i++)
 		(void)json_array_append_new(
 			gpus, json_string(generation->gpus->gpus[call->selection.at[i]].uuid));
 	driver_caps_print(call->claim.caps, caps, sizeof(caps));
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:b}", "id", call->claim.id, "devices",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:b, s:s, s:o*}", "id", call->claim.id, "devices",
 			 call->claim.devices, "driver_capabilities", caps, "target", call->claim.target,
-			 "source", call->claim.source, "gpus", gpus, "standalone", call->claim.standalone);
+			 "source", call->claim.source, "gpus", gpus, "standalone", call->claim.standalone,
+			 "cuda_compat_mode", compat_mode_name(call->compat_mode), "compat", compat);
 }
 
 static uint32_t spec_blob(const struct call *call)
@@ -317,6 +348,8 @@ static json_t *warnings_json(const struct call *call)
 
 	if (call->derived.warning[0])
 		(void)json_array_append_new(warnings, json_string(call->derived.warning));
+	if (call->derived.compat_warning[0])
+		(void)json_array_append_new(warnings, json_string(call->derived.compat_warning));
 	for (size_t i = 0; i < call->findings.n; i++)
 		(void)json_array_append_new(warnings, json_string(call->findings.items[i].text));
 	return warnings;
@@ -417,12 +450,12 @@ static int inject(struct call *call, const char *trace, struct method_reply *rep
 	r = r ? r : choose_devices(call, err);
 	if (r == 0 && !call->selection.wanted)
 		return reply_nothing(reply, "the devices asked for are 'void'", err);
-	if (r == 0)
+	if (r == 0 && !daemon->config.disable_require)
 		r = requirement_check(call->requirements, daemon->generation, &call->selection, err);
 	if (r == 0)
 		r = check_core_libraries(call, err);
-	if (r == 0)
-		r = map_image(call, err);
+	r = r ? r : choose_compat_mode(call, err);
+	r = r ? r : map_image(call, err);
 	return r < 0 ? r : give_tree(call, trace, reply, err);
 }
 

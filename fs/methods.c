@@ -115,6 +115,7 @@ static json_t *tree_json(const struct daemon *daemon, uint32_t index)
 
 	if (!json)
 		json = json_object();
+	(void)json_object_del(json, "compat"); /* long, and for ourselves */
 	if (!json_object_get(json, "id"))
 		(void)json_object_set_new(json, "id", json_string(name));
 	(void)json_object_set_new(json, "name", json_string(name));
@@ -312,6 +313,7 @@ static int method_show(struct daemon *daemon, struct client *client, json_t *par
 	int64_t index = tree_of(daemon, client, params, err);
 	auto_free char *text = NULL;
 	const struct store_tree *tree;
+	json_t *compat;
 	int r;
 
 	(void)message;
@@ -325,6 +327,9 @@ static int method_show(struct daemon *daemon, struct client *client, json_t *par
 	text = compose_print(daemon->store, store_snapshot(daemon->store, tree->snapshot)->layout);
 	if (text)
 		(void)json_object_set_new(reply->params, "tree", json_string(text));
+	compat = compose_compat(daemon->store, store_snapshot(daemon->store, tree->snapshot)->layout);
+	if (compat)
+		(void)json_object_set_new(reply->params, "cuda_compat", compat);
 	return 0;
 }
 
@@ -741,7 +746,8 @@ static const char interface_text[] =
 	"# nothing to do, 'nothing' and 'why' are all of the reply\n"
 	"method Inject(id: string, devices: string, driver_capabilities: ?string, target: ?string,\n"
 	"  requirements: ?[]string, source: ?string, privileged: ?bool, standalone: ?bool, cgroup: ?bool,\n"
-	"  dry_run: ?bool, pid: ?int, pidfd: ?int, cache: ?int, fds: ?int)\n"
+	"  dry_run: ?bool, pid: ?int, pidfd: ?int, cache: ?int, compat: ?int, cuda_compat_mode: ?string,\n"
+	"  fds: ?int)\n"
 	"  -> (id: ?string, trace: ?string, token: ?string, state: ?string, warnings: ?[]string,\n"
 	"  plan: ?[]object, fds: ?int, nothing: ?bool, why: ?string)\n"
 	"method Commit(token: string, done: []object, time_us: ?int) -> ()\n"

@@ -112,6 +112,8 @@ int reinject_command_build(const struct reinject_request *request, struct reinje
 		(void)snprintf(ret->owner, sizeof(ret->owner), "%u", (unsigned int)request->owner);
 		add(ret, "--owner", ret->owner);
 	}
+	if (*varlink_string(ret->spec, "cuda_compat_mode", ""))
+		add(ret, "--cuda-compat-mode", varlink_string(ret->spec, "cuda_compat_mode", ""));
 	if (!had_cgroup(request))
 		add(ret, "--no-cgroup", NULL);
 	return 0;

@@ -18,6 +18,7 @@
 #include "common/parse.h"
 #include "common/varlink.h"
 #include "fs/daemon.h"
+#include "fs/compose.h"
 #include "fs/generation.h"
 #include "fs/store.h"
 #include "nvml/driver.h"
@@ -85,7 +86,16 @@ static bool is_reference(const struct why *why)
 
 /* finding a node */
 
-/* Links in a tree lead to a neighbour: compose.c makes no others. */
+/* Does it lead out of the tree, to a file of the image? */
+static bool is_compat(const struct why *why, int slot)
+{
+	const struct layout_node *node = &why->layout->nodes[slot];
+	const char *target = node->kind == LAYOUT_LINK ? store_link(why->store, node->ref) : NULL;
+
+	return target && *target == '/';
+}
+
+/* Links in a tree lead to a neighbour, or out of it: there they end. */
 static int follow(struct why *why, int slot)
 {
 	for (int i = 0; slot >= 0 && why->layout->nodes[slot].kind == LAYOUT_LINK; i++) {
@@ -97,6 +107,8 @@ static int follow(struct why *why, int slot)
 		(void)snprintf(text, sizeof(text), "%s -> %s", layout_name(why->layout, (uint32_t)slot),
 			       target);
 		(void)json_array_append_new(why->links, json_string(text));
+		if (*target == '/')
+			return slot;
 		slot = layout_lookup(why->layout, why->layout->nodes[slot].parent, target);
 	}
 	return slot;
@@ -225,6 +237,16 @@ static void explain_text(struct why *why, const char *path)
 		answer(why, true, "made", "the list of the tree's files");
 }
 
+static void explain_compat(struct why *why, bool in_tree, const char *what)
+{
+	uint32_t index = store_snapshot(why->store, why->tree->snapshot)->layout;
+	json_t *compat = compose_compat(why->store, index);
+
+	answer(why, in_tree, "cuda-compat", "%s: %s (%s)", what, varlink_string(compat, "why", ""),
+	       varlink_string(compat, "mode", "?"));
+	json_decref(compat);
+}
+
 static void explain_node(struct why *why, int slot)
 {
 	const struct layout_node *node = &why->layout->nodes[slot];
@@ -237,6 +259,8 @@ static void explain_node(struct why *why, int slot)
 		explain_host(why, node);
 	else if (node->kind == LAYOUT_TEXT)
 		explain_text(why, path);
+	else if (is_compat(why, slot))
+		explain_compat(why, true, "a link to the image's own library");
 	else if (strncmp(path, PROC_DIR "/gpus/", strlen(PROC_DIR "/gpus/")) == 0)
 		explain_text(why, path);
 	else
@@ -245,10 +269,24 @@ static void explain_node(struct why *why, int slot)
 
 /* why it is not */
 
+/* Is its soname the image's, in this tree? */
+static bool is_images(const struct why *why, const struct driver_file *file)
+{
+	int dir = layout_lookup(why->layout, 0, "lib64");
+	int slot = dir < 0 || !file->soname ? -ENOENT :
+					      layout_lookup(why->layout, (uint32_t)dir, file->soname);
+
+	return slot >= 0 && file->elf_class != 32 && is_compat(why, slot);
+}
+
 static void explain_absent_file(struct why *why, const struct driver_file *file, uint32_t object)
 {
 	char caps[DRIVER_CAPS_TEXT_MAX];
 
+	if (is_images(why, file)) {
+		explain_compat(why, false, "the image has a library of this soname");
+		return;
+	}
 	tell_host_path(why, store_object(why->store, object));
 	driver_caps_print(file->caps, caps, sizeof(caps));
 	set(why, "file_capabilities", caps);

@@ -80,11 +80,11 @@ static json_t *inject_params(const struct request *req, const char *target)
 }
 
 int client_inject(struct client *client, const struct request *req, const struct targets *targets,
-		  int cache, const char *target, struct plan *ret, struct error *err)
+		  int cache, int compat, const char *target, struct plan *ret, struct error *err)
 {
 	json_t *params = inject_params(req, target);
 	struct varlink_message reply;
-	int fds[2], n = 0, r;
+	int fds[3], n = 0, r;
 
 	if (req->requirements)
 		(void)json_object_set(params, "requirements", req->requirements);
@@ -96,6 +96,12 @@ int client_inject(struct client *client, const struct request *req, const struct
 		(void)json_object_set_new(params, "cache", json_integer(n));
 		fds[n++] = cache;
 	}
+	if (compat >= 0) {
+		(void)json_object_set_new(params, "compat", json_integer(n));
+		fds[n++] = compat;
+	}
+	if (req->compat_mode)
+		(void)json_object_set_new(params, "cuda_compat_mode", json_string(req->compat_mode));
 	r = call(client, "io.nvfs.Inject", params, fds, (size_t)n, &reply, err);
 	if (r == 0) {
 		log_warnings(reply.json);

@@ -156,13 +156,17 @@ static int tidy_devices(const char *list, char **ret, struct error *err)
 	return 0;
 }
 
-/* "/dev/null" mounted on DEVICE_MOUNTS<device>, or below its cdi/; imex/ means other things. */
+/*
+ * "/dev/null" mounted on DEVICE_MOUNTS<device>, or below its cdi/; imex/ means other things. Another source
+ * may be an image's doing: a VOLUME of its Dockerfile is a mount, of a folder that the engine has made.
+ */
 static const char *mounted_device(const json_t *mount)
 {
 	const char *where = json_string_value(json_object_get(mount, "destination"));
+	const char *source = json_string_value(json_object_get(mount, "source"));
 	const char *name;
 
-	if (!where)
+	if (!where || !source || strcmp(source, "/dev/null") != 0)
 		return NULL;
 	if (strncmp(where, "/run/", 5) == 0 &&
 	    strncmp(where, DEVICE_MOUNTS + 4, strlen(DEVICE_MOUNTS) - 4) == 0)
@@ -213,14 +217,13 @@ static bool has_sys_admin(const json_t *process)
 	return false;
 }
 
-static int wish_from_env(struct hook_wish *wish, const json_t *env, struct error *err)
+static int wish_from_env(struct hook_wish *wish, const json_t *env, const char *swarm, struct error *err)
 {
-	const char *devices = imageenv_value(env, "NVIDIA_VISIBLE_DEVICES");
+	auto_free char *devices = NULL;
+	int r = imageenv_devices(env, swarm, &devices, err);
 
-	if (!devices && imageenv_is_legacy(env))
-		devices = "all";
 	wish->source = "env";
-	return devices ? tidy_devices(devices, &wish->devices, err) : 0;
+	return r == 0 && devices ? tidy_devices(devices, &wish->devices, err) : r;
 }
 
 static int caps_from_env(struct hook_wish *wish, const json_t *env, struct error *err)
@@ -234,7 +237,7 @@ static int caps_from_env(struct hook_wish *wish, const json_t *env, struct error
 	return 0;
 }
 
-static int wish_fill(struct hook_wish *wish, const json_t *json, struct error *err)
+static int wish_fill(struct hook_wish *wish, const json_t *json, const char *swarm, struct error *err)
 {
 	const json_t *process = json_object_get(json, "process");
 	const json_t *env = json_object_get(process, "env");
@@ -243,7 +246,7 @@ static int wish_fill(struct hook_wish *wish, const json_t *json, struct error *e
 	wish->source = "mounts";
 	r = devices_from_mounts(json_object_get(json, "mounts"), &wish->devices, err);
 	if (r == 0 && !wish->devices)
-		r = wish_from_env(wish, env, err);
+		r = wish_from_env(wish, env, swarm, err);
 	if (r < 0 || !wish->devices)
 		return r;
 	for (size_t i = 0; imageenv_unserved(env, i); i++)
@@ -256,7 +259,8 @@ static int wish_fill(struct hook_wish *wish, const json_t *json, struct error *e
 	return r ? r : copy_string(json_object_get(json, "root"), "path", &wish->root, err);
 }
 
-int hook_config_parse(const char *text, size_t len, struct hook_wish *ret, struct error *err)
+int hook_config_parse(const char *text, size_t len, const char *swarm, struct hook_wish *ret,
+		      struct error *err)
 {
 	auto_json json_t *json = load_object(text, len, "config.json", err);
 	struct hook_wish wish = { 0 };
@@ -264,7 +268,7 @@ int hook_config_parse(const char *text, size_t len, struct hook_wish *ret, struc
 
 	if (!json)
 		return -EINVAL;
-	r = wish_fill(&wish, json, err);
+	r = wish_fill(&wish, json, swarm, err);
 	if (r < 0) {
 		hook_wish_done(&wish);
 		return r == -ENOMEM ? r : error_wrap(err, r, "config.json");
@@ -273,7 +277,7 @@ int hook_config_parse(const char *text, size_t len, struct hook_wish *ret, struc
 	return 0;
 }
 
-static int read_config(const char *bundle, struct hook_wish *ret, struct error *err)
+static int read_config(const char *bundle, const char *swarm, struct hook_wish *ret, struct error *err)
 {
 	auto_close int dir = open(bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	auto_free char *text = NULL;
@@ -283,7 +287,7 @@ static int read_config(const char *bundle, struct hook_wish *ret, struct error *
 	if (dir < 0)
 		return error_set(err, -errno, "open bundle '%.100s'", bundle);
 	r = file_read_at(dir, "config.json", CONFIG_MAX, &text, &len, err);
-	return r < 0 ? r : hook_config_parse(text, len, ret, err);
+	return r < 0 ? r : hook_config_parse(text, len, swarm, ret, err);
 }
 
 /* The root as the mount namespace shows it: crun tells, else config.json, else the custom. */
@@ -335,7 +339,7 @@ int hook_request(struct request *req, int state_fd, bool *ret_wanted, struct err
 	if (r < 0)
 		(void)error_wrap(err, r, "state");
 	r = r ? r : hook_state_parse(text, len, &state, err);
-	r = r ? r : read_config(state.bundle, &wish, err);
+	r = r ? r : read_config(state.bundle, req->swarm_resource, &wish, err);
 	if (r == 0 && wish.wanted)
 		r = complete(req, &state, &wish, err);
 	if (r == 0)

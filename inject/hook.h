@@ -46,16 +46,17 @@ void hook_state_done(struct hook_state *state);
 
 /**
  * hook_config_parse() - what config.json asks for
+ * @swarm: comma list of variables that count more than NVIDIA_VISIBLE_DEVICES; NULL for none
  *
- * Devices are asked for by mounts below /var/run/nvidia-container-devices, or
- * else by NVIDIA_VISIBLE_DEVICES in process.env: unset, empty or "void" is
- * none at all, "none" the driver without GPUs. An image of the oldest kind
- * (CUDA_VERSION set, NVIDIA_REQUIRE_CUDA not) gets all where it says nothing.
+ * Devices are asked for by mounts of /dev/null below /var/run/nvidia-container-devices,
+ * or else by imageenv_devices() of process.env: unset, empty or "void" is none at
+ * all, "none" the driver without GPUs.
  * What the driver must be, imageenv_requirements() tells.
  *
  * Return: 0, -EINVAL (ERROR_USAGE, ERROR_REQUIREMENT) or -ENOMEM.
  */
-int hook_config_parse(const char *text, size_t len, struct hook_wish *ret, struct error *err);
+int hook_config_parse(const char *text, size_t len, const char *swarm, struct hook_wish *ret,
+		      struct error *err);
 void hook_wish_done(struct hook_wish *wish);
 
 /**

@@ -4,10 +4,12 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "common/parse.h"
 #include "inject/request.h"
 
 #define REQUIRE_PREFIX "NVIDIA_REQUIRE_"
@@ -49,6 +51,38 @@ static bool is_set(const json_t *env, const char *name)
 bool imageenv_is_legacy(const json_t *env)
 {
 	return is_set(env, "CUDA_VERSION") && !is_set(env, "NVIDIA_REQUIRE_CUDA");
+}
+
+static int append(char **list, const char *value, struct error *err)
+{
+	char *longer = NULL;
+
+	if (asprintf(&longer, "%s%s%s", *list ? *list : "", *list ? "," : "", value) < 0)
+		return error_set(err, -ENOMEM, "copy a list");
+	free(*list);
+	*list = longer;
+	return 0;
+}
+
+int imageenv_devices(const json_t *env, const char *swarm, char **ret, struct error *err)
+{
+	auto_free char *list = NULL;
+	const char *value, *name;
+	size_t len;
+	int r = 0;
+
+	while (r == 0 && swarm && (name = parse_field(&swarm, ',', &len))) {
+		value = len ? value_of(env, name, len) : NULL;
+		if (value)
+			r = append(&list, value, err);
+	}
+	if (r == 0 && !list) {
+		value = imageenv_value(env, "NVIDIA_VISIBLE_DEVICES");
+		value = value ? value : imageenv_is_legacy(env) ? "all" : NULL;
+		r = value ? append(&list, value, err) : 0;
+	}
+	*ret = r < 0 ? NULL : take_ptr(&list);
+	return r;
 }
 
 /* Go's strconv.ParseBool, by which the toolkit reads it: what is no word of it is false. */

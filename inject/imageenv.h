@@ -23,6 +23,18 @@ const char *imageenv_value(const json_t *env, const char *name);
 bool imageenv_is_legacy(const json_t *env);
 
 /**
+ * imageenv_devices() - which devices are asked for
+ * @swarm: comma list of names, as in the toolkit's swarm-resource: "DOCKER_RESOURCE_GPU"; NULL for none
+ * @ret:   new string, NULL where nothing is asked for; the caller frees it
+ *
+ * The values of all of @swarm that are set, one behind the other, an empty one too; or else of
+ * NVIDIA_VISIBLE_DEVICES; or else "all" for a legacy image.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int imageenv_devices(const json_t *env, const char *swarm, char **ret, struct error *err);
+
+/**
  * imageenv_requirements() - what the driver and the GPUs must be
  * @ret: array of expressions (nvml/require.h) that all must hold; the caller releases it
  *

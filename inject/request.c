@@ -30,7 +30,9 @@ static const char usage_text[] =
 	"  --pid PID                   any process of the container\n"
 	"  --devices LIST              all, none, or indexes, UUIDs, bus ids: 0,GPU-...\n"
 	"  --driver-capabilities LIST  compute,utility,video,graphics,display,ngx,compat32,all\n"
+	"  --cuda-compat-mode MODE     which libcuda, of image or host: auto, ldconfig, mount, disabled\n"
 	"  --require EXPRESSION        what driver and GPUs must be: cuda>=12.4; may be repeated\n"
+	"  --swarm-resource NAMES      hook: variables that count more than NVIDIA_VISIBLE_DEVICES\n"
 	"  --id ID                     name of the container; default: from its cgroup\n"
 	"  --rootfs DIR                its root before pivot_root, as its mount namespace has it\n"
 	"  --target DIR                where the tree goes; default /usr/local/nvidia\n"
@@ -49,7 +51,9 @@ enum {
 	OPT_PID = 256,
 	OPT_DEVICES,
 	OPT_CAPS,
+	OPT_COMPAT_MODE,
 	OPT_REQUIRE,
+	OPT_SWARM,
 	OPT_ID,
 	OPT_ROOTFS,
 	OPT_TARGET,
@@ -71,7 +75,9 @@ static const struct option options[] = {
 	{ "devices", required_argument, NULL, OPT_DEVICES },
 	{ "driver-capabilities", required_argument, NULL, OPT_CAPS },
 	{ "capabilities", required_argument, NULL, OPT_CAPS },
+	{ "cuda-compat-mode", required_argument, NULL, OPT_COMPAT_MODE },
 	{ "require", required_argument, NULL, OPT_REQUIRE },
+	{ "swarm-resource", required_argument, NULL, OPT_SWARM },
 	{ "id", required_argument, NULL, OPT_ID },
 	{ "rootfs", required_argument, NULL, OPT_ROOTFS },
 	{ "target", required_argument, NULL, OPT_TARGET },
@@ -99,6 +105,8 @@ void request_done(struct request *req)
 	free(req->id);
 	free(req->devices);
 	free(req->driver_caps);
+	free(req->compat_mode);
+	free(req->swarm_resource);
 	json_decref(req->requirements);
 	free(req->rootfs);
 	free(req->target);
@@ -202,8 +210,12 @@ static int put_option(struct request *req, int opt, const char *value, struct er
 		return request_set(&req->devices, value, err);
 	case OPT_CAPS:
 		return request_set(&req->driver_caps, value, err);
+	case OPT_COMPAT_MODE:
+		return request_set(&req->compat_mode, value, err);
 	case OPT_REQUIRE:
 		return put_requirement(req, value, err);
+	case OPT_SWARM:
+		return request_set(&req->swarm_resource, value, err);
 	case OPT_ID:
 		return request_set(&req->id, value, err);
 	case OPT_ROOTFS:
@@ -268,10 +280,23 @@ static int parse_options(struct request *req, int argc, char *argv[], bool *ret_
 	return r;
 }
 
+/* As nvml/compat.h has them, and checked here so that a wrong one costs nothing. */
+static bool is_compat_mode(const char *word)
+{
+	static const char *const words[] = { "auto", "ldconfig", "mount", REQUEST_COMPAT_DISABLED };
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (strcmp(words[i], word) == 0)
+			return true;
+	return false;
+}
+
 static int check_places(const struct request *req, struct error *err)
 {
 	if (req->id && request_check_id(req->id, err) < 0)
 		return -EINVAL;
+	if (req->compat_mode && !is_compat_mode(req->compat_mode))
+		return usage(err, "invalid option: cuda-compat-mode=%.40s", req->compat_mode);
 	if (req->devices && !is_text(req->devices))
 		return usage(err, "the devices are not UTF-8");
 	if (req->rootfs && *req->rootfs != '/')
@@ -302,7 +327,8 @@ static int check_remove(const struct request *req, struct error *err)
 		return usage(err, "--remove needs --pid or --id");
 	if (req->standalone && (!req->rootfs || !req->id || req->pid))
 		return usage(err, "--standalone needs --rootfs and --id, and no --pid");
-	if (req->devices || req->driver_caps || req->target || req->requirements || req->as_owner)
+	if (req->devices || req->driver_caps || req->target || req->requirements ||
+	    req->compat_mode || req->as_owner)
 		return usage(err, "--remove takes back all: no --devices, --target");
 	return 0;
 }
@@ -312,7 +338,7 @@ static int check_heal(const struct request *req, struct error *err)
 	if (!req->pid || !req->id)
 		return usage(err, "--heal needs --pid and --id");
 	if (req->devices || req->driver_caps || req->target || req->rootfs || req->standalone ||
-	    req->dry_run || !req->cgroup)
+	    req->dry_run || !req->cgroup || req->compat_mode)
 		return usage(err, "--heal permits what was given: no other options");
 	return 0;
 }
@@ -344,6 +370,8 @@ int request_parse(struct request *req, int argc, char *argv[], struct error *err
 		return r;
 	if (hook && req->action != REQUEST_INJECT)
 		return usage(err, "hook excludes --remove and --heal");
+	if (!hook && req->swarm_resource)
+		return usage(err, "--swarm-resource is for hook alone");
 	if (hook)
 		req->action = REQUEST_HOOK;
 	return req->action == REQUEST_HOOK     ? check_hook(req, err)

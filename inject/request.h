@@ -15,6 +15,8 @@ struct error;
 #define REQUEST_REQUIREMENTS_MAX 32
 #define REQUEST_REQUIREMENT_BYTES 8191
 
+#define REQUEST_COMPAT_DISABLED "disabled" /* --cuda-compat-mode */
+
 #define REQUEST_TIMEOUT_S 10
 #define REQUEST_TIMEOUT_MAX_S 3600
 
@@ -38,6 +40,8 @@ struct request {
 	json_t *requirements; /* array of expressions, see nvml/require.h; NULL: none */
 	char *rootfs;     /* as the container's mount namespace shows it; NULL: /proc/PID/root */
 	char *target;     /* NULL: REQUEST_TARGET */
+	char *compat_mode; /* for CUDA forward compatibility; NULL: the daemon's */
+	char *swarm_resource; /* hook: variables that count more than NVIDIA_VISIBLE_DEVICES; NULL: none */
 	char *socket;     /* never NULL after request_parse() */
 	const char *source; /* who asked for the devices: "arguments", "env", "mounts" */
 	bool privileged;  /* the container's bounding set has CAP_SYS_ADMIN */

@@ -7,9 +7,12 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/compatlist.h"
 #include "common/error.h"
+#include "common/log.h"
 #include "inject/enter.h"
 #include "inject/imagecache.h"
+#include "inject/imagecompat.h"
 #include "inject/privilege.h"
 #include "inject/shared.h"
 
@@ -43,6 +46,10 @@ struct pin {
 	int image_cache;
 	int cache; /* what reading the ld.so.cache came to */
 	struct error why;
+	bool wants_compat;
+	int image_compat;
+	int compat; /* the same of the libraries for forward compatibility */
+	struct error compat_why;
 };
 
 static int pin_inside(void *arg, struct error *err)
@@ -54,6 +61,10 @@ static int pin_inside(void *arg, struct error *err)
 		return r;
 	pin->cache = -ETIMEDOUT;
 	pin->cache = imagecache_read(pin->targets.root, &pin->image_cache, &pin->why);
+	if (!pin->wants_compat)
+		return 0;
+	pin->compat = -ETIMEDOUT;
+	pin->compat = imagecompat_read(pin->targets.root, &pin->image_compat, &pin->compat_why);
 	return 0;
 }
 
@@ -76,9 +87,25 @@ static int pin_begin(struct session *session, struct pin *pin, struct error *err
 {
 	*pin = (struct pin){ .rootfs = session->request.rootfs,
 			     .targets = session->targets,
-			     .image_cache = -1 };
+			     .image_cache = -1,
+			     .image_compat = -1 };
+	pin->wants_compat = session->request.action == REQUEST_INJECT &&
+			    (!session->request.compat_mode ||
+			     strcmp(session->request.compat_mode, REQUEST_COMPAT_DISABLED) != 0);
 	return enter_begin(&session->enter, &session->targets.ns, session_left_ms(session), pin_inside,
 			   pin, err);
+}
+
+/* What was being read when the time was up is told, and done without. */
+static int take_timeout(struct pin *pin, struct error *why)
+{
+	bool compat = pin->compat == -ETIMEDOUT;
+
+	(void)error_wrap(why, -ETIMEDOUT, "'/%s'", compat ? COMPATLIST_DIR : IMAGECACHE_PATH);
+	if (enter_left_behind() || (!compat && pin->cache != -ETIMEDOUT))
+		return -ETIMEDOUT;
+	*(compat ? &pin->compat_why : &pin->why) = *why;
+	return 0; /* slow, but it can be left */
 }
 
 static int pin_end(struct session *session, struct pin *pin, struct error *err)
@@ -88,12 +115,11 @@ static int pin_end(struct session *session, struct pin *pin, struct error *err)
 
 	session->targets.root = pin->targets.root;
 	session->image_cache = pin->image_cache;
+	session->image_compat = pin->image_compat;
+	if (r == -ETIMEDOUT)
+		r = take_timeout(pin, &why);
 	if (r < 0)
 		pin->why = why;
-	if (r == -ETIMEDOUT)
-		(void)error_wrap(&pin->why, r, "'/" IMAGECACHE_PATH "'");
-	if (r == -ETIMEDOUT && pin->cache == r && !enter_left_behind())
-		r = 0; /* slow, but it can be left */
 	r = r ? r : is_images_fault(pin->cache) ? 0 : pin->cache;
 	if (r < 0 && err)
 		*err = pin->why;
@@ -133,6 +159,9 @@ int session_pin(struct session *session, struct error *err)
 	r = pin_all(session, pin, err);
 	if (r == 0 && pin->cache < 0)
 		memcpy(session->cache_why, pin->why.text, sizeof(session->cache_why));
+	if (r == 0 && pin->compat < 0)
+		log_warning("CUDA compatibility libraries of the container: %s, using the driver's",
+			    pin->compat_why.text);
 	shared_free(pin, sizeof(*pin));
 	return r;
 }

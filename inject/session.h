@@ -21,13 +21,14 @@ struct session {
 	struct timespec started; /* CLOCK_MONOTONIC */
 	bool hook;
 	int image_cache;     /* sealed memfd; -1: none, or not to be had */
+	int image_compat;    /* sealed memfd: see imagecompat.h; -1: none */
 	char cache_why[ERROR_TEXT_MAX]; /* why it is not to be had; "": it is, or there is none */
 	const char *result;  /* "done", "plan", "nothing", "removed" */
 	json_t *report;      /* what --json adds to the result: {"id", "steps", ...} */
 };
 
 #define SESSION_EMPTY                                                                            \
-	{ .targets = TARGETS_EMPTY, .client = { .sock = -1 }, .enter = ENTER_EMPTY, .image_cache = -1 }
+	{ .targets = TARGETS_EMPTY, .client = { .sock = -1 }, .enter = ENTER_EMPTY, .image_cache = -1, .image_compat = -1 }
 
 /** session_left_ms() - what is left of the time limit; at least 1 */
 unsigned int session_left_ms(const struct session *session);
@@ -36,7 +37,8 @@ unsigned int session_left_ms(const struct session *session);
  * session_pin() - pin the target, enter it once to open its root and read its ld.so.cache, and connect meanwhile
  *
  * A cache that is too large, no file or slow is no error; @session says why
- * it was not read.
+ * it was not read. Nor is it one if what the image has for CUDA forward
+ * compatibility cannot be read: then the driver's libraries serve, and a warning tells.
  *
  * Return: 0, -ETIMEDOUT (the root's filesystem holds whoever asks it) or
  * another negative errno.

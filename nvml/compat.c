@@ -12,10 +12,34 @@
 #include "nvml/driver_version.h"
 #include "nvml/fact.h"
 
+#define LINKS_MAX 4 /* from libcuda.so to the file there are two */
+
+static const char *const words[] = { "auto", "ldconfig", "mount", "disabled" };
+
+/* By NVML's numbers; the words are those of fact_table.c. */
+static const char *const brands[] = {
+	"Unknown", "Quadro", "Tesla", "NVS",	     "GRID",	  "GeForce",   "TITAN",	 "VApps",      "VPC",
+	"VCS",	   "VWS",    "CloudGaming", "QuadroRTX", "NvidiaRTX", "Nvidia", "GeForceRTX", "TitanRTX",
+};
+
+/* 1, 2 and 7 to 14: "device" of libcuda.so.580.159.04 */
+#define BRANDS_WITHOUT_NOTE 0x7f86U
+
+unsigned int compat_brand_bit(const char *brand)
+{
+	for (unsigned int i = 1; i < ARRAY_SIZE(brands); i++)
+		if (strcmp(brands[i], brand) == 0)
+			return 1U << i;
+	return 0;
+}
+
+const char *compat_mode_name(enum compat_mode mode)
+{
+	return words[mode];
+}
+
 int compat_mode_parse(const char *word, enum compat_mode *ret, struct error *err)
 {
-	static const char *const words[] = { "auto", "ldconfig", "mount", "disabled" };
-
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
 		if (strcmp(word, words[i]) == 0) {
 			*ret = (enum compat_mode)i;
@@ -44,7 +68,7 @@ static bool is_libcuda(const struct compat_file *file)
 {
 	static const char stem[] = "libcuda.so.";
 
-	return strncmp(file->name, stem, strlen(stem)) == 0 && version_of(file);
+	return !file->link && strncmp(file->name, stem, strlen(stem)) == 0 && version_of(file);
 }
 
 static const struct compat_file *only_libcuda(const struct compat_file *files, size_t n,
@@ -77,6 +101,32 @@ static bool lists_branch(const json_t *note, unsigned long branch)
 	return false;
 }
 
+/* Without a list, all. */
+static unsigned int listed_brands(const json_t *note)
+{
+	const json_t *list = json_object_get(note, "device"), *item;
+	unsigned int bits = 0;
+	size_t i;
+
+	if (!json_is_array(list))
+		return ~0U;
+	json_array_foreach(list, i, item) {
+		json_int_t number = json_integer_value(item);
+
+		if (number > 0 && (size_t)number < ARRAY_SIZE(brands))
+			bits |= 1U << number;
+	}
+	return bits;
+}
+
+static bool brands_allow(unsigned int allowed, const struct compat_host *host, const char **why)
+{
+	if (!(host->brands & ~allowed))
+		return true;
+	*why = "the image's libcuda does not work on GPUs of this brand";
+	return false;
+}
+
 /* A note that makes no sense speaks for nothing. */
 static bool note_allows(const struct compat_file *file, const struct compat_host *host,
 			const char **why)
@@ -87,6 +137,8 @@ static bool note_allows(const struct compat_file *file, const struct compat_host
 
 	if (!json_is_object(note) || fact_cuda_from_note(file->note, cuda) < 0) {
 		*why = "the note in the image's libcuda makes no sense";
+	} else if (!brands_allow(listed_brands(note), host, why)) {
+		newer = false;
 	} else if (!*host->driver) {
 		newer = *host->cuda && driver_version_compare(cuda, host->cuda) > 0;
 		*why = newer ? "the image's CUDA is newer than the host's"
@@ -114,6 +166,8 @@ static bool allowed(const struct compat_file *files, size_t n, const struct comp
 	*why = "the image's libcuda is of no higher branch than the host's";
 	if (!*host->driver || branch_of(version_of(libcuda)) <= branch_of(host->driver))
 		return false;
+	if (!brands_allow(BRANDS_WITHOUT_NOTE, host, why))
+		return false;
 	*why = "the image's libcuda is of a higher branch than the host's";
 	return true;
 }
@@ -123,11 +177,29 @@ static bool file_fits(enum compat_mode mode, const struct compat_host *host,
 {
 	unsigned long branch = branch_of(version_of(file)), own = branch_of(host->driver);
 
-	if (mode == COMPAT_AUTO)
-		return branch > 0;
-	if (!branch || !own)
+	if (file->link || !branch)
 		return false;
-	return mode == COMPAT_LDCONFIG ? branch > own : branch != own;
+	return mode == COMPAT_AUTO || (own && branch > own);
+}
+
+static const struct compat_file *find(const struct compat_file *files, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(files[i].name, name) == 0)
+			return &files[i];
+	return NULL;
+}
+
+/* The file that a name leads to; NULL for one that leads nowhere. */
+static const struct compat_file *follow(const struct compat_file *files, size_t n,
+					const struct compat_file *at)
+{
+	for (int i = 0; at && at->link; i++) {
+		if (i == LINKS_MAX)
+			return NULL;
+		at = find(files, n, at->link);
+	}
+	return at;
 }
 
 size_t compat_choose(enum compat_mode mode, const struct compat_host *host,
@@ -136,12 +208,26 @@ size_t compat_choose(enum compat_mode mode, const struct compat_host *host,
 	bool any = mode != COMPAT_DISABLED;
 	size_t chosen = 0;
 
-	*why = any ? "by the branch of each file" : "turned off";
+	*why = any ? "no library of the image is of a higher branch than the host's" : "turned off";
 	if (mode == COMPAT_AUTO)
 		any = allowed(files, n, host, why);
 	for (size_t i = 0; i < n; i++) {
 		files[i].chosen = any && file_fits(mode, host, &files[i]);
 		chosen += files[i].chosen;
 	}
+	if (chosen && mode != COMPAT_AUTO)
+		*why = "libraries of the image are of a higher branch than the host's";
+	for (size_t i = 0; i < n && chosen; i++)
+		if (!files[i].link && !version_of(&files[i]))
+			files[i].chosen = true;
+	for (size_t i = 0; i < n; i++) {
+		const struct compat_file *file = files[i].link ? follow(files, n, &files[i]) : NULL;
+
+		if (file)
+			files[i].chosen = file->chosen;
+	}
+	chosen = 0;
+	for (size_t i = 0; i < n; i++)
+		chosen += files[i].chosen;
 	return chosen;
 }

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct error;
 
@@ -44,6 +45,25 @@ int elf_read(int fd, struct elf_info *ret, struct error *err);
  * Return: 0, -ENOENT, or the errno of fstat(2).
  */
 int elf_note(int fd, const char *owner, unsigned int type, char *ret, size_t size);
+
+/* The two ends of a file, of which the middle is not there. */
+struct elf_pieces {
+	void *bytes;   /* the first @head bytes of the file, then its last ones; borrowed, and changed */
+	size_t head;
+	size_t len;    /* of both together */
+	uint64_t size; /* of the file */
+};
+
+/**
+ * elf_note_in_pieces() - elf_note() of a 64-bit file of this byte order that is there in pieces
+ *
+ * Notes whose section, or the table of sections, is in neither piece are not found.
+ * No system call is made beyond what malloc() and free() need.
+ *
+ * Return: 0 or -ENOENT.
+ */
+int elf_note_in_pieces(const struct elf_pieces *pieces, const char *owner, unsigned int type, char *ret,
+		       size_t size);
 
 /** elf_native_class() - 64 on 64-bit builds, else 32 */
 int elf_native_class(void);

@@ -128,6 +128,14 @@ started unwanted 'NVIDIA_REQUIRE_CUDA=cuda>=99' NVIDIA_VISIBLE_DEVICES=void
 is "a container that wants no GPU may require what it likes" "$STATUS" 0
 kill_container unwanted
 
+# ---- nvfs.conf says that nobody looks -------------------------------------------------------------
+
+stop_daemon
+write_config 'disable_require = yes'
+start_daemon --config "$CONFIG"
+starts unasked NVIDIA_VISIBLE_DEVICES=all 'NVIDIA_REQUIRE_CUDA=cuda>=99'
+write_config
+
 # ---- facts that nobody knows ---------------------------------------------------------------------
 
 stop_daemon

@@ -166,6 +166,23 @@ if begin "$name" "$(mount_of all)" "$(env_of NVIDIA_VISIBLE_DEVICES=void)"; then
 	kill_container "$name"
 fi
 
+# What a VOLUME in an image's Dockerfile comes to: a folder of the engine's, at a place of the image's choice.
+mkdir "$SCRATCH/volume"
+name=volume
+if begin "$name" ".mounts += [{ type: \"bind\", source: \"$SCRATCH/volume\", options: [\"bind\"],
+	destination: \"/var/run/nvidia-container-devices/all\" }]"; then
+	untouched "$name"
+fi
+
+# ---- variables of swarm ---------------------------------------------------------------------------
+
+make_rootfs glibc swarm
+if begun swarm "$(hook_at createRuntime "$NVINJECT" nvinject hook --socket "$SOCKET" --swarm-resource DOCKER_RESOURCE_GPU) |
+	$(env_of DOCKER_RESOURCE_GPU=0 NVIDIA_VISIBLE_DEVICES=void)"; then
+	is "swarm: the GPU is allowed" "$(gpu swarm)" "/dev/nvidia0 ENXIO"
+	kill_container swarm
+fi
+
 # ---- contrib/hook.sh -----------------------------------------------------------------------------
 
 contrib=$(dirname "$TESTS")/contrib/hook.sh

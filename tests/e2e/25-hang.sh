@@ -99,7 +99,8 @@ make_rootfs glibc
 run_container c1 "$ROOTFS"
 cp "$HELPERS/cachefuse" "$ROOTFS/"
 mknod -m 666 "/proc/$PID/root/dev/fuse" c 10 229
-mkdir -p "$ROOTFS/usr/local/nvidia" "$ROOTFS/etc/ld.so.conf.d"
+mkdir -p "$ROOTFS/usr/local/nvidia" "$ROOTFS/etc/ld.so.conf.d" "$ROOTFS/usr/local/cuda/compat"
+touch "$ROOTFS/usr/local/cuda/compat/libcuda.so.590.1.1"
 touch "$ROOTFS/usr/bin/nvidia-smi" "/proc/$PID/root/dev/nvidia0"
 state >"$SCRATCH/before"
 
@@ -111,6 +112,8 @@ covered /etc/ld.so.conf.d 0 "$omitted"
 covered /etc/ld.so.cache 0 '"result": "bound"'
 covered /usr/bin 0 "$omitted"
 covered /usr/bin/nvidia-smi 0 '"result": "kept"'
+covered /usr/local/cuda/compat 0 'CUDA compatibility libraries of the container: .*, using the driver'
+covered /usr/local/cuda/compat/libcuda.so.590.1.1 0 '"result": "done"'
 covered /run 0 '"result": "done"'
 covered /proc 0 "$omitted"
 covered /dev 6 "mount: .*'/dev' of the container is not a tmpfs"

@@ -63,7 +63,7 @@ static void check_use(struct store *store, const struct generation *g)
 		free(text);
 		store_layout_unref(store, layout);
 	}
-	require(compose_cache_entries(g, DRIVER_CAP_ALL, "/x", &entries, &n) == 0);
+	require(compose_cache_entries(g, DRIVER_CAP_ALL, "/x", NULL, &entries, &n) == 0);
 	compose_cache_entries_free(entries, n);
 	require(generation_compare(store, g, g) == GENERATION_SAME || g->driver->n_files);
 }

@@ -44,7 +44,7 @@ static void check_config(const char *text, size_t len)
 {
 	struct hook_wish wish = { 0 };
 	struct error err = { 0 };
-	int r = hook_config_parse(text, len, &wish, &err);
+	int r = hook_config_parse(text, len, "DOCKER_RESOURCE_GPU,SWARM", &wish, &err);
 
 	require(r == 0 || (r == -EINVAL && err.text[0] && err.class == ERROR_USAGE));
 	if (r == 0 && wish.wanted) {

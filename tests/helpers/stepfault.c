@@ -17,6 +17,7 @@
  *
  * LINK: -static
  */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
@@ -27,6 +28,7 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -91,16 +93,12 @@ static bool is_step(const struct __ptrace_syscall_info *info)
 	}
 }
 
-static void entry(struct run *run, pid_t pid, const struct __ptrace_syscall_info *info)
+#if defined(__x86_64__)
+/* Another number in the place of the call's: -1 is none, and is not done. */
+static void skip_call(pid_t pid)
 {
 	struct user_regs_struct regs;
-	bool child = pid != run->first;
 
-	if (!is_step(info) || ++run->n[child] != run->at || child != run->at_child)
-		return;
-	run->hit = pid;
-	if (strcmp(run->mode, "error") != 0)
-		return;
 	if (ptrace(PTRACE_GETREGS, pid, NULL, &regs) < 0)
 		die("read registers");
 	regs.orig_rax = (unsigned long long)-1;
@@ -108,20 +106,60 @@ static void entry(struct run *run, pid_t pid, const struct __ptrace_syscall_info
 		die("skip a system call");
 }
 
-static void leave(struct run *run, pid_t pid)
+static void set_result(pid_t pid, long result)
 {
 	struct user_regs_struct regs;
 
+	if (ptrace(PTRACE_GETREGS, pid, NULL, &regs) < 0)
+		die("read registers");
+	regs.rax = (unsigned long long)result;
+	if (ptrace(PTRACE_SETREGS, pid, NULL, &regs) < 0)
+		die("let a system call fail");
+}
+#elif defined(__aarch64__)
+static void skip_call(pid_t pid)
+{
+	int number = -1;
+	struct iovec iov = { &number, sizeof(number) };
+
+	if (ptrace(PTRACE_SETREGSET, pid, NT_ARM_SYSTEM_CALL, &iov) < 0)
+		die("skip a system call");
+}
+
+static void set_result(pid_t pid, long result)
+{
+	struct user_regs_struct regs;
+	struct iovec iov = { &regs, sizeof(regs) };
+
+	if (ptrace(PTRACE_GETREGSET, pid, NT_PRSTATUS, &iov) < 0)
+		die("read registers");
+	regs.regs[0] = (unsigned long long)result;
+	if (ptrace(PTRACE_SETREGSET, pid, NT_PRSTATUS, &iov) < 0)
+		die("let a system call fail");
+}
+#else
+#error "name the registers of a system call here"
+#endif
+
+static void entry(struct run *run, pid_t pid, const struct __ptrace_syscall_info *info)
+{
+	bool child = pid != run->first;
+
+	if (!is_step(info) || ++run->n[child] != run->at || child != run->at_child)
+		return;
+	run->hit = pid;
+	if (strcmp(run->mode, "error") == 0)
+		skip_call(pid);
+}
+
+static void leave(struct run *run, pid_t pid)
+{
 	if (run->hit != pid)
 		return;
 	run->hit = 0;
 	run->done = true;
 	if (strcmp(run->mode, "error") == 0) {
-		if (ptrace(PTRACE_GETREGS, pid, NULL, &regs) < 0)
-			die("read registers");
-		regs.rax = (unsigned long long)-EIO;
-		if (ptrace(PTRACE_SETREGS, pid, NULL, &regs) < 0)
-			die("let a system call fail");
+		set_result(pid, -EIO);
 	} else if (strcmp(run->mode, "die") == 0) {
 		(void)kill(pid, SIGKILL);
 	} else if (strcmp(run->mode, "end") == 0) {

@@ -27,6 +27,7 @@
 #include "common/file.h"
 #include "common/ldcache.h"
 #include "common/parse.h"
+#include "nvml/compat.h"
 
 #define PREFIX "/usr/local/nvidia"
 #define SELF "/proc/self/exe"
@@ -285,6 +286,48 @@ START_TEST(nothing_to_add_and_no_image_is_an_empty_cache)
 }
 END_TEST
 
+START_TEST(the_note_of_an_images_libcuda_is_read_in_the_box)
+{
+	static const char *const samples[] = { "tests/fuzz/corpus/compat/elf-whole",
+					       "tests/fuzz/corpus/compat/elf-gap" };
+	const struct compat_host host = { .driver = "535.261.03", .cuda = "12.2" },
+				 newer = { .driver = "590.1", .cuda = "13.1" };
+	struct cachebox *box = box_new("cachebox");
+
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+		auto_close int fd = memfd_of(samples[i]);
+		auto_free char *text = NULL, *other = NULL;
+		struct error err = { 0 };
+
+		ck_assert_msg(cachebox_choose(box, fd, COMPAT_AUTO, &host, &text, &err) == 0, "%s", err.text);
+		ck_assert_ptr_nonnull(strstr(text, "why the image's libcuda is newer, and works on the host's branch\n"
+						   "use libcuda.so.580.65.06\nuse libcuda.so.1\n\n"));
+		ck_assert_ptr_nonnull(strstr(text, "\nnote {\"format\":1,\"CUDA version\":\"13.0\""));
+		ck_assert_int_eq(cachebox_choose(box, fd, COMPAT_AUTO, &newer, &other, NULL), 0);
+		ck_assert_ptr_nonnull(strstr(other, "why the image's libcuda does not work on the host's branch\n\n"));
+	}
+	cachebox_free(box);
+}
+END_TEST
+
+START_TEST(a_list_that_is_none_is_refused_and_the_box_goes_on)
+{
+	auto_close int junk = file_memfd("compat", "junk\n\n", 6), empty = file_memfd("compat", "", 0);
+	auto_close int good = memfd_of("tests/fuzz/corpus/compat/loop");
+	const struct compat_host host = { .driver = "535.1", .cuda = "" };
+	struct cachebox *box = box_new("cachebox");
+	auto_free char *text = NULL;
+
+	ck_assert_int_eq(cachebox_choose(box, junk, COMPAT_AUTO, &host, &text, NULL), -EBADMSG);
+	ck_assert_int_eq(cachebox_choose(box, empty, COMPAT_AUTO, &host, &text, NULL), -EBADMSG);
+	ck_assert_int_eq(cachebox_choose(box, -1, COMPAT_AUTO, &host, &text, NULL), -EINVAL);
+	ck_assert_ptr_null(text);
+	ck_assert_int_eq(cachebox_choose(box, good, COMPAT_LDCONFIG, &host, &text, NULL), 0);
+	ck_assert_ptr_nonnull(strstr(text, "\nuse libcuda.so.580.1\n\n"));
+	cachebox_free(box);
+}
+END_TEST
+
 START_TEST(one_box_serves_many_images_good_and_bad)
 {
 	auto_close int good = memfd_of(H100);
@@ -520,6 +563,8 @@ static Suite *suite(void)
 	tcase_add_test(tcase, the_box_gives_what_a_merge_without_it_gives);
 	tcase_add_test(tcase, no_image_gives_the_driver_alone_and_no_prefix_drops_nothing);
 	tcase_add_test(tcase, nothing_to_add_and_no_image_is_an_empty_cache);
+	tcase_add_test(tcase, the_note_of_an_images_libcuda_is_read_in_the_box);
+	tcase_add_test(tcase, a_list_that_is_none_is_refused_and_the_box_goes_on);
 	tcase_add_test(tcase, one_box_serves_many_images_good_and_bad);
 	tcase_add_test(tcase, an_image_that_could_change_is_refused);
 	tcase_add_loop_test(tcase, each_wall_holds_and_the_box_goes_on, 0, ARRAY_SIZE(evil));

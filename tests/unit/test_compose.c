@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "common/ldcache.h"
+#include "fs/compat_verdict.h"
 #include "fs/generation.h"
 #include "fs/store.h"
 #include "nvml/driver.h"
@@ -188,7 +189,7 @@ START_TEST(the_cache_gets_the_soname_and_the_so_name_of_each_library)
 
 	open_sample();
 	ck_assert_int_eq(compose_cache_entries(&generation, DRIVER_CAP_COMPUTE | DRIVER_CAP_GRAPHICS,
-					       "/usr/local/nvidia/lib64", &entries, &n), 0);
+					       "/usr/local/nvidia/lib64", NULL, &entries, &n), 0);
 	ck_assert_uint_eq(n, 4);
 	ck_assert_str_eq(entries[0].soname, "libcuda.so.1");
 	ck_assert_str_eq(entries[0].path, "/usr/local/nvidia/lib64/libcuda.so.1");
@@ -212,7 +213,47 @@ START_TEST(params_are_rewritten_so_that_no_device_file_is_made)
 }
 END_TEST
 
-UNIT_MAIN("compose", a_compute_and_utility_tree_with_one_gpu,
+/* The image's libcuda for the name that programs ask for, and nothing of the driver's under it. */
+START_TEST(names_that_the_image_has_are_links_to_it)
+{
+	struct compat_link links[] = { { "libcuda.so.1", "libcuda.so.1" },
+				       { "libcuda.so.550.1", "libcuda.so.550.1" },
+				       { "libcudadebugger.so.1", "libcudadebugger.so.1" },
+				       { "libcudadebugger.so", "libcudadebugger.so" } };
+	struct compat_verdict verdict = { .links = links, .n = 4, .why = "it is newer" };
+	struct compose_spec spec = { .caps = DRIVER_CAP_COMPUTE, .compat = &verdict, .compat_mode = "auto" };
+	struct ldcache_add *entries;
+	json_t *compat;
+	uint32_t layout;
+	char *text;
+	size_t n;
+
+	open_sample();
+	layout = compose(&spec);
+	text = compose_print(store, layout);
+	ck_assert_ptr_nonnull(strstr(text, "link 0777 lib64/libcuda.so -> libcuda.so.1\n"));
+	ck_assert_ptr_nonnull(strstr(text, "link 0777 lib64/libcuda.so.1 -> /usr/local/cuda/compat/libcuda.so.1\n"));
+	ck_assert_ptr_nonnull(strstr(text, "lib64/libcudadebugger.so.1 -> /usr/local/cuda/compat/libcudadebugger"));
+	ck_assert_ptr_null(strstr(text, "lib64/libcuda.so.535.1"));
+	free(text);
+	compat = compose_compat(store, layout);
+	ck_assert_str_eq(json_string_value(json_object_get(compat, "why")), "it is newer");
+	ck_assert_uint_eq(json_array_size(json_object_get(compat, "libraries")), 4);
+	json_decref(compat);
+	ck_assert_int_eq(compose_cache_entries(&generation, DRIVER_CAP_COMPUTE, "/n/lib64", &verdict, &entries, &n),
+			 0);
+	ck_assert_uint_eq(n, 4);
+	ck_assert_str_eq(entries[0].path, "/n/lib64/libcuda.so.1");
+	ck_assert_str_eq(entries[2].path, "/n/lib64/libcudadebugger.so.1");
+	ck_assert_str_eq(entries[3].path, "/n/lib64/libcuda.so");
+	compose_cache_entries_free(entries, n);
+	spec.compat = NULL;
+	ck_assert_ptr_null(compose_compat(store, compose(&spec)));
+	store_free(store);
+}
+END_TEST
+
+UNIT_MAIN("compose", names_that_the_image_has_are_links_to_it, a_compute_and_utility_tree_with_one_gpu,
 	  a_library_whose_soname_is_its_file_name_gets_the_so_link_alone,
 	  no_gpu_chosen_means_an_empty_gpus_directory, the_same_request_twice_is_one_layout,
 	  the_manifest_names_no_path_of_the_host,

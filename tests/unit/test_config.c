@@ -37,6 +37,8 @@ START_TEST(every_key_has_a_default)
 	ck_assert_str_eq(config.driver_root, "/");
 	ck_assert_ptr_null(config.selinux_context);
 	ck_assert_uint_eq(config.grace_s, 60);
+	ck_assert_int_eq(config.cuda_compat_mode, COMPAT_AUTO);
+	ck_assert(!config.disable_require);
 	ck_assert_uint_eq(config.heal_s, 2);
 	ck_assert_int_eq(config.accept_env, ACCEPT_ENV_ALWAYS);
 	ck_assert_str_eq(config.user_group, "");
@@ -69,7 +71,7 @@ END_TEST
 START_TEST(a_bad_value_is_named_with_its_line)
 {
 	static const char *const texts[] = { "grace = 60\ngrace = soon\n", "\ndriver_root = relative\n",
-					     "\naccept_env = maybe\n", "\nworkers = 0\n",
+					     "\naccept_env = maybe\n", "\ncuda_compat_mode = maybe\n", "\nworkers = 0\n",
 					     "\ngrace = -1\n", "\nheal = 3601\n", "\ngrace = 99999999999\n" };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {

@@ -114,6 +114,30 @@ START_TEST(an_image_that_is_too_large_is_a_warning_and_not_kept)
 }
 END_TEST
 
+/* Without a confined parser nobody looks at them. */
+START_TEST(compatibility_libraries_that_cannot_be_looked_at_are_a_warning)
+{
+	struct derived derived;
+
+	open_sample();
+	request.compat = "file libcuda.so.550.1\n\n";
+	request.compat_size = strlen(request.compat);
+	ck_assert_int_eq(deriver_get(deriver, &generation, &request, &derived, NULL), 0);
+	ck_assert_ptr_nonnull(strstr(derived.compat_warning, "using the driver's"));
+	ck_assert_str_eq(derived.warning, "");
+	ck_assert_ptr_null(derived.compat);
+	/* Nor where there is nothing to choose. */
+	request.compat_mode = COMPAT_DISABLED;
+	ck_assert_int_eq(deriver_get(deriver, &generation, &request, &derived, NULL), 0);
+	ck_assert_str_eq(derived.compat_warning, "");
+	request.compat_mode = COMPAT_AUTO;
+	request.caps = DRIVER_CAP_UTILITY;
+	ck_assert_int_eq(deriver_get(deriver, &generation, &request, &derived, NULL), 0);
+	ck_assert_str_eq(derived.compat_warning, "");
+	close_sample();
+}
+END_TEST
+
 START_TEST(answers_give_their_references_back)
 {
 	struct derived derived;
@@ -144,7 +168,8 @@ START_TEST(more_requests_than_are_remembered_do_no_harm)
 }
 END_TEST
 
-UNIT_MAIN("derive", without_an_image_the_cache_has_the_drivers_entries,
+UNIT_MAIN("derive", compatibility_libraries_that_cannot_be_looked_at_are_a_warning,
+	  without_an_image_the_cache_has_the_drivers_entries,
 	  the_same_request_gives_the_same_answer_and_another_one_another,
 	  an_image_that_cannot_be_parsed_is_a_warning,
 	  an_image_that_is_too_large_is_a_warning_and_not_kept, answers_give_their_references_back,

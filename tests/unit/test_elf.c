@@ -250,7 +250,50 @@ START_TEST(notes_outside_the_file_or_cut_short_are_none)
 }
 END_TEST
 
-UNIT_MAIN("elf", a_note_is_found_by_owner_and_type, notes_outside_the_file_or_cut_short_are_none,
+/* The same file with a gap of some megabytes between the header and the rest. */
+static int note_of_pieces(struct noted_elf noted, size_t head, uint64_t gap, char text[64])
+{
+	struct elf_pieces pieces = { .bytes = &noted, .head = head, .len = sizeof(noted),
+				     .size = sizeof(noted) + gap };
+
+	return elf_note_in_pieces(&pieces, OWNER, 0, text, 64);
+}
+
+START_TEST(a_note_is_found_at_either_end_of_a_file)
+{
+	const uint64_t gap = 12345677;
+	struct noted_elf noted = noted_elf(OWNER, 0, "x"), moved = noted;
+	size_t sections = offsetof(struct noted_elf, sections), notes = offsetof(struct noted_elf, notes);
+	char text[64] = "";
+
+	ck_assert_int_eq(note_of_pieces(noted, sizeof(noted), 0, text), 0);
+	ck_assert_str_eq(text, "x");
+	/* Both behind the gap, as where a tool has added the section. */
+	moved.elf.ehdr.e_shoff += gap;
+	moved.sections[1].sh_offset += gap;
+	text[0] = '\0';
+	ck_assert_int_eq(note_of_pieces(moved, sections, gap, text), 0);
+	ck_assert_str_eq(text, "x");
+	/* The table in front of it, the note behind. */
+	moved.elf.ehdr.e_shoff -= gap;
+	ck_assert_int_eq(note_of_pieces(moved, notes, gap, text), 0);
+	/* In the gap, or partly. */
+	(void)strcpy(text, "before");
+	ck_assert_int_eq(note_of_pieces(noted, sections, gap, text), -ENOENT);
+	ck_assert_int_eq(note_of_pieces(noted, notes, gap, text), -ENOENT);
+	ck_assert_int_eq(note_of_pieces(noted, notes + 8, gap, text), -ENOENT);
+	moved.elf.ehdr.e_shoff = UINT64_MAX - 8;
+	ck_assert_int_eq(note_of_pieces(moved, sections, gap, text), -ENOENT);
+	noted.elf.ehdr.e_ident[EI_DATA] = ELFDATA2MSB;
+	ck_assert_int_eq(note_of_pieces(noted, sizeof(noted), 0, text), -ENOENT);
+	ck_assert_str_eq(text, "before");
+	for (size_t head = 0; head <= sizeof(noted); head++)
+		(void)note_of_pieces(noted_elf(OWNER, 0, "x"), head, gap, text);
+}
+END_TEST
+
+UNIT_MAIN("elf", a_note_is_found_by_owner_and_type, a_note_is_found_at_either_end_of_a_file,
+	  notes_outside_the_file_or_cut_short_are_none,
 	  class_machine_and_soname_are_read, a_library_without_soname_is_fine,
 	  this_very_program_is_readable, a_file_cut_anywhere_is_refused,
 	  text_and_directories_are_no_elf, offsets_outside_the_file_are_refused,

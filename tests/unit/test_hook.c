@@ -13,11 +13,13 @@
 
 #include "tests/unit/unit.h"
 
+#define SWARM "DOCKER_RESOURCE_GPU, DOCKER_RESOURCE_MORE"
+
 static struct hook_wish wish_of(const char *config)
 {
 	struct hook_wish wish = { 0 };
 	struct error err = { 0 };
-	int r = hook_config_parse(config, strlen(config), &wish, &err);
+	int r = hook_config_parse(config, strlen(config), SWARM, &wish, &err);
 
 	ck_assert_msg(r == 0, "%s", err.text);
 	return wish;
@@ -97,7 +99,9 @@ START_TEST(deep_nesting_is_refused)
 }
 END_TEST
 
-#define MOUNT(name) "{\"destination\":\"/var/run/nvidia-container-devices/" name "\"}"
+#define MOUNT_OF(source, name) \
+	"{\"destination\":\"/var/run/nvidia-container-devices/" name "\",\"source\":\"" source "\"}"
+#define MOUNT(name) MOUNT_OF("/dev/null", name)
 #define VISIBLE(list) "\"NVIDIA_VISIBLE_DEVICES=" list "\""
 #define CAPS(list) "\"NVIDIA_DRIVER_CAPABILITIES=" list "\""
 #define LEGACY "\"CUDA_VERSION=8.0\""
@@ -132,19 +136,37 @@ START_TEST(environment_and_mounts_choose_as_with_the_toolkit_rule_by_rule)
 		{ "names of CDI", VISIBLE("nvidia.com/gpu=0"), "", "nvidia.com/gpu=0", NULL },
 		{ "the last one counts", VISIBLE("0") "," VISIBLE("1"), "", "1", NULL },
 		{ "a whole name", "\"NVIDIA_VISIBLE_DEVICESX=0\"", "", NULL, NULL },
-		{ "names of swarm resources are not read", "\"DOCKER_RESOURCE_GPU=0\"", "", NULL, NULL },
+		{ "swarm resource", "\"DOCKER_RESOURCE_GPU=GPU-1\"", "", "GPU-1", NULL },
+		{ "swarm resource counts more", VISIBLE("0") ",\"DOCKER_RESOURCE_GPU=1\"", "", "1", NULL },
+		{ "swarm resource, set and empty: nothing", VISIBLE("0") ",\"DOCKER_RESOURCE_GPU=\"", "", NULL,
+		  NULL },
+		{ "swarm resource: several add up", "\"DOCKER_RESOURCE_MORE=2\",\"DOCKER_RESOURCE_GPU=0, 1\"", "",
+		  "0,1,2", NULL },
+		{ "swarm resource: void anywhere", "\"DOCKER_RESOURCE_MORE=void\",\"DOCKER_RESOURCE_GPU=0\"", "",
+		  NULL, NULL },
+		{ "swarm resource, legacy image: no all", LEGACY ",\"DOCKER_RESOURCE_GPU=\"", "", NULL, NULL },
+		{ "swarm resource, legacy image: the capabilities stay", LEGACY ",\"DOCKER_RESOURCE_GPU=0\"", "",
+		  "0", "all" },
+		{ "swarm resource: a name that is not in the setting", "\"DOCKER_RESOURCE_TPU=0\"", "", NULL, NULL },
+		{ "mounts count more than a swarm resource", "\"DOCKER_RESOURCE_GPU=1\"", MOUNT("0"), "0", NULL },
 		{ "gated variables are for others", "\"NVIDIA_GDS=enabled\",\"NVIDIA_MOFED=enabled\"", "",
 		  NULL, NULL },
 		{ "mounts", "", MOUNT("GPU-1") "," MOUNT("2"), "GPU-1,2", NULL },
 		{ "mounts count more", VISIBLE("7"), MOUNT("0"), "0", NULL },
-		{ "mounts below /run", "", "{\"destination\":\"/run/nvidia-container-devices/0\"}", "0", NULL },
+		{ "mounts below /run", "",
+		  "{\"destination\":\"/run/nvidia-container-devices/0\",\"source\":\"/dev/null\"}", "0", NULL },
+		{ "mounts: an image's VOLUME", "", MOUNT_OF("/var/lib/docker/volumes/1/_data", "all"), NULL, NULL },
+		{ "mounts: no source", "", "{\"destination\":\"/var/run/nvidia-container-devices/all\"}", NULL,
+		  NULL },
+		{ "mounts: one of two", "", MOUNT_OF("/dev/zero", "0") "," MOUNT("1"), "1", NULL },
 		{ "mounts: all", "", MOUNT("all"), "all", NULL },
 		{ "mounts: void, then the environment", VISIBLE("1"), MOUNT("void"), "1", NULL },
 		{ "mounts: IMEX channels are no devices", "", MOUNT("imex/0"), NULL, NULL },
 		{ "mounts: CDI", "", MOUNT("cdi/nvidia.com/gpu/0"), "0", NULL },
 		{ "mounts: CDI of others", "", MOUNT("cdi/example.com/net/0"), NULL, NULL },
 		{ "mounts: the folder itself", "", MOUNT(""), NULL, NULL },
-		{ "mounts: elsewhere", "", "{\"destination\":\"/nvidia-container-devices/0\"}", NULL, NULL },
+		{ "mounts: elsewhere", "",
+		  "{\"destination\":\"/nvidia-container-devices/0\",\"source\":\"/dev/null\"}", NULL, NULL },
 		{ "capabilities: unset", VISIBLE("0"), "", "0", NULL },
 		{ "capabilities: empty", VISIBLE("0") "," CAPS(""), "", "0", NULL },
 		{ "capabilities: empty, legacy image", LEGACY "," VISIBLE("0") "," CAPS(""), "", "0", NULL },
@@ -187,7 +209,7 @@ START_TEST(requirements_go_along_with_what_is_wanted)
 	/* A container without GPUs may require what it likes. */
 	wish = wish_of("{\"process\":{\"env\":[\"CUDA_VERSION=cu121\",\"NVIDIA_VISIBLE_DEVICES=\"]}}");
 	ck_assert(!wish.wanted && !wish.requirements);
-	ck_assert_int_eq(hook_config_parse(bad, strlen(bad), &wish, &err), -EINVAL);
+	ck_assert_int_eq(hook_config_parse(bad, strlen(bad), NULL, &wish, &err), -EINVAL);
 	ck_assert_int_eq(err.class, ERROR_REQUIREMENT);
 	ck_assert_ptr_nonnull(strstr(err.text, "CUDA_VERSION 'cu121'"));
 }
@@ -199,8 +221,7 @@ START_TEST(device_mounts_count_more_than_the_environment)
 		"{\"mounts\":[{\"destination\":\"/proc\"},"
 		"{\"destination\":\"/var/run/nvidia-container-devices/GPU-1\",\"source\":\"/dev/"
 		"null\"},"
-		"{\"destination\":\"/var/run/nvidia-container-devices/2\"},"
-		"{\"destination\":\"/var/run/nvidia-container-devices/imex/3\"}],"
+		MOUNT("2") "," MOUNT("imex/3") "],"
 		"\"process\":{\"env\":[\"NVIDIA_VISIBLE_DEVICES=7\"]}}");
 
 	ck_assert_str_eq(wish.devices, "GPU-1,2");
@@ -222,6 +243,35 @@ START_TEST(capabilities_privilege_and_root_are_read)
 	ck_assert_str_eq(wish.root, "rootfs");
 	ck_assert(wish.privileged);
 	hook_wish_done(&wish);
+}
+END_TEST
+
+/* Of the bounding set, and before runtime-spec 1.0.0-rc5 of a mere list. */
+START_TEST(a_container_is_privileged_by_its_bounding_set_alone)
+{
+	static const struct {
+		const char *rule, *caps;
+		bool expected;
+	} samples[] = {
+		{ "bounding", "{\"bounding\":[\"CAP_SYS_ADMIN\"]}", true },
+		{ "a list", "[\"CAP_KILL\",\"CAP_SYS_ADMIN\"]", true },
+		{ "effective alone", "{\"effective\":[\"CAP_SYS_ADMIN\"],\"bounding\":[]}", false },
+		{ "permitted alone", "{\"permitted\":[\"CAP_SYS_ADMIN\"]}", false },
+		{ "another capability", "{\"bounding\":[\"CAP_SYS_ADMINX\",\"CAP_KILL\"]}", false },
+		{ "none said", "null", false },
+		{ "another shape", "{\"bounding\":\"CAP_SYS_ADMIN\"}", false },
+	};
+	char config[256];
+
+	for (size_t i = 0; i < sizeof(samples) / sizeof(*samples); i++) {
+		struct hook_wish wish;
+
+		(void)snprintf(config, sizeof(config), "{\"process\":{\"env\":[" VISIBLE("0") "],\"capabilities\":%s}}",
+			       samples[i].caps);
+		wish = wish_of(config);
+		ck_assert_msg(wish.privileged == samples[i].expected, "%s", samples[i].rule);
+		hook_wish_done(&wish);
+	}
 }
 END_TEST
 
@@ -345,7 +395,8 @@ UNIT_MAIN("hook", a_state_of_runc_and_one_of_crun_are_read,
 	  the_containers_own_view_of_its_pid_is_none, a_bad_state_is_refused_by_name,
 	  deep_nesting_is_refused, environment_and_mounts_choose_as_with_the_toolkit_rule_by_rule,
 	  requirements_go_along_with_what_is_wanted, device_mounts_count_more_than_the_environment,
-	  capabilities_privilege_and_root_are_read, members_of_wrong_types_ask_for_nothing,
+	  capabilities_privilege_and_root_are_read, a_container_is_privileged_by_its_bounding_set_alone,
+	  members_of_wrong_types_ask_for_nothing,
 	  a_hook_becomes_a_request, a_hook_without_a_pid_is_standalone_and_cruns_root_counts,
 	  a_container_without_gpus_is_not_wanted, a_bundle_without_config_json_is_an_error,
 	  ten_megabytes_of_state_are_refused)

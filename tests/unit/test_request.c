@@ -38,7 +38,7 @@ START_TEST(a_whole_command_line_is_read)
 	ck_assert_int_eq(parse(&req,
 			       ARGS("--pid", "42", "--devices=0,1", "--capabilities", "compute",
 				    "--id=c1", "--rootfs", "/r", "--target=/opt/nv", "--socket=/s",
-				    "--dry-run", "--json", "--no-cgroup"),
+				    "--dry-run", "--json", "--no-cgroup", "--cuda-compat-mode=mount"),
 			       NULL),
 			 0);
 	ck_assert_int_eq(req.action, REQUEST_INJECT);
@@ -50,6 +50,7 @@ START_TEST(a_whole_command_line_is_read)
 	ck_assert_str_eq(req.target, "/opt/nv");
 	ck_assert_str_eq(req.socket, "/s");
 	ck_assert_str_eq(req.source, "arguments");
+	ck_assert_str_eq(req.compat_mode, "mount");
 	ck_assert(req.dry_run && req.json && !req.cgroup && !req.standalone);
 	request_done(&req);
 }
@@ -152,6 +153,11 @@ END_TEST
 
 START_TEST(devices_and_container_must_be_said)
 {
+	refuse(ARGS("--pid=1", "--devices=all", "--cuda-compat-mode=always"), "invalid option: cuda-compat-mode=always");
+	refuse(ARGS("--pid=1", "--devices=all", "--cuda-compat-mode="), "invalid option: cuda-compat-mode=");
+	refuse(ARGS("--remove", "--pid=1", "--cuda-compat-mode=auto"), "takes back all");
+	refuse(ARGS("--heal", "--pid=1", "--id=c1", "--cuda-compat-mode=auto"), "no other options");
+	refuse(ARGS("--pid=1", "--devices=all", "--swarm-resource=X"), "for hook alone");
 	refuse(ARGS("--pid", "1"), "--devices is missing");
 	refuse(ARGS("--devices", "all"), "--pid is missing");
 	refuse(ARGS("--standalone", "--devices=all", "--rootfs=/r"), "needs --rootfs and --id");

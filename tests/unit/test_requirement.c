@@ -19,7 +19,9 @@ static struct gpu gpus[] = {
 	{ .index = 2, .arch = "7.0", .brand = "Tesla", .usable = true },
 	{ .index = 3, .usable = true }, /* nothing is known */
 };
-static struct gpu_list list = { .gpus = gpus, .n = 4 };
+static struct mig_device migs[] = { { .gpu = 0, .index = 0, .uuid = "MIG-1" },
+				    { .gpu = 2, .index = 0, .uuid = "MIG-2" } };
+static struct gpu_list list = { .gpus = gpus, .n = 4, .migs = migs, .n_migs = 2 };
 static struct driver driver = { .version = "535.261.03", .cuda = "12.2" };
 static struct generation generation = { .driver = &driver, .gpus = &list };
 
@@ -52,6 +54,11 @@ START_TEST(every_expression_must_hold_for_every_gpu)
 		{ "each GPU that was chosen", "[\"arch>=9\"]", "0,1,2", "GPU 2 has arch 7.0",
 		  -ENOTSUP },
 		{ "and no other", "[\"arch>=9\"]", "0,1", "", 0 },
+		{ "each may hold by another alternative", "[\"arch>=9 driver>=535\"]", "0,2,3", "", 0 },
+		{ "a MIG device is judged as its GPU", "[\"arch>=9\"]", "0:0", "", 0 },
+		{ "a MIG device is judged as its GPU", "[\"arch>=9\"]", "0,2:0", "GPU 2 has arch 7.0", -ENOTSUP },
+		{ "all: every GPU of the host", "[\"arch>=9 brand=tesla\"]", "all",
+		  "see `nvfs devices`; NVIDIA_DISABLE_REQUIRE=1 skips the check", -ENODATA },
 		{ "without a GPU: the driver alone", "[\"arch>=99,brand=x\"]", "none", "", 0 },
 		{ "without a GPU: the driver alone", "[\"cuda>=13\"]", "none",
 		  "the driver has CUDA 12.2", -ENOTSUP },
