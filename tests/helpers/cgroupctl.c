@@ -13,7 +13,7 @@
  * Exit status as nvinject's.
  *
  * LINK: inject/bpfdev.c inject/cgroup.c inject/cgroup1.c inject/cgroup2.c
- * LINK: inject/cgroup_members.c common/cgroup_text.c inject/devprog.c inject/devprog_run.c
+ * LINK: inject/cgroup_members.c inject/cgroup_target.c common/cgroup_text.c inject/devprog.c inject/devprog_run.c
  * LINK: common/error.c common/file.c common/parse.c common/sys.c
  */
 #include "inject/cgroup.h"
