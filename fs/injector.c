@@ -5,23 +5,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
-#include "common/sys.h"
 #include "common/varlink.h"
 #include "fs/daemon.h"
-#include "fs/loop.h"
 #include "fs/reinject_command.h"
+#include "fs/spawned.h"
 #include "fs/store.h"
 
 #define TIMEOUT_S "8"	 /* nvinject's own limit; a client waits for 10 s */
@@ -29,51 +24,16 @@
 #define REPORT_MAX 65536 /* what a pipe holds, see pipe(7) */
 
 struct child {
-	struct loop_source source; /* pidfd; first: cast back */
+	struct spawned spawned; /* first: cast back */
 	struct injector *owner;
 	struct injector_job job;
-	pid_t pid; /* 0: this place is free */
 	int out;
-	time_t started; /* CLOCK_MONOTONIC */
 };
 
 struct injector {
 	struct daemon *daemon;
 	struct child children[INJECTOR_AT_ONCE];
 };
-
-static time_t now_s(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
-}
-
-/* posix_spawn(3): no code of ours runs between fork and exec, and there are other threads. */
-static int spawn(const char *program, const char *const argv[], int out, bool silent, pid_t *ret,
-		 struct error *err)
-{
-	char *env[] = { NULL };
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	sigset_t none;
-	int r;
-
-	(void)sigemptyset(&none);
-	(void)posix_spawnattr_init(&attr);
-	(void)posix_spawnattr_setsigmask(&attr, &none);
-	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-	(void)posix_spawn_file_actions_init(&files);
-	(void)posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDWR, 0);
-	(void)posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
-	if (silent)
-		(void)posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_RDWR, 0);
-	r = -posix_spawn(ret, program, &files, &attr, (char *const *)(uintptr_t)argv, env);
-	(void)posix_spawn_file_actions_destroy(&files);
-	(void)posix_spawnattr_destroy(&attr);
-	return r < 0 ? error_set(err, r, "run '%s'", program) : 0;
-}
 
 static json_t *read_report(int fd)
 {
@@ -101,42 +61,19 @@ static void read_error(const json_t *report, int status, struct error *err)
 		(void)error_remedy(err, err->code, "%s", remedy);
 }
 
-static void on_end(struct loop_source *source, uint32_t events)
+static void on_end(struct spawned *spawned, int status)
 {
-	struct child *child = (struct child *)source;
-	struct daemon *daemon = child->owner->daemon;
+	struct child *child = (struct child *)spawned;
 	struct injector_job job = child->job;
 	struct error err = { 0 };
-	json_t *report;
-	int status = 0;
+	json_t *report = read_report(child->out);
 
-	(void)events;
-	loop_remove(daemon->loop, source);
-	cleanup_close(&source->fd);
-	(void)waitpid(child->pid, &status, 0);
-	child->pid = 0;
-	report = read_report(child->out);
 	cleanup_close(&child->out);
+	child->out = -1;
 	if (status != 0)
 		read_error(report, status, &err);
-	job.done(daemon, job.tree, job.data, report, status != 0 ? &err : NULL);
+	job.done(child->owner->daemon, job.tree, job.data, report, status != 0 ? &err : NULL);
 	json_decref(report);
-}
-
-static int watch(struct child *child, struct error *err)
-{
-	struct daemon *daemon = child->owner->daemon;
-	int r;
-
-	child->source = (struct loop_source){ .fd = sys_pidfd_open(child->pid, 0), .on_ready = on_end };
-	r = child->source.fd < 0 ? child->source.fd : loop_add(daemon->loop, &child->source, EPOLLIN);
-	if (r == 0)
-		return 0;
-	(void)kill(child->pid, SIGKILL); /* nobody would tell its end: it must not have one that counts */
-	(void)waitpid(child->pid, NULL, 0);
-	cleanup_close(&child->source.fd);
-	child->pid = 0;
-	return error_set(err, r, "watch nvinject");
 }
 
 static int start(struct child *child, const struct injector_job *job, const char *id, struct error *err)
@@ -145,24 +82,22 @@ static int start(struct child *child, const struct injector_job *job, const char
 	char program[PATH_MAX], pid[16];
 	const char *argv[] = { "nvinject", "--socket", daemon->config.socket, "--timeout", TIMEOUT_S, "--json",
 			       job->action, "--id", id, job->pid ? "--pid" : NULL, pid, NULL };
+	struct spawn spawn = { .program = program, .argv = argv, .silent = job->silent };
 	int out[2] = { -1, -1 };
 	int r = reinject_program(daemon->config.nvinject, program, err);
 
 	(void)snprintf(pid, sizeof(pid), "%d", job->pid);
 	if (r == 0 && pipe2(out, O_CLOEXEC | O_NONBLOCK) < 0)
 		r = error_set(err, -errno, "make a pipe");
-	r = r ? r : spawn(program, argv, out[1], job->silent, &child->pid, err);
-	cleanup_close(&out[1]);
+	spawn.out = out[1];
 	child->job = *job;
-	child->started = now_s();
-	r = r ? r : watch(child, err);
-	if (r < 0) {
-		child->pid = 0;
+	r = r ? r : spawned_start(&child->spawned, daemon->loop, &spawn, err);
+	cleanup_close(&out[1]);
+	if (r < 0)
 		cleanup_close(&out[0]);
-		return r;
-	}
-	child->out = out[0];
-	return 0;
+	else
+		child->out = out[0];
+	return r;
 }
 
 int injector_run(struct injector *injector, const struct injector_job *job, struct error *err)
@@ -173,7 +108,7 @@ int injector_run(struct injector *injector, const struct injector_job *job, stru
 	size_t i = 0;
 	int r;
 
-	while (i < INJECTOR_AT_ONCE && injector->children[i].pid)
+	while (i < INJECTOR_AT_ONCE && injector->children[i].spawned.pid)
 		i++;
 	if (i == INJECTOR_AT_ONCE)
 		return error_setc(err, ERROR_AGAIN, -EAGAIN, "%d others are under way", INJECTOR_AT_ONCE);
@@ -187,12 +122,8 @@ int injector_run(struct injector *injector, const struct injector_job *job, stru
 
 void injector_tick(struct injector *injector)
 {
-	for (size_t i = 0; i < INJECTOR_AT_ONCE; i++) {
-		const struct child *child = &injector->children[i];
-
-		if (child->pid && now_s() - child->started > LIMIT_S)
-			(void)sys_pidfd_send_signal(child->source.fd, SIGKILL);
-	}
+	for (size_t i = 0; i < INJECTOR_AT_ONCE; i++)
+		spawned_check(&injector->children[i].spawned, LIMIT_S);
 }
 
 int injector_new(struct daemon *daemon, struct injector **ret, struct error *err)
@@ -203,7 +134,7 @@ int injector_new(struct daemon *daemon, struct injector **ret, struct error *err
 		return error_set(err, -ENOMEM, "prepare nvinject");
 	injector->daemon = daemon;
 	for (size_t i = 0; i < INJECTOR_AT_ONCE; i++)
-		injector->children[i].owner = injector;
+		injector->children[i] = (struct child){ .owner = injector, .spawned.ended = on_end, .out = -1 };
 	*ret = injector;
 	return 0;
 }
@@ -211,14 +142,8 @@ int injector_new(struct daemon *daemon, struct injector **ret, struct error *err
 void injector_free(struct injector *injector)
 {
 	for (size_t i = 0; injector && i < INJECTOR_AT_ONCE; i++) {
-		struct child *child = &injector->children[i];
-
-		if (!child->pid)
-			continue;
-		(void)sys_pidfd_send_signal(child->source.fd, SIGKILL);
-		(void)waitpid(child->pid, NULL, 0);
-		cleanup_close(&child->source.fd);
-		cleanup_close(&child->out);
+		spawned_kill(&injector->children[i].spawned);
+		cleanup_close(&injector->children[i].out);
 	}
 	free(injector);
 }

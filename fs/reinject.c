@@ -6,23 +6,17 @@
 #include "fs/reinject.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "common/cleanup.h"
 #include "common/error.h"
 #include "common/log.h"
-#include "common/sys.h"
 #include "fs/daemon.h"
 #include "fs/generation.h"
 #include "fs/reinject_command.h"
+#include "fs/spawned.h"
 #include "fs/store.h"
 
 #define AT_ONCE 4       /* children that run at the same time */
@@ -32,11 +26,9 @@
 #define PAUSE_MAX_S 60
 
 struct child {
-	struct loop_source source; /* pidfd; first: cast back */
+	struct spawned spawned; /* first: cast back */
 	struct reinjector *owner;
-	pid_t pid; /* 0: this place is free */
 	uint32_t tree, serial;
-	time_t started; /* CLOCK_MONOTONIC */
 };
 
 struct reinjector {
@@ -81,32 +73,10 @@ struct nodes reinject_nodes(const struct daemon *daemon, uint32_t index)
 
 /* children */
 
-/* posix_spawn(3): no code of ours runs between fork and exec, and there are other threads. */
-static int spawn(const struct reinject_command *command, pid_t *ret, struct error *err)
-{
-	char *env[] = { NULL };
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	sigset_t none;
-	int r;
-
-	(void)sigemptyset(&none);
-	(void)posix_spawnattr_init(&attr);
-	(void)posix_spawnattr_setsigmask(&attr, &none);
-	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-	(void)posix_spawn_file_actions_init(&files);
-	(void)posix_spawn_file_actions_addopen(&files, STDIN_FILENO, "/dev/null", O_RDWR, 0);
-	(void)posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_RDWR, 0);
-	r = -posix_spawn(ret, command->program, &files, &attr, (char *const *)(uintptr_t)command->argv, env);
-	(void)posix_spawn_file_actions_destroy(&files);
-	(void)posix_spawnattr_destroy(&attr);
-	return r < 0 ? error_set(err, r, "run '%s'", command->program) : 0;
-}
-
 static struct child *child_of(struct reinjector *reinjector, uint32_t tree)
 {
 	for (size_t i = 0; i < AT_ONCE; i++) {
-		if (reinjector->children[i].pid && reinjector->children[i].tree == tree)
+		if (reinjector->children[i].spawned.pid && reinjector->children[i].tree == tree)
 			return &reinjector->children[i];
 	}
 	return NULL;
@@ -116,7 +86,7 @@ static struct child *free_child(struct reinjector *reinjector)
 {
 	size_t i = 0;
 
-	while (i < AT_ONCE && reinjector->children[i].pid)
+	while (i < AT_ONCE && reinjector->children[i].spawned.pid)
 		i++;
 	return i < AT_ONCE ? &reinjector->children[i] : NULL;
 }
@@ -195,19 +165,13 @@ static bool is_container(const struct daemon *daemon, uint32_t tree)
 	return tree < daemon->containers_room && daemon->containers[tree];
 }
 
-static void on_child_end(struct loop_source *source, uint32_t events)
+static void on_child_end(struct spawned *spawned, int status)
 {
-	struct child *child = (struct child *)source;
+	struct child *child = (struct child *)spawned;
 	struct reinjector *reinjector = child->owner;
 	struct daemon *daemon = reinjector->daemon;
 	const struct store_tree *tree = store_tree(daemon->store, child->tree);
-	int status = 0;
 
-	(void)events;
-	loop_remove(daemon->loop, source);
-	cleanup_close(&source->fd);
-	(void)waitpid(child->pid, &status, 0);
-	child->pid = 0;
 	if (tree && tree->serial == child->serial && is_container(daemon, child->tree))
 		ended(daemon, child->tree, WIFEXITED(status) ? WEXITSTATUS(status) : ERROR_OTHER);
 	reinject_tick(reinjector);
@@ -227,28 +191,15 @@ static int child_start(struct child *child, struct daemon *daemon, uint32_t tree
 		.owner = t->flags & STORE_TREE_BY_ROOT ? -1 : (int64_t)t->owner,
 	};
 	struct reinject_command command = { .n = 0 };
+	struct spawn spawn = { .program = command.program, .argv = command.argv, .out = -1 };
 	int r = reinject_command_build(&request, &command, err);
 
 	if (r == 0)
-		r = spawn(&command, &child->pid, err);
+		r = spawned_start(&child->spawned, daemon->loop, &spawn, err);
 	reinject_command_done(&command);
-	if (r < 0) {
-		child->pid = 0;
-		return r;
-	}
 	child->tree = tree;
 	child->serial = t->serial;
-	child->started = now_s();
-	child->source = (struct loop_source){ .fd = sys_pidfd_open(child->pid, 0), .on_ready = on_child_end };
-	r = child->source.fd < 0 ? child->source.fd : loop_add(daemon->loop, &child->source, EPOLLIN);
-	if (r < 0) { /* nobody would tell its end: it must not have one that counts */
-		(void)kill(child->pid, SIGKILL);
-		(void)waitpid(child->pid, NULL, 0);
-		cleanup_close(&child->source.fd);
-		child->pid = 0;
-		return error_set(err, r, "watch nvinject");
-	}
-	return 0;
+	return r;
 }
 
 /* waiting trees */
@@ -298,22 +249,13 @@ static void start_one(struct reinjector *reinjector, struct child *child, uint32
 	}
 }
 
-static void end_hanging(struct reinjector *reinjector)
-{
-	for (size_t i = 0; i < AT_ONCE; i++) {
-		const struct child *child = &reinjector->children[i];
-
-		if (child->pid && now_s() - child->started > LIMIT_S)
-			(void)sys_pidfd_send_signal(child->source.fd, SIGKILL);
-	}
-}
-
 void reinject_tick(struct reinjector *reinjector)
 {
 	const struct daemon *daemon = reinjector->daemon;
 	struct child *child;
 
-	end_hanging(reinjector);
+	for (size_t i = 0; i < AT_ONCE; i++)
+		spawned_check(&reinjector->children[i].spawned, LIMIT_S);
 	if (!daemon->generation || daemon->generation->damaged)
 		return; /* there is nothing to give yet */
 	for (uint32_t i = 0; i < store_trees_end(daemon->store); i++) {
@@ -355,7 +297,7 @@ json_t *reinject_status(const struct daemon *daemon, const struct daemon_viewer 
 bool reinject_is_child(const struct daemon *daemon, pid_t pid)
 {
 	for (size_t i = 0; i < AT_ONCE; i++) {
-		if (daemon->reinjector->children[i].pid && daemon->reinjector->children[i].pid == pid)
+		if (daemon->reinjector->children[i].spawned.pid && daemon->reinjector->children[i].spawned.pid == pid)
 			return true;
 	}
 	return false;
@@ -367,7 +309,7 @@ bool reinject_fits(const struct daemon *daemon, pid_t caller, uint64_t mnt_ns)
 		const struct child *child = &daemon->reinjector->children[i];
 		const struct store_tree *tree = store_tree(daemon->store, child->tree);
 
-		if (child->pid && child->pid == caller)
+		if (child->spawned.pid && child->spawned.pid == caller)
 			return tree && tree->serial == child->serial && tree->mnt_ns == mnt_ns;
 	}
 	return true;
@@ -381,21 +323,14 @@ int reinjector_new(struct daemon *daemon, struct reinjector **ret, struct error 
 		return error_set(err, -ENOMEM, "prepare injections");
 	reinjector->daemon = daemon;
 	for (size_t i = 0; i < AT_ONCE; i++)
-		reinjector->children[i].owner = reinjector;
+		reinjector->children[i] = (struct child){ .owner = reinjector, .spawned.ended = on_child_end };
 	*ret = reinjector;
 	return 0;
 }
 
 void reinjector_free(struct reinjector *reinjector)
 {
-	for (size_t i = 0; reinjector && i < AT_ONCE; i++) {
-		struct child *child = &reinjector->children[i];
-
-		if (!child->pid)
-			continue;
-		(void)sys_pidfd_send_signal(child->source.fd, SIGKILL);
-		(void)waitpid(child->pid, NULL, 0);
-		cleanup_close(&child->source.fd);
-	}
+	for (size_t i = 0; reinjector && i < AT_ONCE; i++)
+		spawned_kill(&reinjector->children[i].spawned);
 	free(reinjector);
 }
