@@ -8,13 +8,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fs/rights.h"
+
 struct wire {
 	uint32_t type, object;
-};
-
-union control {
-	char buf[CMSG_SPACE(sizeof(int))];
-	struct cmsghdr align;
 };
 
 static bool can_wait(enum link_type type)
@@ -27,17 +24,10 @@ int link_send(int sock, enum link_type type, uint32_t object, int fd)
 	struct wire wire = { .type = type, .object = object };
 	struct iovec iov = { .iov_base = &wire, .iov_len = sizeof(wire) };
 	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
-	union control control = { 0 };
+	union rights rights;
 	ssize_t n;
 
-	if (fd >= 0) {
-		control.align.cmsg_level = SOL_SOCKET;
-		control.align.cmsg_type = SCM_RIGHTS;
-		control.align.cmsg_len = CMSG_LEN(sizeof(fd));
-		memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
-		msg.msg_control = control.buf;
-		msg.msg_controllen = sizeof(control.buf);
-	}
+	rights_put(&msg, &rights, fd);
 	do {
 		n = sendmsg(sock, &msg, MSG_NOSIGNAL | (can_wait(type) ? 0 : MSG_DONTWAIT));
 	} while (n < 0 && errno == EINTR);
@@ -48,9 +38,9 @@ int link_receive(int sock, struct link_message *ret)
 {
 	struct wire wire;
 	struct iovec iov = { .iov_base = &wire, .iov_len = sizeof(wire) };
-	union control control;
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf,
-			      .msg_controllen = sizeof(control.buf) };
+	union rights rights;
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = rights.buf,
+			      .msg_controllen = sizeof(rights.buf) };
 	struct cmsghdr *c;
 	ssize_t n;
 

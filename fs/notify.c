@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "fs/rights.h"
 
 bool notify_is_there(void)
 {
@@ -29,10 +30,7 @@ void notify_systemd_fd(const char *state, int fd)
 	const char *path = getenv("NOTIFY_SOCKET");
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	struct iovec iov = { .iov_base = (void *)(uintptr_t)state, .iov_len = strlen(state) };
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
+	union rights rights;
 	struct msghdr msg = { .msg_name = &addr, .msg_iov = &iov, .msg_iovlen = 1 };
 	auto_close int sock = -1;
 	size_t len = path ? strlen(path) : 0;
@@ -43,14 +41,7 @@ void notify_systemd_fd(const char *state, int fd)
 	if (addr.sun_path[0] == '@') /* the abstract namespace, unix(7) */
 		addr.sun_path[0] = '\0';
 	msg.msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
-	if (fd >= 0) {
-		control.align.cmsg_level = SOL_SOCKET;
-		control.align.cmsg_type = SCM_RIGHTS;
-		control.align.cmsg_len = CMSG_LEN(sizeof(fd));
-		memcpy(CMSG_DATA(&control.align), &fd, sizeof(fd));
-		msg.msg_control = control.buf;
-		msg.msg_controllen = sizeof(control.buf);
-	}
+	rights_put(&msg, &rights, fd);
 	sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (sock >= 0)
 		(void)sendmsg(sock, &msg, MSG_NOSIGNAL);
