@@ -3,12 +3,13 @@
 #include "cli/handover.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
+#include "cli/options.h"
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/varlink.h"
@@ -81,28 +82,19 @@ static int hand_over(const char *socket, struct error *err)
 
 int cmd_handover(int argc, char **argv)
 {
-	static const struct option options[] = { { "socket", required_argument, NULL, 's' },
-						 { "help", no_argument, NULL, 'h' },
-						 { 0 } };
 	const char *socket = CONFIG_SOCKET;
+	bool help = false;
+	const struct cli_option options[] = { { "socket", 's', &socket, NULL },
+					      { "help", 'h', NULL, &help },
+					      { 0 } };
 	struct error err = { 0 };
 	char line[ERROR_LINE_MAX];
-	int opt, r = 0;
+	int r = options_parse(argc, argv, options, NULL, &err);
 
-	optind = 1;
-	opterr = 0;
-	while (r == 0 && (opt = getopt_long(argc, argv, "s:h", options, NULL)) != -1) {
-		if (opt == 's') {
-			socket = optarg;
-		} else if (opt == 'h') {
-			printf("Usage: nvfs handover [--socket PATH]\n");
-			return 0;
-		} else {
-			r = error_setc(&err, ERROR_USAGE, -EINVAL, "option '%s'", argv[optind - 1]);
-		}
+	if (r == 0 && help) {
+		printf("Usage: nvfs handover [--socket PATH]\n");
+		return 0;
 	}
-	if (r == 0 && optind < argc)
-		r = error_setc(&err, ERROR_USAGE, -EINVAL, "argument '%s'", argv[optind]);
 	if (r < 0)
 		(void)error_remedy(&err, r, "usage: nvfs handover [--socket PATH]");
 	else

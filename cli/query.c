@@ -3,7 +3,6 @@
 #include "cli/query.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/options.h"
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/varlink.h"
@@ -35,31 +35,17 @@ struct arguments {
 static int parse_arguments(int argc, char **argv, const struct query *query,
 			   struct arguments *args, struct error *err)
 {
-	static const struct option options[] = {
-		{ "socket", required_argument, NULL, 's' }, { "json", no_argument, NULL, 'j' },
-		{ "force", no_argument, NULL, 'f' },	    { "help", no_argument, NULL, 'h' },
+	const struct cli_option options[] = {
+		{ "socket", 's', &args->socket, NULL },
+		{ "json", 'j', NULL, &args->json },
+		{ "help", 'h', NULL, &args->help },
+		{ query->takes_force ? "force" : NULL, 'f', NULL, &args->force },
 		{ 0 },
 	};
-	int opt;
+	int r = options_parse(argc, argv, options, query->takes_id ? &args->id : NULL, err);
 
-	optind = 1;
-	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "s:jfh", options, NULL)) != -1) {
-		if (opt == 's')
-			args->socket = optarg;
-		else if (opt == 'j')
-			args->json = true;
-		else if (opt == 'h')
-			args->help = true;
-		else if (opt == 'f' && query->takes_force)
-			args->force = true;
-		else
-			return error_setc(err, ERROR_USAGE, -EINVAL, "option '%s'", argv[optind - 1]);
-	}
-	if (query->takes_id && optind < argc)
-		args->id = argv[optind++];
-	if (optind < argc)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "argument '%s'", argv[optind]);
+	if (r < 0)
+		return r;
 	if (query->takes_id && !args->id && !args->help)
 		return error_setc(err, ERROR_USAGE, -EINVAL, "no ID");
 	return 0;

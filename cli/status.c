@@ -3,7 +3,6 @@
 #include "cli/status.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,6 +12,7 @@
 #include <sys/time.h>
 
 #include "cli/metrics.h"
+#include "cli/options.h"
 #include "cli/query.h"
 #include "common/cleanup.h"
 #include "common/error.h"
@@ -34,34 +34,18 @@ enum check_status { CHECK_OK = 0, CHECK_DEGRADED = 1, CHECK_DOWN = 2 };
 
 static int parse_arguments(int argc, char **argv, struct arguments *args, struct error *err)
 {
-	static const struct option options[] = {
-		{ "socket", required_argument, NULL, 's' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "check", no_argument, NULL, 'c' },
-		{ "metrics", no_argument, NULL, 'm' },
-		{ "help", no_argument, NULL, 'h' },
+	const struct cli_option options[] = {
+		{ "socket", 's', &args->socket, NULL },
+		{ "json", 'j', NULL, &args->json },
+		{ "check", 'c', NULL, &args->check },
+		{ "metrics", 'm', NULL, &args->metrics },
+		{ "help", 'h', NULL, &args->help },
 		{ 0 },
 	};
-	int opt;
+	int r = options_parse(argc, argv, options, NULL, err);
 
-	optind = 1;
-	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "s:jcmh", options, NULL)) != -1) {
-		if (opt == 's')
-			args->socket = optarg;
-		else if (opt == 'j')
-			args->json = true;
-		else if (opt == 'c')
-			args->check = true;
-		else if (opt == 'm')
-			args->metrics = true;
-		else if (opt == 'h')
-			args->help = true;
-		else
-			return error_setc(err, ERROR_USAGE, -EINVAL, "option '%s'", argv[optind - 1]);
-	}
-	if (optind < argc)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "argument '%s'", argv[optind]);
+	if (r < 0)
+		return r;
 	if (args->check + args->metrics + (args->metrics && args->json) > 1)
 		return error_setc(err, ERROR_USAGE, -EINVAL, "--metrics stands alone");
 	return 0;

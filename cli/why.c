@@ -7,13 +7,13 @@
 #include "cli/why.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/options.h"
 #include "cli/query.h"
 #include "common/cleanup.h"
 #include "common/error.h"
@@ -35,33 +35,17 @@ struct arguments {
 
 static int parse_arguments(int argc, char **argv, struct arguments *args, struct error *err)
 {
-	static const struct option options[] = {
-		{ "socket", required_argument, NULL, 's' },
-		{ "id", required_argument, NULL, 'i' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
+	const struct cli_option options[] = {
+		{ "socket", 's', &args->socket, NULL },
+		{ "id", 'i', &args->id, NULL },
+		{ "json", 'j', NULL, &args->json },
+		{ "help", 'h', NULL, &args->help },
 		{ 0 },
 	};
-	int opt;
+	int r = options_parse(argc, argv, options, &args->path, err);
 
-	optind = 1;
-	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "s:i:jh", options, NULL)) != -1) {
-		if (opt == 's')
-			args->socket = optarg;
-		else if (opt == 'i')
-			args->id = optarg;
-		else if (opt == 'j')
-			args->json = true;
-		else if (opt == 'h')
-			args->help = true;
-		else
-			return error_setc(err, ERROR_USAGE, -EINVAL, "option '%s'", argv[optind - 1]);
-	}
-	if (optind < argc)
-		args->path = argv[optind++];
-	if (optind < argc)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "argument '%s'", argv[optind]);
+	if (r < 0)
+		return r;
 	if (!args->path && !args->help)
 		return error_setc(err, ERROR_USAGE, -EINVAL, "no PATH");
 	return 0;
