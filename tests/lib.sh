@@ -290,6 +290,41 @@ worker_pid()
 	nvfs status --json | jq .daemon_pid
 }
 
+worker_is_not()
+{
+	local now
+
+	now=$(worker_pid) && [ -n "$now" ] && [ "$now" != "$1" ]
+}
+
+# kill_worker: the daemon dies, and another one goes on.
+kill_worker()
+{
+	local pid
+
+	pid=$(worker_pid)
+	kill -KILL "$pid"
+	wait_for 10 worker_is_not "$pid"
+}
+
+# has_ended PID: also where nobody has asked for its exit status yet
+has_ended()
+{
+	[ ! -e "/proc/$1/exe" ]
+}
+
+# kill_both: daemon and keeper, at once: nobody is left to start another.
+kill_both()
+{
+	local worker
+
+	worker=$(worker_pid)
+	kill -KILL "$DAEMON_PID" "$worker"
+	wait "$DAEMON_PID" 2>/dev/null || true
+	DAEMON_PID=
+	wait_for 10 has_ended "$worker"
+}
+
 # stop_daemon: SIGTERM where no container has a tree, else by force; SIGKILL after 10 s; the mount goes
 # in any case. Exit status in $DAEMON_STATUS.
 stop_daemon()

@@ -71,22 +71,6 @@ said()
 	grep -q -- "$1" "$SCRATCH/daemon.log"
 }
 
-has_ended()
-{
-	[ ! -e "/proc/$1/exe" ]
-}
-
-kill_both()
-{
-	local worker
-
-	worker=$(worker_pid)
-	kill -KILL "$DAEMON_PID" "$worker"
-	wait "$DAEMON_PID" 2>/dev/null || true
-	DAEMON_PID=
-	wait_for 10 has_ended "$worker"
-}
-
 forged='{"step":"file","target":"/etc/passwd","result":"created","content":"root\n"}'
 
 # ---- who was first -------------------------------------------------------------------------------

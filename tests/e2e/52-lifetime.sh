@@ -39,20 +39,6 @@ tree_is_gone()
 	nvfs ls --json | jq -e --arg id "$1" '.trees | any(.id == $id) | not'
 }
 
-worker_is_not()
-{
-	[ "$(worker_pid)" != "$1" ]
-}
-
-kill_worker()
-{
-	local pid
-
-	pid=$(worker_pid)
-	kill -KILL "$pid"
-	wait_for 10 worker_is_not "$pid"
-}
-
 # The module's version is a text; a rename makes its change one moment.
 load_driver()
 {

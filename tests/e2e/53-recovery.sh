@@ -18,24 +18,6 @@ start_injected()
 	nvinject --pid "$PID" --id "$(container_id "$name")" --devices all
 }
 
-# has_ended PID: also where nobody has asked for its exit status yet
-has_ended()
-{
-	[ ! -e "/proc/$1/exe" ]
-}
-
-# Daemon and keeper, at once: nobody is left to start another.
-kill_both()
-{
-	local worker
-
-	worker=$(worker_pid)
-	kill -KILL "$DAEMON_PID" "$worker"
-	wait "$DAEMON_PID" 2>/dev/null || true
-	DAEMON_PID=
-	wait_for 10 has_ended "$worker"
-}
-
 is_back()
 {
 	grep -q "injected '$(container_id "$1")' anew" "$SCRATCH/daemon.log"
@@ -266,13 +248,6 @@ serve_again()
 	"$NVFS" serve --config "$CONFIG" --mountpoint "$MOUNTPOINT" --socket "$SOCKET" \
 		</dev/null >>"$SCRATCH/daemon.log" 2>&1 &
 	DAEMON_PID=$!
-}
-
-worker_is_not()
-{
-	local now
-
-	now=$(worker_pid) && [ -n "$now" ] && [ "$now" != "$1" ]
 }
 
 keeper_killed()

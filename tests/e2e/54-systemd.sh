@@ -53,11 +53,6 @@ container_works()
 	in_container box cat "$TREE/.nvfs/manifest.json"
 }
 
-has_ended()
-{
-	[ ! -e "/proc/$1/exe" ]
-}
-
 start_and_inject()
 {
 	mount -t tmpfs tmpfs /mnt

@@ -89,20 +89,6 @@ upgrade_root()
 	find "$SCRATCH/newer" -mindepth 1 -maxdepth 1 -exec mv {} "$DRIVER_ROOT/" \;
 }
 
-worker_is_not()
-{
-	[ "$(worker_pid)" != "$1" ]
-}
-
-kill_worker()
-{
-	local pid
-
-	pid=$(worker_pid)
-	kill -KILL "$pid"
-	wait_for 10 worker_is_not "$pid"
-}
-
 upgrade_of_real_drivers()
 {
 	local old new root_new old_sums new_sums c

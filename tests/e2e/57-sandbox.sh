@@ -39,11 +39,6 @@ refused()
 	nvfs status --json | jq -c .sandbox.refused
 }
 
-worker_is_not()
-{
-	[ "$(worker_pid)" != "$1" ]
-}
-
 limits_of_the_keeper()
 {
 	local pid=$DAEMON_PID

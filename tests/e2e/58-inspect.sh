@@ -18,21 +18,6 @@ status()
 	nvfs status --json | jq -r "$1"
 }
 
-worker_is_not()
-{
-	[ "$(status .daemon_pid)" != "$1" ]
-}
-
-# kill_worker: the daemon dies, and another one goes on.
-kill_worker()
-{
-	local pid
-
-	pid=$(worker_pid)
-	kill -KILL "$pid"
-	wait_for 10 worker_is_not "$pid"
-}
-
 opens_of()
 {
 	nvfs show "$(container_id "$1")" --json | jq .opens

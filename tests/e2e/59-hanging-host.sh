@@ -42,11 +42,6 @@ end_hanging()
 	unmount_below "$DRIVER_ROOT"
 }
 
-worker_is_not()
-{
-	[ "$(worker_pid)" != "$1" ]
-}
-
 has_driver()
 {
 	nvfs status --json | jq -e .driver_version
@@ -198,14 +193,7 @@ later()
 	end_hanging
 }
 
-# has_ended PID: also where nobody has asked for its exit status yet
 # shellcheck disable=SC2317 # called by wait_for
-has_ended()
-{
-	[ ! -e "/proc/$1/exe" ]
-}
-
-# shellcheck disable=SC2317 # likewise
 is_back()
 {
 	grep -q "injected '$(container_id "$1")' anew" "$SCRATCH/daemon.log"
