@@ -22,6 +22,7 @@ struct client;
 struct closer;
 struct deriver;
 struct error;
+struct facts;
 struct filesystem;
 struct generation;
 struct injector;
@@ -71,6 +72,7 @@ struct daemon {
 	struct generation *generation; /* the present one, older ones behind it; NULL: no driver yet */
 	uint32_t generations;          /* made so far */
 	struct renewal *renewal;
+	struct facts *facts;
 	struct reinjector *reinjector;
 	struct injector *injector;
 	struct permits *permits;

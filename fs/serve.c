@@ -32,6 +32,7 @@
 #include "fs/config.h"
 #include "fs/daemon.h"
 #include "fs/derive.h"
+#include "fs/facts.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/handover.h"
@@ -342,6 +343,8 @@ static int bring_up(struct serving *s, struct error *err)
 	if (r == 0)
 		r = renewal_new(daemon, &daemon->renewal, err);
 	if (r == 0)
+		r = facts_new(daemon, &daemon->facts, err);
+	if (r == 0)
 		r = reinjector_new(daemon, &daemon->reinjector, err);
 	if (r == 0)
 		r = injector_new(daemon, &daemon->injector, err);
@@ -359,6 +362,7 @@ static void end_service(struct daemon *daemon)
 	injector_free(daemon->injector);
 	permits_free(daemon->permits);
 	daemon->permits = NULL;
+	facts_free(daemon->facts);
 }
 
 /* Closing a host's file may take for ever: the keeper has heard by then that we are done. */
@@ -445,6 +449,7 @@ int serve(const struct config *config, const struct keeper_fds *fds, struct erro
 		reinject_tick(s.daemon.reinjector);
 		tell_who_serves(&s);
 		say_ready(&s);
+		facts_ready(s.daemon.facts);
 		r = loop_run(s.daemon.loop, err);
 	}
 	if (s.daemon.gives_way)
