@@ -16,6 +16,7 @@
 #include "nvml/driver.h"
 #include "nvml/elf.h"
 #include "nvml/gpu.h"
+#include "nvml/node.h"
 
 static const char usage[] =
 	"usage: nvfs driver [--driver-root DIR] [--proc-root DIR] [--json]\n"
@@ -109,11 +110,11 @@ static json_t *file_json(const struct driver_file *file)
 {
 	json_t *json = json_pack(
 		"{s:s, s:o, s:o, s:I, s:o}", "kind", driver_file_kind_name(file->kind), "name",
-		local_text_json(file->name), "path", local_text_json(file->path), "size",
+		node_text_json(file->name), "path", node_text_json(file->path), "size",
 		(json_int_t)file->st.st_size, "driver_capabilities", caps_json(file->caps));
 
 	if (file->soname)
-		(void)json_object_set_new(json, "soname", local_text_json(file->soname));
+		(void)json_object_set_new(json, "soname", node_text_json(file->soname));
 	if (file->elf_class) {
 		(void)json_object_set_new(json, "class", json_integer(file->elf_class));
 		(void)json_object_set_new(json, "machine",
@@ -125,10 +126,10 @@ static json_t *file_json(const struct driver_file *file)
 static json_t *gpu_json(const struct gpu *gpu)
 {
 	json_t *json = json_pack("{s:o, s:o, s:o, s:o, s:b, s:b, s:o}", "uuid",
-				 local_text_json(gpu->uuid), "bus_id", local_text_json(gpu->bus_id), "model",
-				 local_text_json(gpu->model), "firmware", local_text_json(gpu->firmware),
+				 node_text_json(gpu->uuid), "bus_id", node_text_json(gpu->bus_id), "model",
+				 node_text_json(gpu->model), "firmware", node_text_json(gpu->firmware),
 				 "excluded", gpu->excluded, "usable", gpu->usable, "note",
-				 local_text_json(gpu->note));
+				 node_text_json(gpu->note));
 
 	if (gpu->index != GPU_NO_INDEX)
 		(void)json_object_set_new(json, "index", json_integer(gpu->index));
@@ -146,12 +147,12 @@ static json_t *driver_json(const struct driver *driver, const struct gpu_list *g
 	for (size_t i = 0; i < driver->n_findings; i++)
 		(void)json_array_append_new(
 			findings, json_pack("{s:b, s:o}", "problem", driver->findings[i].problem,
-					    "text", local_text_json(driver->findings[i].text)));
+					    "text", node_text_json(driver->findings[i].text)));
 	for (size_t i = 0; i < gpus->n; i++)
 		(void)json_array_append_new(list, gpu_json(&gpus->gpus[i]));
 	return json_pack("{s:s, s:b, s:o, s:o, s:o, s:o}", "version", driver->version,
 			 "version_from_module", driver->version_from_module, "driver_root",
-			 local_text_json(driver->root), "files", files, "findings", findings, "gpus",
+			 node_text_json(driver->root), "files", files, "findings", findings, "gpus",
 			 list);
 }
 

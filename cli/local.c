@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/cleanup.h"
 #include "common/error.h"
+#include "nvml/node.h"
 
 int local_options(int argc, char **argv, struct local_options *ret)
 {
@@ -48,20 +48,6 @@ int local_options(int argc, char **argv, struct local_options *ret)
 	return 0;
 }
 
-json_t *local_text_json(const char *text)
-{
-	auto_free char *clean = NULL;
-	json_t *json = json_string(text);
-
-	if (json)
-		return json;
-	clean = strdup(text);
-	for (char *c = clean; c && *c; c++)
-		if ((unsigned char)*c >= 0x80)
-			*c = '?';
-	return json_string(clean ? clean : "");
-}
-
 int local_print_json(json_t *json)
 {
 	int r = json ? json_dumpf(json, stdout, JSON_INDENT(2) | JSON_SORT_KEYS) : -1;
@@ -80,8 +66,8 @@ int local_tell_error(const struct error *err, bool json)
 	if (json)
 		(void)local_print_json(json_pack(
 			"{s:{s:s, s:o, s:o, s:i}}", "error", "class", error_class_name(err->class),
-			"message", local_text_json(err->text), "remedy",
-			local_text_json(err->remedy), "errno", -err->code));
+			"message", node_text_json(err->text), "remedy",
+			node_text_json(err->remedy), "errno", -err->code));
 	return error_exit_status(err);
 }
 

@@ -24,10 +24,6 @@ struct local_options {
  */
 int local_options(int argc, char **argv, struct local_options *ret);
 
-/** local_text_json() - a JSON string; of what is not UTF-8, as file names need not be, '?' for each
- * byte */
-json_t *local_text_json(const char *text);
-
 /** local_print_json() - write it to standard output and release it; gives the exit status */
 int local_print_json(json_t *json);
 

@@ -6,6 +6,7 @@
 #include "cli/devices.h"
 #include "cli/driver.h"
 #include "cli/handover.h"
+#include "cli/info.h"
 #include "cli/query.h"
 #include "cli/serve.h"
 #include "cli/status.h"
@@ -16,6 +17,7 @@
 #include "common/seed.h"
 #include "fs/cachebox.h"
 #include "fs/look.h"
+#include "fs/nvmlbox.h"
 
 static int cmd_help(int argc, char **argv);
 static int cmd_version(int argc, char **argv);
@@ -34,6 +36,7 @@ static const struct command {
 	{ "rescan", cmd_rescan, "look for changes of the driver now" },
 	{ "driver", cmd_driver, "the driver's files on this host, and what is missing" },
 	{ "revoke", cmd_revoke, "take driver, GPUs and permission away from a living container" },
+	{ "info", cmd_info, "driver and GPUs of this node, on one screen" },
 	{ "devices", cmd_devices, "the GPUs, what is known of them, and from where" },
 	{ "handover", cmd_handover, "let the program on the disk go on in the daemon's place" },
 	{ "shutdown", cmd_shutdown, "end the daemon" },
@@ -77,6 +80,8 @@ int main(int argc, char **argv)
 		return run_cachebox(argv[2]);
 	if (argc == 2 && strcmp(name, "look") == 0)
 		return look_main();
+	if (strcmp(name, "nvml") == 0)
+		return nvmlbox_main(argc - 1, argv + 1);
 	if (strcmp(name, "keeper") == 0)
 		return cmd_keeper(argc - 1, argv + 1);
 	if (strcmp(name, "daemon") == 0)

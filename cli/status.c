@@ -12,6 +12,7 @@
 #include <sys/time.h>
 
 #include "cli/metrics.h"
+#include "cli/node.h"
 #include "cli/options.h"
 #include "cli/query.h"
 #include "common/cleanup.h"
@@ -171,6 +172,8 @@ static void print_status(const json_t *reply)
 		       query_number(reply, "gpus"), query_number(reply, "gpus") == 1 ? "" : "s");
 	else
 		printf("driver       none yet: %s\n", varlink_string(reply, "no_driver", "?"));
+	if (json_object_get(reply, "nvml"))
+		node_print_nvml(reply, "NVML         ");
 	json_array_foreach(json_object_get(reply, "stalled"), i, path)
 		printf("stalled      %s does not answer: who reads it waits\n", json_string_value(path));
 	if (json_object_get(reply, "note"))

@@ -10,15 +10,12 @@
 #include "fs/cachebox.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/capability.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,48 +25,9 @@
 #include "fs/cachebox_wire.h"
 #include "fs/sandbox.h"
 
-#define NOBODY 65534 /* the kernel's overflow id: owns nothing */
-
 struct job {
 	int fds[BOX_FD_MAX];
 };
-
-static int drop_capabilities(void)
-{
-	cap_t none = cap_init();
-	int r;
-
-	if (!none)
-		return -errno;
-	r = cap_set_proc(none) < 0 ? -errno : 0;
-	(void)cap_free(none);
-	return r;
-}
-
-/*
- * The bounding set first, which needs CAP_SETPCAP. Groups and ids, which need CAP_SETGID and CAP_SETUID; then what is left
- * of capabilities (a change of uid keeps them where securebits say so); then
- * the way back, by execve(). A change of ids makes a process dumpable or not as
- * a sysctl says, so that PR_SET_DUMPABLE comes after it: nobody's other
- * processes must not trace this one. They could kill it, which costs a container
- * its own entries in the merged cache and no more.
- */
-static int drop_privilege(void)
-{
-	int r = sandbox_drop_bounding();
-
-	if (r < 0 && r != -EPERM) /* without CAP_SETPCAP it was never to matter: no_new_privs */
-		return r;
-	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
-			       setresuid(NOBODY, NOBODY, NOBODY) < 0))
-		return -errno;
-	r = drop_capabilities();
-	if (r < 0)
-		return r;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		return -errno;
-	return chdir("/") < 0 ? -errno : 0;
-}
 
 static void job_close(struct job *job)
 {
@@ -171,7 +129,7 @@ int cachebox_serve(int sock_fd, cachebox_work *work)
 	/* Later, in a parser, jansson could not open /dev/urandom. */
 	json_object_seed(0);
 	r = sys_close_range((unsigned int)sock_fd + 1, ~0U, 0);
-	r = r < 0 ? r : drop_privilege();
+	r = r < 0 ? r : sandbox_become(SANDBOX_NOBODY, SANDBOX_NOBODY);
 	r = r < 0 ? r : box_filter_init(&filter);
 	while (r >= 0) {
 		struct box_answer answer;

@@ -21,6 +21,7 @@
 #include "fs/compose.h"
 #include "fs/daemon.h"
 #include "fs/derive.h"
+#include "fs/facts.h"
 #include "fs/filesystem.h"
 #include "fs/link.h"
 #include "fs/nodes.h"
@@ -370,6 +371,7 @@ int changeover_to(struct daemon *daemon, struct generation *g, enum generation_c
 	if (r == 0 && is_first)
 		r = make_host_tree(daemon, err);
 	deriver_forget(daemon->deriver);
+	facts_of_generation(daemon->facts);
 	switch_trees(daemon, is_first || change == GENERATION_OTHER);
 	if (majors_moved(g))
 		renew_nodes(daemon);

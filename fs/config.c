@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <ini.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,10 @@ static const struct key {
 	{ "heal", KEY_NUMBER, offsetof(struct config, heal_s), "2", 0, 3600 },
 	{ "workers", KEY_NUMBER, offsetof(struct config, workers), "2", 1, 16 },
 	{ "settle", KEY_NUMBER, offsetof(struct config, settle_s), "2", 0, 3600 },
+	{ "nvml", KEY_BOOL, offsetof(struct config, nvml), "yes", 0, 0 },
+	{ "nvml_timeout", KEY_NUMBER, offsetof(struct config, nvml_timeout_s), "60", 1, 3600 },
+	{ "nvml_uid", KEY_NUMBER, offsetof(struct config, nvml_uid), "65534", 1, UINT_MAX - 1 },
+	{ "nvml_gid", KEY_NUMBER, offsetof(struct config, nvml_gid), "65534", 1, UINT_MAX - 1 },
 	{ "pin", KEY_BOOL, offsetof(struct config, pin), "no", 0, 0 },
 };
 

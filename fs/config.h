@@ -35,6 +35,9 @@ struct config {
 	unsigned int heal_s;         /* between two looks at a container's cgroup; 0: none */
 	unsigned int workers;
 	unsigned int settle_s; /* the driver's directories must be quiet so long */
+	bool nvml;                   /* ask it */
+	unsigned int nvml_timeout_s; /* all of it, once */
+	unsigned int nvml_uid, nvml_gid; /* of the process that asks */
 	bool pin;              /* a tree keeps the driver that it was made with */
 };
 

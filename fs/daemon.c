@@ -24,6 +24,7 @@
 #include "common/parse.h"
 #include "common/seed.h"
 #include "common/sys.h"
+#include "fs/facts.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/handover.h"
@@ -732,6 +733,7 @@ int daemon_resume(struct daemon *daemon, bool connected, struct error *err)
 			return error_set(err, r, "watch the containers");
 	}
 	revive_generations(daemon);
+	facts_of_generation(daemon->facts);
 	renewal_resume(daemon->renewal);
 	if (!connected)
 		reconnect_trees(daemon);
@@ -820,6 +822,7 @@ void daemon_tick(struct daemon *daemon)
 	check_containers(daemon);
 	check_uncommitted(daemon);
 	renewal_tick(daemon->renewal);
+	facts_tick(daemon->facts);
 	reinject_tick(daemon->reinjector);
 	permit_tick(daemon);
 	handover_tick(daemon);

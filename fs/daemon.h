@@ -23,6 +23,7 @@ struct closer;
 struct deriver;
 struct donors;
 struct error;
+struct facts;
 struct filesystem;
 struct generation;
 struct injector;
@@ -73,6 +74,7 @@ struct daemon {
 	struct generation *generation; /* the present one, older ones behind it; NULL: no driver yet */
 	uint32_t generations;          /* made so far */
 	struct renewal *renewal;
+	struct facts *facts;
 	struct reinjector *reinjector;
 	struct injector *injector;
 	struct permits *permits;

@@ -267,6 +267,10 @@ int generation_discover(const struct driver_config *config, uint32_t number,
 	if (r == 0)
 		r = gpu_list_new(config->proc_root, &g->gpus, err);
 	if (r == 0)
+		mig_print_read(config->proc_root, &g->nvml.print);
+	if (r == 0)
+		r = mig_list_read(config->proc_root, g->gpus, err);
+	if (r == 0)
 		fact_fill(g->driver, g->gpus);
 	if (r == 0)
 		r = generation_read_proc(g, config->proc_root, err);
@@ -292,6 +296,7 @@ void generation_free(struct generation *g)
 	free(g->proc_registry);
 	free(g->majors);
 	free(g->objects);
+	finding_list_done(&g->nvml.findings);
 	gpu_list_free(g->gpus);
 	driver_free(g->driver);
 	free(g);

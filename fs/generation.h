@@ -9,6 +9,7 @@
 #include <jansson.h>
 
 #include "nvml/finding.h"
+#include "nvml/mig.h"
 
 struct driver;
 struct driver_config;
@@ -19,8 +20,24 @@ struct store;
 /*
  * A generation: what the driver was at one moment. Its files are open and
  * recorded as objects in the store, its texts from /proc are copies; nothing in
- * it changes any more, whatever happens to the host's files.
+ * it changes any more, whatever happens to the host's files. What NVML tells of
+ * its GPUs comes later, and MIG devices come and go: see facts.h.
  */
+
+enum generation_nvml_state {
+	GENERATION_NVML_PENDING, /* it is being asked, or will be */
+	GENERATION_NVML_TOLD,
+	GENERATION_NVML_FAILED,  /* what it told before counts; findings say why */
+	GENERATION_NVML_OFF,     /* by the configuration */
+};
+
+/* How far NVML has been asked. */
+struct generation_nvml {
+	enum generation_nvml_state state;
+	unsigned int took_ms;
+	struct mig_print print; /* of the MIG devices that gpus has */
+	struct finding_list findings;
+};
 
 /* The texts of one GPU's directory in /proc/driver/nvidia/gpus. */
 struct generation_gpu {
@@ -42,6 +59,7 @@ struct generation {
 	char *proc_registry;              /* NULL likewise */
 	char *majors;                     /* the driver's lines of /proc/devices; NULL likewise */
 	struct generation_gpu *gpu_texts; /* one for each of gpus->gpus */
+	struct generation_nvml nvml;
 };
 
 /**

@@ -39,6 +39,63 @@ static json_t *gpu_json(const struct gpu *gpu, const struct generation_gpu *text
 			 texts->information, "registry", texts->registry);
 }
 
+/* What only NVML tells: the rest is derived anew. */
+static void add_fact(json_t *json, const char *key, const char *value, enum fact_source source)
+{
+	if (source == FACT_NVML && *value)
+		(void)json_object_set_new(json, key, json_string(value));
+}
+
+static json_t *gpu_with_facts(const struct gpu *gpu, const struct generation_gpu *texts)
+{
+	json_t *json = gpu_json(gpu, texts);
+
+	add_fact(json, "arch", gpu->arch, gpu->arch_source);
+	add_fact(json, "brand", gpu->brand, gpu->brand_source);
+	add_fact(json, "fabric", gpu->fabric, FACT_NVML);
+	(void)json_object_set_new(json, "mig_mode", json_integer(gpu->mig_mode));
+	(void)json_object_set_new(json, "mig_source", json_integer(gpu->mig_source));
+	(void)json_object_set_new(json, "uuid_source", json_integer(gpu->uuid_source));
+	return json;
+}
+
+static json_t *migs_json(const struct gpu_list *gpus)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < gpus->n_migs; i++) {
+		const struct mig_device *mig = &gpus->migs[i];
+
+		(void)json_array_append_new(list, json_pack("{s:I, s:I, s:I, s:I, s:s, s:i}", "gpu", (json_int_t)mig->gpu,
+							    "index", (json_int_t)mig->index, "gi",
+							    (json_int_t)mig->gi, "ci", (json_int_t)mig->ci,
+							    "uuid", mig->uuid, "source", (int)mig->source));
+	}
+	return list;
+}
+
+static json_t *findings_json(const struct driver_finding *findings, size_t n)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		(void)json_array_append_new(list, json_pack("{s:b, s:s}", "problem", findings[i].problem, "text",
+							    findings[i].text));
+	return list;
+}
+
+static json_t *nvml_json(const struct generation *g)
+{
+	json_t *json = json_pack("{s:i, s:I, s:I, s:I, s:b, s:b, s:o}", "state", (int)g->nvml.state, "took_ms",
+				 (json_int_t)g->nvml.took_ms, "print_gpus", (json_int_t)g->nvml.print.gpus,
+				 "print_migs", (json_int_t)g->nvml.print.migs, "has_nvcaps", g->gpus->has_nvcaps,
+				 "provisional", g->gpus->provisional, "findings",
+				 findings_json(g->nvml.findings.items, g->nvml.findings.n));
+
+	add_fact(json, "cuda", g->driver->cuda, g->driver->cuda_source);
+	return json;
+}
+
 static json_t *generation_json(const struct generation *g)
 {
 	json_t *files = json_array(), *gpus = json_array();
@@ -47,12 +104,12 @@ static json_t *generation_json(const struct generation *g)
 		(void)json_array_append_new(files, file_json(&g->driver->files[i],
 							     g->objects ? g->objects[i] : STORE_NONE));
 	for (size_t i = 0; i < g->gpus->n; i++)
-		(void)json_array_append_new(gpus, gpu_json(&g->gpus->gpus[i], &g->gpu_texts[i]));
-	return json_pack("{s:i, s:I, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:s*, s:s*, s:o, s:o}", "number",
+		(void)json_array_append_new(gpus, gpu_with_facts(&g->gpus->gpus[i], &g->gpu_texts[i]));
+	return json_pack("{s:i, s:I, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:s*, s:s*, s:o, s:o, s:o, s:o}", "number",
 			 (int)g->number, "made", (json_int_t)g->made_s, "root", g->driver->root, "version", g->driver->version, "version_from_module",
 			 g->driver->version_from_module, "cuda_note", g->driver->cuda_note, "proc_version", g->proc_version, "proc_params",
 			 g->proc_params, "proc_registry", g->proc_registry, "majors", g->majors, "files",
-			 files, "gpus", gpus);
+			 files, "gpus", gpus, "migs", migs_json(g->gpus), "nvml", nvml_json(g));
 }
 
 /* Only until it is recorded: objects in the store have these. */
@@ -66,15 +123,11 @@ static void add_identity(json_t *json, const struct stat *st)
 
 json_t *generation_describe(const struct generation *g)
 {
-	json_t *json = generation_json(g), *findings = json_array();
+	json_t *json = generation_json(g), *findings = findings_json(g->driver->findings, g->driver->n_findings);
 	json_t *files = json_object_get(json, "files");
 
 	for (size_t i = 0; i < json_array_size(files); i++)
 		add_identity(json_array_get(files, i), &g->driver->files[i].st);
-	for (size_t i = 0; i < g->driver->n_findings; i++)
-		(void)json_array_append_new(findings, json_pack("{s:b, s:s}", "problem",
-								g->driver->findings[i].problem, "text",
-								g->driver->findings[i].text));
 	if (json_object_set_new(json, "findings", findings) < 0) {
 		json_decref(json);
 		return NULL;
@@ -187,6 +240,96 @@ static void load_gpu(const json_t *json, struct gpu *gpu)
 	copy_string(json, "note", gpu->note, sizeof(gpu->note));
 }
 
+static enum fact_source source_of(const json_t *json, const char *key)
+{
+	json_int_t source = number(json, key);
+
+	return source < FACT_UNKNOWN || source > FACT_NVML ? FACT_UNKNOWN : (enum fact_source)source;
+}
+
+/* Where NVML told it. */
+static void load_fact(const json_t *json, const char *key, char *buf, size_t size, enum fact_source *source)
+{
+	if (!varlink_string(json, key, NULL))
+		return;
+	copy_string(json, key, buf, size);
+	*source = FACT_NVML;
+}
+
+/* After fact_fill(). */
+static void load_facts(const json_t *json, struct generation *g)
+{
+	const json_t *gpu;
+	size_t i;
+
+	load_fact(json_object_get(json, "nvml"), "cuda", g->driver->cuda, sizeof(g->driver->cuda),
+		  &g->driver->cuda_source);
+	json_array_foreach(json_object_get(json, "gpus"), i, gpu) {
+		struct gpu *to = &g->gpus->gpus[i];
+		json_int_t mode = number(gpu, "mig_mode");
+
+		load_fact(gpu, "arch", to->arch, sizeof(to->arch), &to->arch_source);
+		load_fact(gpu, "brand", to->brand, sizeof(to->brand), &to->brand_source);
+		copy_string(gpu, "fabric", to->fabric, sizeof(to->fabric));
+		to->mig_mode = mode < 0 || mode > GPU_MIG_ON ? GPU_MIG_UNKNOWN : (enum gpu_mig_mode)mode;
+		to->mig_source = source_of(gpu, "mig_source");
+		to->uuid_source = source_of(gpu, "uuid_source");
+	}
+}
+
+static int load_migs(const json_t *json, struct gpu_list *gpus)
+{
+	const json_t *mig;
+	size_t i;
+
+	gpus->migs = calloc(json_array_size(json) + 1, sizeof(*gpus->migs));
+	if (!gpus->migs)
+		return -ENOMEM;
+	json_array_foreach(json, i, mig) {
+		struct mig_device *to = &gpus->migs[i];
+
+		if (number(mig, "gpu") < 0 || (size_t)number(mig, "gpu") >= gpus->n)
+			return -EBADMSG;
+		to->gpu = (size_t)number(mig, "gpu");
+		to->index = (unsigned int)number(mig, "index");
+		to->gi = (unsigned int)number(mig, "gi");
+		to->ci = (unsigned int)number(mig, "ci");
+		to->source = source_of(mig, "source");
+		copy_string(mig, "uuid", to->uuid, sizeof(to->uuid));
+		gpus->n_migs = i + 1;
+	}
+	return 0;
+}
+
+static int load_findings(const json_t *json, struct finding_list *list)
+{
+	const json_t *finding;
+	size_t i;
+	int r = 0;
+
+	json_array_foreach(json, i, finding) {
+		if (r == 0)
+			r = finding_add(list, json_is_true(json_object_get(finding, "problem")), "%s",
+					varlink_string(finding, "text", ""));
+	}
+	return r;
+}
+
+static int load_nvml(const json_t *json, struct generation *g)
+{
+	json_int_t state = number(json, "state");
+
+	if (state < GENERATION_NVML_PENDING || state > GENERATION_NVML_OFF)
+		return -EBADMSG;
+	g->nvml.state = (enum generation_nvml_state)state;
+	g->nvml.took_ms = (unsigned int)number(json, "took_ms");
+	g->nvml.print.gpus = (uint64_t)number(json, "print_gpus");
+	g->nvml.print.migs = (uint64_t)number(json, "print_migs");
+	g->gpus->has_nvcaps = json_is_true(json_object_get(json, "has_nvcaps"));
+	g->gpus->provisional = json_is_true(json_object_get(json, "provisional"));
+	return load_findings(json_object_get(json, "findings"), &g->nvml.findings);
+}
+
 static int load_gpus(const json_t *json, struct generation *g)
 {
 	const json_t *gpus = json_object_get(json, "gpus"), *gpu;
@@ -231,23 +374,20 @@ static int load(const json_t *json, const struct store *store, struct generation
 		return -EBADMSG;
 	r = load_files(json, store, g);
 	r = r < 0 ? r : load_gpus(json, g);
-	if (r == 0)
+	r = r < 0 ? r : load_migs(json_object_get(json, "migs"), g->gpus);
+	r = r < 0 ? r : load_nvml(json_object_get(json, "nvml"), g);
+	if (r == 0) {
 		fact_fill(g->driver, g->gpus);
+		load_facts(json, g);
+	}
 	return r;
 }
 
-static int load_findings(const json_t *json, struct driver *driver)
+static int load_driver_findings(const json_t *json, struct driver *driver)
 {
 	struct finding_list list = { 0 };
-	const json_t *finding;
-	size_t i;
-	int r = 0;
+	int r = load_findings(json, &list);
 
-	json_array_foreach(json, i, finding) {
-		if (r == 0)
-			r = finding_add(&list, json_is_true(json_object_get(finding, "problem")), "%s",
-					varlink_string(finding, "text", ""));
-	}
 	driver->findings = list.items;
 	driver->n_findings = list.n;
 	return r;
@@ -258,7 +398,7 @@ int generation_from_description(const json_t *json, uint32_t number_of, struct g
 	struct generation *g = calloc(1, sizeof(*g));
 	int r = g ? load(json, NULL, g) : -ENOMEM;
 
-	r = r ? r : load_findings(json_object_get(json, "findings"), g->driver);
+	r = r ? r : load_driver_findings(json_object_get(json, "findings"), g->driver);
 	if (r < 0) {
 		generation_free(g);
 		return r;

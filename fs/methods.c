@@ -26,6 +26,7 @@
 #include "fs/counters.h"
 #include "fs/daemon.h"
 #include "fs/derive.h"
+#include "fs/facts.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/handover.h"
@@ -42,6 +43,7 @@
 #include "fs/why.h"
 #include "nvml/driver.h"
 #include "nvml/gpu.h"
+#include "nvml/node.h"
 
 #define DONE_MAX 65536
 
@@ -218,6 +220,7 @@ static int method_status(struct daemon *daemon, struct client *client, json_t *p
 	(void)message;
 	(void)trace;
 	(void)json_object_set_new(json, "sandbox", sandbox_json());
+	(void)json_object_set_new(json, "nvml", facts_status(daemon, viewer.is_root || viewer.is_local));
 	(void)json_object_set_new(json, "permissions", permit_status(daemon));
 	(void)json_object_set_new(json, "stalled", stalled_json(daemon));
 	(void)json_object_set_new(json, "reinject", reinject_status(daemon, &viewer));
@@ -229,6 +232,28 @@ static int method_status(struct daemon *daemon, struct client *client, json_t *p
 	}
 	if (g && *renewal_note(daemon->renewal))
 		(void)json_object_set_new(json, "note", json_string(renewal_note(daemon->renewal)));
+	return reply_with(reply, json, err);
+}
+
+/* What everybody on this host can read in /proc. A container knows of its own GPUs alone. */
+static int method_node(struct daemon *daemon, struct client *client, json_t *params,
+		       struct varlink_message *message, const char *trace, struct method_reply *reply,
+		       struct error *err)
+{
+	const struct daemon_viewer viewer = viewer_of(daemon, client);
+	const struct generation *g = daemon->generation;
+	json_t *json;
+
+	(void)params;
+	(void)message;
+	(void)trace;
+	if (!viewer.is_root && !viewer.is_local)
+		return error_setc(err, ERROR_PERMISSION, -EPERM, "all GPUs are told in the host's namespaces alone");
+	if (!g)
+		return error_setc(err, ERROR_DRIVER, -ENOENT, "no driver yet: %s", renewal_note(daemon->renewal));
+	json = node_json(g->driver, g->gpus);
+	if (json)
+		(void)json_object_set_new(json, "nvml", facts_status(daemon, true));
 	return reply_with(reply, json, err);
 }
 
@@ -413,6 +438,7 @@ static int method_rescan(struct daemon *daemon, struct client *client, json_t *p
 	(void)params;
 	(void)message;
 	(void)trace;
+	facts_again(daemon->facts);
 	return r < 0 ? r : reply_with(reply, json_pack("{s:s}", "result", result), err);
 }
 
@@ -730,6 +756,9 @@ static const char interface_text[] =
 	"# Trees of containers; who isn't root sees its own\n"
 	"method List() -> (trees: []object)\n"
 	"method Status() -> (version: string, daemon_pid: int, mountpoint: string, trees: int)\n"
+	"# Driver and GPUs, each fact with its source\n"
+	"method Node() -> (driver_version: object, cuda_version: object, driver_root: string, gpus: []object,\n"
+	"  nvml: (state: string, took_ms: ?int, findings: []string))\n"
 	"# Is all well? state is ok or degraded\n"
 	"method Check() -> (state: string, reasons: []string, daemon_pid: int, keeper_pid: int, mode: string)\n"
 	"# What the driver was, as far as trees show it: the present one first\n"
@@ -807,6 +836,7 @@ static const struct method methods[] = {
 	{ "io.nvfs.List", ANYBODY, method_list },
 	{ "io.nvfs.Show", ANYBODY, method_show },
 	{ "io.nvfs.Status", ANYBODY, method_status },
+	{ "io.nvfs.Node", ANYBODY, method_node },
 	{ "io.nvfs.Check", ANYBODY, method_check },
 	{ "io.nvfs.Why", ANYBODY, method_why },
 	{ "io.nvfs.Generations", ANYBODY, method_generations },

@@ -79,6 +79,12 @@ static void on_change(struct loop_source *source, uint32_t events)
 	renewal->change_ms = now_ms();
 }
 
+void renewal_poke(struct renewal *renewal)
+{
+	renewal->changed = true;
+	renewal->change_ms = now_ms();
+}
+
 static bool is_quiet(const struct renewal *renewal)
 {
 	return !renewal->change_ms ||

@@ -48,6 +48,9 @@ int renewal_check(struct renewal *renewal, struct error *err);
  */
 int renewal_rescan(struct renewal *renewal, const char **ret, struct error *err);
 
+/** renewal_poke() - something of the driver has changed: look when it has settled */
+void renewal_poke(struct renewal *renewal);
+
 /** renewal_resume() - give the trees of a daemon that died in the middle of a change the rest of it */
 void renewal_resume(struct renewal *renewal);
 

@@ -3,9 +3,11 @@
 #include "fs/sandbox.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <stdint.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "common/error.h"
 
@@ -103,4 +105,27 @@ int sandbox_limit(enum sandbox_process process, struct error *err)
 int sandbox_limit_thread(enum sandbox_process process)
 {
 	return set_capabilities(effective_of(process), permitted_of(process));
+}
+
+/*
+ * The bounding set first, which needs CAP_SETPCAP. Groups and ids, which need CAP_SETGID and CAP_SETUID; then what is left
+ * of capabilities (a change of uid keeps them where securebits say so); then
+ * the way back, by execve(). A change of ids makes a process dumpable or not as
+ * a sysctl says, so that PR_SET_DUMPABLE comes after it: nobody's other
+ * processes must not trace this one.
+ */
+int sandbox_become(uid_t uid, gid_t gid)
+{
+	int r = sandbox_drop_bounding();
+
+	if (r < 0 && r != -EPERM) /* without CAP_SETPCAP it was never to matter: no_new_privs */
+		return r;
+	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0))
+		return -errno;
+	r = set_capabilities(0, 0);
+	if (r < 0)
+		return r;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return -errno;
+	return chdir("/") < 0 ? -errno : 0;
 }

@@ -32,6 +32,9 @@
  *     threads
  *   looker       DAC_READ_SEARCH  its end     the driver's files, wherever they lie (see look.h)
  *   cache parser none             -           foreign bytes: uid nobody, nothing in any set
+ *   NVML         none             -           foreign code: likewise, or the uid and gid that the
+ *                                             configuration names, and a list of calls of its own
+ *                                             (nvmlbox.h)
  *
  * "Handed on" is permitted and not in effect. CAP_SYS_ADMIN is as good as root:
  * this is no cell for a daemon that an attacker has taken over. It takes away
@@ -66,6 +69,7 @@
  */
 
 #include <stddef.h>
+#include <sys/types.h>
 
 struct error;
 
@@ -94,6 +98,18 @@ int sandbox_limit(enum sandbox_process process, struct error *err);
 
 /** sandbox_limit_thread() - capabilities of the calling thread alone; 0 or the errno of capset(2) */
 int sandbox_limit_thread(enum sandbox_process process);
+
+#define SANDBOX_NOBODY 65534 /* the kernel's overflow id: owns nothing */
+
+/**
+ * sandbox_become() - somebody else, for good: who can do nothing that anybody could not do
+ *
+ * No capabilities in any set, no supplementary groups, no_new_privs, not dumpable, and in "/". Who is not
+ * root keeps its ids. To be called while there is one thread.
+ *
+ * Return: 0 or a negative errno: the process is then to end.
+ */
+int sandbox_become(uid_t uid, gid_t gid);
 
 /** sandbox_drop_bounding() - nothing can come back by execve(2); needs CAP_SETPCAP, else -EPERM */
 int sandbox_drop_bounding(void);

@@ -7,6 +7,7 @@
 #include "fs/sandbox_calls.h"
 
 #include <errno.h>
+#include <linux/netlink.h>
 #include <linux/sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -118,6 +119,11 @@ static const unsigned long ioctls[] = {
 	PIDFD_GET_MNT_NAMESPACE,
 };
 
+/* Those of NVIDIA's module, of which the process that asks NVML makes many: by their letter.
+ * Source: NV_IOCTL_MAGIC of the open kernel modules' nv-ioctl-numbers.h. */
+#define NVIDIA_IOCTL_TYPE ('F' << _IOC_TYPESHIFT)
+#define IOCTL_TYPE_MASK (_IOC_TYPEMASK << _IOC_TYPESHIFT)
+
 /* The lock donor (donor.h) takes a user and a mount namespace; nobody takes one of these. */
 #define NAMESPACES (CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET)
 
@@ -144,5 +150,13 @@ int sandbox_calls_with_arguments(scmp_filter_ctx filter)
 	for (size_t i = 0; i < ARRAY_SIZE(ioctls) && r == 0; i++)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
 				     SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, ioctls[i]));
+	if (r == 0)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+				     SCMP_A1(SCMP_CMP_MASKED_EQ, IOCTL_TYPE_MASK, NVIDIA_IOCTL_TYPE));
+	/* What the kernel tells of devices and modules: see uevent.h. */
+	if (r == 0)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+				     SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
+				     SCMP_A2(SCMP_CMP_EQ, NETLINK_KOBJECT_UEVENT));
 	return r;
 }

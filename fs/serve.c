@@ -33,6 +33,7 @@
 #include "fs/daemon.h"
 #include "fs/derive.h"
 #include "fs/donor.h"
+#include "fs/facts.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/handover.h"
@@ -343,6 +344,8 @@ static int bring_up(struct serving *s, struct error *err)
 	if (r == 0)
 		r = renewal_new(daemon, &daemon->renewal, err);
 	if (r == 0)
+		r = facts_new(daemon, &daemon->facts, err);
+	if (r == 0)
 		r = reinjector_new(daemon, &daemon->reinjector, err);
 	if (r == 0)
 		r = injector_new(daemon, &daemon->injector, err);
@@ -363,6 +366,7 @@ static void end_service(struct daemon *daemon)
 	permits_free(daemon->permits);
 	daemon->permits = NULL;
 	donors_free(daemon->donors);
+	facts_free(daemon->facts);
 }
 
 /* Closing a host's file may take for ever: the keeper has heard by then that we are done. */
@@ -449,6 +453,7 @@ int serve(const struct config *config, const struct keeper_fds *fds, struct erro
 		reinject_tick(s.daemon.reinjector);
 		tell_who_serves(&s);
 		say_ready(&s);
+		facts_ready(s.daemon.facts);
 		r = loop_run(s.daemon.loop, err);
 	}
 	if (s.daemon.gives_way)

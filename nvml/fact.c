@@ -21,10 +21,20 @@ const char *fact_source_name(enum fact_source source)
 		return "table";
 	case FACT_LIBCUDA:
 		return "libcuda";
+	case FACT_NVML:
+		return "nvml";
 	case FACT_UNKNOWN:
 		break;
 	}
 	return "unknown";
+}
+
+enum fact_source fact_source_by_name(const char *name)
+{
+	for (enum fact_source source = FACT_PROC; source <= FACT_NVML; source++)
+		if (strcmp(fact_source_name(source), name) == 0)
+			return source;
+	return FACT_UNKNOWN;
 }
 
 int fact_cuda_from_note(const char *note, char ret[FACT_CUDA_MAX])

@@ -16,14 +16,18 @@ enum fact_source {
 	FACT_FILES,   /* what the names of most driver libraries carry */
 	FACT_TABLE,   /* fact_table.c */
 	FACT_LIBCUDA, /* the note in libcuda: see elf_note() */
+	FACT_NVML,    /* libnvidia-ml, asked: see answer.h */
 };
 
 #define FACT_ARCH_MAX 8
 #define FACT_BRAND_MAX 16
 #define FACT_CUDA_MAX 16
 
-/** fact_source_name() - "unknown", "proc", "files", "table", "libcuda" */
+/** fact_source_name() - "unknown", "proc", "files", "table", "libcuda", "nvml" */
 const char *fact_source_name(enum fact_source source);
+
+/** fact_source_by_name() - FACT_UNKNOWN for what is none of these */
+enum fact_source fact_source_by_name(const char *name);
 
 /**
  * fact_fill() - set the facts that are derived

@@ -318,6 +318,21 @@ int gpu_list_new(const char *proc_root, struct gpu_list **ret, struct error *err
 	return 0;
 }
 
+const char *gpu_mig_mode_name(enum gpu_mig_mode mode)
+{
+	switch (mode) {
+	case GPU_MIG_NONE:
+		return "none";
+	case GPU_MIG_OFF:
+		return "off";
+	case GPU_MIG_ON:
+		return "on";
+	case GPU_MIG_UNKNOWN:
+		break;
+	}
+	return "unknown";
+}
+
 void gpu_list_free(struct gpu_list *list)
 {
 	if (!list)

@@ -11,6 +11,16 @@ struct error;
 
 #define GPU_NO_INDEX (~0U)
 
+/* Is the GPU divided? What is set for after the next reset does not count. */
+enum gpu_mig_mode {
+	GPU_MIG_UNKNOWN,
+	GPU_MIG_NONE, /* it cannot be */
+	GPU_MIG_OFF,
+	GPU_MIG_ON,
+};
+
+#define GPU_FABRIC_MAX 64
+
 struct gpu {
 	unsigned int index; /* order of bus ids, as NVML counts; GPU_NO_INDEX for excluded ones */
 	unsigned int minor; /* of /dev/nvidia<minor> */
@@ -22,6 +32,10 @@ struct gpu {
 	char arch[FACT_ARCH_MAX]; /* compute capability, "9.0"; "" for unknown */
 	char brand[FACT_BRAND_MAX]; /* NVML's name, "Nvidia"; "" for unknown */
 	enum fact_source arch_source, brand_source; /* who says so: fact_fill() */
+	enum fact_source uuid_source; /* FACT_NVML where /proc does not know it; else FACT_UNKNOWN: /proc */
+	enum gpu_mig_mode mig_mode;
+	enum fact_source mig_source;
+	char fabric[GPU_FABRIC_MAX]; /* NVLink fabric, as NVML calls it: "completed"; "" for unknown */
 	bool excluded;     /* by the module's parameter ExcludedGpus: nobody can open it */
 	bool usable;       /* false: note says why; it is never given to a container */
 	char note[96];     /* "" for nothing to say */
@@ -33,9 +47,10 @@ struct gpu {
  */
 struct mig_device {
 	size_t gpu;         /* position in gpu_list.gpus */
-	unsigned int index; /* within its GPU, as NVML counts: the M of "G:M" */
+	unsigned int index; /* within its GPU, as NVML counts: the M of "G:M"; GPU_NO_INDEX for unknown */
 	unsigned int gi, ci;
 	char uuid[96]; /* "MIG-...", or "MIG-GPU-<uuid>/<gi>/<ci>" of drivers before 470; "" for unknown */
+	enum fact_source source; /* who tells of it: /proc has no index, which is then by order, and no UUID */
 };
 
 struct gpu_list {
@@ -43,6 +58,8 @@ struct gpu_list {
 	size_t n;
 	struct mig_device *migs; /* by GPU, then by index; NULL without MIG */
 	size_t n_migs;
+	bool has_nvcaps; /* /proc tells which MIG devices there are, be it none */
+	bool provisional; /* NVML will tell more: names that are not known yet may be of devices that are there */
 };
 
 /**
@@ -55,7 +72,7 @@ struct gpu_list {
  * No module and no GPU are a success with an empty list. A GPU whose entry
  * is broken is in the list, not usable and with a note; it keeps its index, so
  * that the others do not move.
- * What fact_fill() sets is left unknown, and there are no MIG devices.
+ * What fact_fill() sets is left unknown, and there are no MIG devices: mig_list_read() tells them.
  * Source: <proc_root>/driver/nvidia/gpus/<bus id>/information, <proc_root>/bus/pci/devices.
  * Privilege: none.
  *
@@ -65,6 +82,9 @@ int gpu_list_new(const char *proc_root, struct gpu_list **ret, struct error *err
 
 /** gpu_list_free() - its MIG devices too; NULL is fine */
 void gpu_list_free(struct gpu_list *list);
+
+/** gpu_mig_mode_name() - "unknown", "none", "off", "on" */
+const char *gpu_mig_mode_name(enum gpu_mig_mode mode);
 
 /**
  * gpu_parse_information() - fill a GPU from the text of its information file

@@ -50,6 +50,27 @@ static int unknown_device(const struct gpu_list *list, const char *item, const c
 			    list->n == 1 ? "is" : "are");
 }
 
+/* What may be the name of a device that is there, when NVML has told its names. */
+static bool may_come(const struct gpu_list *list, const char *item)
+{
+	if (!list->provisional)
+		return false;
+	if (!strncasecmp(item, "MIG-", 4))
+		return !list->has_nvcaps || list->n_migs > 0;
+	if (strncasecmp(item, "GPU-", 4) != 0)
+		return false;
+	for (size_t i = 0; i < list->n; i++)
+		if (list->gpus[i].usable && !list->gpus[i].uuid[0])
+			return true;
+	return false;
+}
+
+static int not_known_yet(const char *item, struct error *err)
+{
+	(void)error_setc(err, ERROR_AGAIN, -EAGAIN, "%.80s: NVML has not told the names of all devices yet", item);
+	return error_remedy(err, -EAGAIN, "try again in some seconds; see `nvfs info`");
+}
+
 static bool find_by_index(const struct gpu_list *list, const char *item, size_t *ret)
 {
 	uint64_t index;
@@ -105,6 +126,8 @@ static int find_gpu(const struct chooser *c, const char *item, size_t *ret, stru
 		hits = find_by_uuid(list, item, &at);
 		if (hits > 1)
 			return unknown_device(list, item, "more than one GPU begins so", err);
+		if (hits == 0 && may_come(list, item))
+			return not_known_yet(item, err);
 		if (hits == 0)
 			return unknown_device(list, item, "unknown device", err);
 	}
@@ -209,6 +232,9 @@ static int find_mig(struct chooser *c, const char *item, size_t *ret, struct err
 	static const char prefix[] = "MIG-";
 
 	*ret = find_mig_by_index(c->list, item);
+	/* By order until NVML has told: it may call another one so. */
+	if (*ret != NOWHERE && c->list->provisional)
+		return not_known_yet(item, err);
 	if (*ret != NOWHERE || strncasecmp(item, prefix, strlen(prefix)) != 0)
 		return 0;
 	if (sort_migs(c) < 0)

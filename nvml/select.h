@@ -37,7 +37,11 @@ struct gpu_selection {
  * "none" and "void" stand alone. A MIG device brings its GPU along; a GPU does
  * not bring its MIG devices.
  *
- * Return: 0; -ENODEV (ERROR_DEVICE: unknown, ambiguous or unusable GPU; the
+ * While a list is provisional, a name that NVML may yet tell is not unknown, and G:M, whose
+ * second number NVML gives, is not known: -EAGAIN. Where NVML never tells, that number is the
+ * order of the instances' ids.
+ *
+ * Return: 0; -EAGAIN (ERROR_AGAIN); -ENODEV (ERROR_DEVICE: unknown, ambiguous or unusable GPU; the
  * remedy says which there are); -EINVAL (ERROR_DEVICE: "none" or "void"
  * beside others); -ENOMEM.
  */

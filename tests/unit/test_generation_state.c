@@ -76,6 +76,51 @@ START_TEST(facts_are_derived_anew_from_what_was_saved)
 }
 END_TEST
 
+START_TEST(what_nvml_told_is_kept)
+{
+	static const char gpu[] = "{\"bus_id\":\"0000:00:06.0\",\"model\":\"NVIDIA H100 PCIe\",\"arch\":\"9.9\","
+				  "\"mig_mode\":3,\"mig_source\":5,\"fabric\":\"completed\"}";
+	static const char told[] = "[{\"number\":3,\"root\":\"/\",\"version\":\"999.1\",\"files\":[],\"gpus\":[%s],"
+				   "\"migs\":[{\"gpu\":%d,\"index\":6,\"gi\":1,\"ci\":2,\"uuid\":\"MIG-1\","
+				   "\"source\":5}],"
+				   "\"nvml\":{\"state\":%d,\"cuda\":\"13.5\",\"print_migs\":-7,\"findings\":"
+				   "[{\"problem\":true,\"text\":\"x\"}]}}]";
+	struct store *store;
+	char text[1024];
+
+	(void)snprintf(text, sizeof(text), told, gpu, 0, GENERATION_NVML_TOLD);
+	ck_assert_int_eq(load(text), 0);
+	/* and is saved, and loaded again */
+	ck_assert_int_eq(store_new(memfd_create("state", MFD_CLOEXEC), &store, NULL), 0);
+	ck_assert_int_eq(generation_save(generation, store, NULL), 0);
+	generation_free(generation);
+	ck_assert_int_eq(generation_load(store, &generation, NULL), 0);
+	store_free(store);
+	ck_assert_str_eq(generation->driver->cuda, "13.5");
+	ck_assert_int_eq(generation->driver->cuda_source, FACT_NVML);
+	ck_assert_str_eq(generation->gpus->gpus[0].arch, "9.9");
+	ck_assert_int_eq(generation->gpus->gpus[0].arch_source, FACT_NVML);
+	ck_assert_int_eq(generation->gpus->gpus[0].mig_mode, GPU_MIG_ON);
+	ck_assert_str_eq(generation->gpus->gpus[0].fabric, "completed");
+	ck_assert_int_eq(generation->gpus->gpus[0].brand_source, FACT_TABLE);
+	ck_assert_uint_eq(generation->gpus->n_migs, 1);
+	ck_assert_uint_eq(generation->gpus->migs[0].index, 6);
+	ck_assert_str_eq(generation->gpus->migs[0].uuid, "MIG-1");
+	ck_assert_int_eq(generation->nvml.state, GENERATION_NVML_TOLD);
+	ck_assert_uint_eq(generation->nvml.print.migs, (uint64_t)-7);
+	ck_assert_uint_eq(generation->nvml.findings.n, 1);
+	generation_free(generation);
+	/* As a program saved it that asked nobody. */
+	ck_assert_int_eq(load(TEXT("535.1", "", GPU_TEXT("0000:00:06.0"))), 0);
+	ck_assert_int_eq(generation->nvml.state, GENERATION_NVML_PENDING);
+	generation_free(generation);
+	(void)snprintf(text, sizeof(text), told, gpu, 1, GENERATION_NVML_TOLD);
+	ck_assert_int_eq(load(text), -EBADMSG);
+	(void)snprintf(text, sizeof(text), told, gpu, 0, GENERATION_NVML_OFF + 1);
+	ck_assert_int_eq(load(text), -EBADMSG);
+}
+END_TEST
+
 START_TEST(what_no_discovery_gives_is_refused)
 {
 	static const char *const texts[] = {
@@ -114,6 +159,6 @@ START_TEST(a_refusal_closes_no_descriptor_of_anybody_else)
 }
 END_TEST
 
-UNIT_MAIN("generation_state", what_was_saved_is_loaded, facts_are_derived_anew_from_what_was_saved,
+UNIT_MAIN("generation_state", what_nvml_told_is_kept, what_was_saved_is_loaded, facts_are_derived_anew_from_what_was_saved,
 	  what_no_discovery_gives_is_refused,
 	  a_refusal_closes_no_descriptor_of_anybody_else)

@@ -304,7 +304,50 @@ START_TEST(mig_can_be_configured_only_as_a_whole)
 }
 END_TEST
 
-UNIT_MAIN("select", mig_can_be_configured_only_as_a_whole, mig_devices_are_chosen_by_each_of_their_names, an_empty_uuid_is_nobodys_name,
+/* NVML has not told yet: what may be the name of a device is no unknown one. */
+START_TEST(names_that_may_come_are_to_be_tried_again)
+{
+	static struct gpu two[] = {
+		{ .index = 0, .uuid = "GPU-00", .bus_id = "0000:06:00.0", .usable = true },
+		{ .index = 1, .bus_id = "0000:07:00.0", .usable = true }, /* its UUID is not known */
+	};
+	static struct mig_device some[] = { { .gpu = 0, .index = 0, .gi = 1, .ci = 2 } };
+	struct gpu_list early = { .gpus = two, .n = 2, .migs = some, .n_migs = 1, .has_nvcaps = true,
+				 .provisional = true };
+	static const struct {
+		const char *devices;
+		int result;
+	} samples[] = {
+		{ "MIG-a", -EAGAIN },	  { "mig-a", -EAGAIN }, { "0:0", -EAGAIN }, { "0,0:0", -EAGAIN },
+		{ "GPU-b", -EAGAIN },	  { "GPU-00", 0 },	{ "0", 0 },	    { "all", 0 },
+		{ "MIG-GPU-00/1/2", 0 }, { "0:1", -ENODEV },	{ "9", -ENODEV },   { "none", 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(samples) / sizeof(*samples); i++) {
+		struct gpu_selection selection = { 0 };
+		struct error err = { 0 };
+
+		ck_assert_msg(gpu_select(&early, samples[i].devices, &selection, &err) == samples[i].result, "%s: %s",
+			      samples[i].devices, err.text);
+		if (samples[i].result == -EAGAIN)
+			ck_assert_int_eq(err.class, ERROR_AGAIN);
+		gpu_selection_done(&selection);
+	}
+	/* The module has no MIG devices: NVML cannot name one. */
+	early.n_migs = 0;
+	ck_assert_int_eq(gpu_select(&early, "MIG-a", &(struct gpu_selection){ 0 }, NULL), -ENODEV);
+	/* Every GPU's UUID is known. */
+	early.n = 1;
+	ck_assert_int_eq(gpu_select(&early, "GPU-b", &(struct gpu_selection){ 0 }, NULL), -ENODEV);
+	/* NVML has told. */
+	early.n = 2;
+	early.n_migs = 1;
+	early.provisional = false;
+	ck_assert_int_eq(gpu_select(&early, "MIG-a", &(struct gpu_selection){ 0 }, NULL), -ENODEV);
+}
+END_TEST
+
+UNIT_MAIN("select", names_that_may_come_are_to_be_tried_again, mig_can_be_configured_only_as_a_whole, mig_devices_are_chosen_by_each_of_their_names, an_empty_uuid_is_nobodys_name,
 	  words_stand_for_all_none_and_nothing, indices_uuids_and_bus_ids_mean_gpus,
 	  duplicates_collapse_and_empty_items_are_skipped, an_unknown_device_is_named,
 	  a_prefix_of_two_uuids_is_ambiguous, an_unusable_gpu_is_refused_with_its_reason,
