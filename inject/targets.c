@@ -225,7 +225,9 @@ static int open_rest(struct targets *targets, struct request *req, struct error 
 			return error_set(err, -errno, "open its root directory");
 		r = check_not_host_root(targets, err);
 	}
-	r = r ? r : owners_read(targets->proc_pid, targets->ns.mnt, &targets->owners, err);
+	/* As the namespace's owner the child can do no more than he, and sees uids as he does. */
+	if (!req->as_owner)
+		r = r ? r : owners_read(targets->proc_pid, targets->ns.mnt, &targets->owners, err);
 	r = r ? r : put_id(targets, req, err);
 	return r ? r : targets_alive(targets, err);
 }
