@@ -124,6 +124,7 @@ every_step()
 fresh()
 {
 	kill_container c1 || true
+	wait_for 10 no_tree || true
 	make_rootfs glibc "c$((++FRESH))"
 	run_container c1 "$ROOTFS" "$FILTER"
 	CGROUP=/sys/fs/cgroup/devices$(sed -n 's/^[0-9]*:devices://p' "/proc/$PID/cgroup")
