@@ -189,7 +189,7 @@ wait_for()
 
 SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/$RUN_ID.XXXXXX")
 chmod 755 "$SCRATCH"
-: >"$SCRATCH/empty"
+: >"$SCRATCH/no-input"
 CLEANUPS=()
 
 # at_exit COMMAND...: run it at the end, last one first.
@@ -480,7 +480,7 @@ make_library_deb()
 # and runtimes give what they get to the container's user, the machine's /dev/null too.
 runc()
 {
-	timeout -k 5 $((60 * SLOW)) runc --root "$SCRATCH/runc" "$@" <"$SCRATCH/empty"
+	timeout -k 5 $((60 * SLOW)) runc --root "$SCRATCH/runc" "$@" <"$SCRATCH/no-input"
 }
 
 CONTAINERS=()

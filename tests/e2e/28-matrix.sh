@@ -35,7 +35,7 @@ HOOK=$(printf '.hooks.createRuntime = [{ path: "%s", args: ["nvinject", "hook", 
 # lib.sh's containers are made by this.
 runc()
 {
-	timeout -k 5 60 "$RUNTIME" --root "$SCRATCH/$RUNTIME" "$@" <"$SCRATCH/empty"
+	timeout -k 5 60 "$RUNTIME" --root "$SCRATCH/$RUNTIME" "$@" <"$SCRATCH/no-input"
 }
 
 # cell KIND FAILED [WORD]: the checks since FAILED was $TEST_FAILED; WORD for good ones, "yes" unless said
@@ -205,7 +205,7 @@ in_other_userns()
 
 inside()
 {
-	timeout -k 5 60 nsenter -t "$USERNS_PID" -U -m -S 0 -G 0 "$@" <"$SCRATCH/empty"
+	timeout -k 5 60 nsenter -t "$USERNS_PID" -U -m -S 0 -G 0 "$@" <"$SCRATCH/no-input"
 }
 
 rootless_oci()

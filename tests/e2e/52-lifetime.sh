@@ -57,7 +57,7 @@ start_one()
 		| .process.capabilities |= map_values(. + ["CAP_SYS_ADMIN"])'
 	nvinject --pid "$PID" --id "$(container_id "$1")" --devices all >/dev/null
 	timeout -k 1 120 runc --root "$SCRATCH/runc" exec --pid-file "$SCRATCH/other" --detach \
-		"$(container_id "$1")" sh -c "$2" <"$SCRATCH/empty" >"$SCRATCH/exec.log" 2>&1
+		"$(container_id "$1")" sh -c "$2" <"$SCRATCH/no-input" >"$SCRATCH/exec.log" 2>&1
 	OTHER=$(cat "$SCRATCH/other")
 	at_exit kill -KILL "$OTHER"
 }

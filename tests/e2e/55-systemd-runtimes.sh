@@ -177,7 +177,7 @@ runtimes()
 # lib.sh's containers are made by this.
 runc()
 {
-	timeout -k 5 60 "$RUNTIME" --systemd-cgroup --root "/run/state-${RUNTIME##*/}" "$@" <"$SCRATCH/empty"
+	timeout -k 5 60 "$RUNTIME" --systemd-cgroup --root "/run/state-${RUNTIME##*/}" "$@" <"$SCRATCH/no-input"
 }
 
 # ---- podman --------------------------------------------------------------------------------------
