@@ -188,7 +188,8 @@ static void set_reason(json_t *answer, const char *rule, const char *why)
 static void explain_absent(const struct why_question *question, const json_t *status, json_t *answer)
 {
 	struct driver_config config = { .driver_root = varlink_string(status, "driver_root", NULL),
-					.proc_root = varlink_string(status, "proc_root", NULL) };
+					.proc_root = varlink_string(status, "proc_root", NULL),
+					.rules_dir = varlink_string(status, "rules_dir", NULL) };
 	const char *slash = strrchr(question->path, '/');
 	const char *name = slash ? slash + 1 : question->path;
 	struct explanation explanation;

@@ -16,6 +16,12 @@
 #include "fs/layout.h"
 #include "nvml/finding.h"
 
+#if defined(__aarch64__)
+#define MULTIARCH "aarch64-linux-gnu"
+#else
+#define MULTIARCH "x86_64-linux-gnu"
+#endif
+
 /*
  * A directory of the tree, and the one in the container where its files are
  * looked for. Of several places that a loader reads, the one where an image
@@ -25,20 +31,35 @@
  * Sources: the driver's README, "Installed Components"; the
  * Vulkan loader's LoaderInterfaceArchitecture ("/etc" and "/usr/share" are both
  * searched; NVIDIA's images use /etc); libglvnd's EGL_VENDOR_DIRS; eglexternalplatform;
+ * Mesa's src/gbm/main/backend.c (DEFAULT_BACKENDS_PATH); Xorg(1), ModulePath;
  * the ICD specification of OpenCL (cl_khr_icd).
  */
 static const struct {
 	const char *tree, *container;
+	const char *where; /* only in containers that have this path; NULL: in all */
 } rows[] = {
-	{ "bin", "/usr/bin" },
-	{ "etc/OpenCL/vendors", "/etc/OpenCL/vendors" },
-	{ "etc/nvidia", "/etc/nvidia" },
-	{ "etc/nvidia/nvidia-application-profiles-rc.d", "/etc/nvidia/nvidia-application-profiles-rc.d" },
-	{ "share/nvidia", "/usr/share/nvidia" }, /* application profiles, nvoptix.bin */
-	{ "share/vulkan/icd.d", "/etc/vulkan/icd.d" },
-	{ "share/vulkan/implicit_layer.d", "/etc/vulkan/implicit_layer.d" },
-	{ "share/glvnd/egl_vendor.d", "/usr/share/glvnd/egl_vendor.d" },
-	{ "share/egl/egl_external_platform.d", "/usr/share/egl/egl_external_platform.d" },
+	{ "bin", "/usr/bin", NULL },
+	{ "etc/OpenCL/vendors", "/etc/OpenCL/vendors", NULL },
+	{ "etc/nvidia", "/etc/nvidia", NULL },
+	{ "etc/nvidia/nvidia-application-profiles-rc.d", "/etc/nvidia/nvidia-application-profiles-rc.d",
+	  NULL },
+	{ "share/nvidia", "/usr/share/nvidia", NULL }, /* application profiles, nvoptix.bin */
+	{ "share/nvidia/files.d", "/usr/share/nvidia/files.d", NULL },
+	{ "share/vulkan/icd.d", "/etc/vulkan/icd.d", NULL },
+	{ "share/vulkan/implicit_layer.d", "/etc/vulkan/implicit_layer.d", NULL },
+	{ "share/vulkansc/icd.d", "/etc/vulkansc/icd.d", NULL },
+	{ "share/glvnd/egl_vendor.d", "/usr/share/glvnd/egl_vendor.d", NULL },
+	{ "share/egl/egl_external_platform.d", "/usr/share/egl/egl_external_platform.d", NULL },
+	/* Where a distribution's libraries lie: Debian's way, and the others', which have their libc there. */
+	{ "lib64/gbm", "/usr/lib/" MULTIARCH "/gbm", "/usr/lib/" MULTIARCH },
+	{ "lib64/gbm", "/usr/lib64/gbm", "/usr/lib64/libc.so.6" },
+	{ "lib32/gbm", "/usr/lib/i386-linux-gnu/gbm", "/usr/lib/i386-linux-gnu" },
+	/* Where there is an X server. */
+	{ "lib64/xorg/modules/drivers", "/usr/lib/xorg/modules/drivers", "/usr/lib/xorg/modules" },
+	{ "lib64/xorg/modules/extensions", "/usr/lib/xorg/modules/extensions", "/usr/lib/xorg/modules" },
+	{ "lib64/xorg/modules/drivers", "/usr/lib64/xorg/modules/drivers", "/usr/lib64/xorg/modules" },
+	{ "lib64/xorg/modules/extensions", "/usr/lib64/xorg/modules/extensions",
+	  "/usr/lib64/xorg/modules" },
 };
 
 /* The slot of a directory, or a negative errno. */
@@ -64,7 +85,7 @@ static int link_add(struct fixed_links *links, size_t row, const char *target, c
 
 	if (links->n == FIXED_LINKS_MAX)
 		return -E2BIG;
-	*link = (struct fixed_link){ 0 };
+	*link = (struct fixed_link){ .where = rows[row].where };
 	if (asprintf(&link->path, "%s/%s", rows[row].container, name) < 0) {
 		link->path = NULL;
 		return -ENOMEM;

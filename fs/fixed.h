@@ -15,10 +15,11 @@ struct layout;
  * to find, and a tree to hold, gets its links by a row.
  */
 
-/* One link. Both strings are owned. */
+/* One link. Path and to are owned. */
 struct fixed_link {
 	char *path; /* in the container: "/usr/bin/nvidia-smi" */
 	char *to;   /* in the tree: "/usr/local/nvidia/bin/nvidia-smi" */
+	const char *where; /* only in a container that has this path; static; NULL: in any */
 };
 
 struct fixed_links {

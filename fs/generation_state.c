@@ -14,6 +14,7 @@
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "common/parse.h"
 #include "common/varlink.h"
 #include "fs/layout.h"
 #include "fs/store.h"
@@ -23,8 +24,9 @@
 
 static json_t *file_json(const struct driver_file *file, uint32_t object)
 {
-	return json_pack("{s:i, s:s, s:s, s:s*, s:i, s:i, s:i, s:I, s:i, s:I}", "kind", (int)file->kind,
-			 "name", file->name, "path", file->path, "soname", file->soname, "caps",
+	return json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*, s:i, s:i, s:i, s:I, s:i, s:I}", "kind",
+			 (int)file->kind, "name", file->name, "path", file->path, "soname",
+			 file->soname, "dir", file->dir, "text", file->text, "caps",
 			 (int)file->caps, "class", file->elf_class, "machine", file->elf_machine, "size",
 			 (json_int_t)file->st.st_size, "mode", (int)file->st.st_mode, "object",
 			 (json_int_t)object);
@@ -72,8 +74,9 @@ json_t *generation_describe(const struct generation *g)
 	for (size_t i = 0; i < json_array_size(files); i++)
 		add_identity(json_array_get(files, i), &g->driver->files[i].st);
 	for (size_t i = 0; i < g->driver->n_findings; i++)
-		(void)json_array_append_new(findings, json_pack("{s:b, s:s}", "problem",
-								g->driver->findings[i].problem, "text",
+		(void)json_array_append_new(findings, json_pack("{s:b, s:i, s:s}", "problem",
+								g->driver->findings[i].problem, "rule",
+								(int)g->driver->findings[i].rule, "text",
 								g->driver->findings[i].text));
 	if (json_object_set_new(json, "findings", findings) < 0) {
 		json_decref(json);
@@ -123,9 +126,30 @@ static json_int_t number(const json_t *json, const char *key)
 	return json_integer_value(json_object_get(json, key));
 }
 
+/* Relative, and every part a name. */
+static bool dir_is_sound(const char *dir)
+{
+	char name[LAYOUT_NAME_MAX + 2];
+	const char *part;
+	size_t len;
+
+	if (strlen(dir) > LAYOUT_NAME_MAX)
+		return false;
+	while ((part = parse_field(&dir, '/', &len))) {
+		(void)snprintf(name, sizeof(name), "%.*s", (int)len, part);
+		if (!layout_name_is_sound(name))
+			return false;
+	}
+	return true;
+}
+
 /* Names and numbers that trees are composed from: they must be what discovery gives. */
 static bool file_is_sound(const struct driver_file *file)
 {
+	if (file->dir && !dir_is_sound(file->dir))
+		return false;
+	if (!file->dir && (file->kind >= DRIVER_MODULE || file->text))
+		return false;
 	return file->name && layout_name_is_sound(file->name) && file->path && file->path[0] == '/' &&
 	       (!file->soname || layout_name_is_sound(file->soname));
 }
@@ -135,7 +159,7 @@ static int load_file(const json_t *json, const struct store *store, struct drive
 {
 	json_int_t kind = number(json, "kind");
 
-	if (kind < DRIVER_LIBRARY || kind > DRIVER_FIRMWARE)
+	if (kind < DRIVER_LIBRARY || kind > DRIVER_KIND_LAST)
 		return -EBADMSG;
 	file->kind = (enum driver_file_kind)kind;
 	file->caps = (unsigned int)number(json, "caps");
@@ -149,7 +173,8 @@ static int load_file(const json_t *json, const struct store *store, struct drive
 	file->st.st_mtim.tv_nsec = number(json, "mtime_nsec");
 	*object = (uint32_t)number(json, "object");
 	if (take_string(json, "name", &file->name) < 0 || take_string(json, "path", &file->path) < 0 ||
-	    take_string(json, "soname", &file->soname) < 0)
+	    take_string(json, "soname", &file->soname) < 0 || take_string(json, "dir", &file->dir) < 0 ||
+	    take_string(json, "text", &file->text) < 0)
 		return -ENOMEM;
 	return file_is_sound(file) && (!store || store_object(store, *object)) ? 0 : -EBADMSG;
 }
@@ -245,8 +270,9 @@ static int load_findings(const json_t *json, struct driver *driver)
 
 	json_array_foreach(json, i, finding) {
 		if (r == 0)
-			r = finding_add(&list, json_is_true(json_object_get(finding, "problem")), "%s",
-					varlink_string(finding, "text", ""));
+			r = finding_add_rule(&list, (enum finding_rule)number(finding, "rule"),
+					     json_is_true(json_object_get(finding, "problem")), "%s",
+					     varlink_string(finding, "text", ""));
 	}
 	driver->findings = list.items;
 	driver->n_findings = list.n;

@@ -81,7 +81,11 @@ START_TEST(what_no_discovery_gives_is_refused)
 	static const char *const texts[] = {
 		"[{\"version\":\"535.1\"}]", /* no driver root */
 		TEXT("../535", "", ""),
-		TEXT("535.1", FILE_TEXT("3", "x", "0"), ""),
+		TEXT("535.1", FILE_TEXT("6", "x", "0"), ""),
+		TEXT("535.1", FILE_TEXT("5", "x", "0"), ""), /* no directory */
+		TEXT("535.1", FILE_TEXT("5", "x\",\"dir\":\"a/../b", "0"), ""),
+		TEXT("535.1", FILE_TEXT("5", "x\",\"dir\":\"/a", "0"), ""),
+		TEXT("535.1", FILE_TEXT("0", "x\",\"text\":\"no place", "0"), ""),
 		TEXT("535.1", FILE_TEXT("-1", "x", "0"), ""),
 		TEXT("535.1", FILE_TEXT("0", "../x", "0"), ""),
 		TEXT("535.1", FILE_TEXT("0", "", "0"), ""),
