@@ -81,7 +81,9 @@ static void print_gpus(const struct gpu_list *gpus)
 
 static void print_text(const struct driver *driver, const struct gpu_list *gpus)
 {
-	(void)printf("Driver %s below %s (%s)\n", driver->version, driver->root,
+	(void)printf("Driver %s below %s (%s)\n", driver->version[0] ? driver->version : "of WSL2",
+		     driver->root,
+		     !driver->version[0] ? "its version is the Windows host's to tell" :
 		     driver->version_from_module
 			     ? "version of the loaded module"
 			     : "no module is loaded: version of most libraries");

@@ -237,7 +237,7 @@ static void print_answer(const char *path, const json_t *answer)
 	if (json_object_get(answer, "host_path"))
 		printf("host file    %s\n", varlink_string(answer, "host_path", "?"));
 	if (json_object_get(answer, "driver_version"))
-		printf("driver       %s, generation %lld%s\n", varlink_string(answer, "driver_version", "?"),
+		printf("driver       %s, generation %lld%s\n", query_driver_version(answer),
 		       query_number(answer, "generation"),
 		       json_is_true(json_object_get(answer, "current")) ? "" : ", not the present one");
 	printf("rule         %s: %s\n", varlink_string(answer, "rule", "?"),

@@ -206,6 +206,16 @@ static bool has_dir(const struct driver *driver, const char *dir)
 	return false;
 }
 
+/* The store of WSL2's driver: a container has it at /usr/lib/wsl, and libraries beside it. */
+static bool has_wsl(const struct driver *driver)
+{
+	for (size_t i = 0; i < driver->n_files; i++) {
+		if (driver->files[i].dir && strncmp(driver->files[i].dir, "wsl/", 4) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int add_made(struct composer *c)
 {
 	const struct driver *driver = c->generation->driver;
@@ -240,6 +250,8 @@ static int add_files(struct composer *c)
 		if (is_wanted(&driver->files[i], c->spec->caps))
 			r = add_links_of(c, &driver->files[i]);
 	}
+	if (r == 0 && has_wsl(driver))
+		r = add_link(c, "wsl/lib", "../lib64");
 	return r ? r : add_made(c);
 }
 

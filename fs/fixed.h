@@ -37,7 +37,8 @@ struct fixed_links {
  * @findings: gets a line where there are more than FIXED_LINKS_MAX; may be NULL
  *
  * In the table's order, within a directory by name. Directories below those
- * of the table give no links: each has a row of its own.
+ * of the table give no links: each has a row of its own. Some rows are links to
+ * the directory itself.
  *
  * Return: 0 or -ENOMEM.
  */

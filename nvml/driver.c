@@ -175,7 +175,7 @@ static int tell_missing(struct discovery *d)
 	int r = 0;
 
 	rows = driver_table(&n);
-	for (size_t i = 0; i < n && r == 0; i++) {
+	for (size_t i = 0; i < n && r == 0 && d->driver->version[0]; i++) {
 		bool found = false;
 
 		if (!(rows[i].flags & DRIVER_ROW_EXPECTED) || branch < rows[i].since)
@@ -281,7 +281,8 @@ static int find_files(struct discovery *d, struct error *err)
 	r = driver_candidates_find(&d->root, &d->candidates, &d->findings, err);
 	r = r ? r : settle_version(d, d->config->proc_root);
 	r = r ? r : driver_find_added(d);
-	r = r ? r : driver_find_libraries(d);
+	if (r == 0)
+		r = driver_is_wsl(d) ? driver_find_wsl(d) : driver_find_libraries(d);
 	if (r == 0 && d->n_versioned == 0)
 		return no_driver(d, d->driver->root, err);
 	r = r ? r : driver_find_programs(d);

@@ -45,7 +45,7 @@ struct driver_file {
 
 struct driver {
 	char *root;                       /* the driver root as configured */
-	char version[DRIVER_VERSION_MAX]; /* "535.261.03": what all versioned files carry */
+	char version[DRIVER_VERSION_MAX]; /* "535.261.03": what all versioned files carry; "" on WSL2 */
 	bool version_from_module;         /* else it is the one that most libraries carry */
 	char cuda[FACT_CUDA_MAX];         /* the CUDA that it has, "12.2"; "" for unknown: fact_fill() */
 	enum fact_source cuda_source;

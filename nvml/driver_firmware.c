@@ -105,7 +105,11 @@ int driver_find_firmware(struct discovery *d)
 {
 	const char *proc = d->config->proc_root ? d->config->proc_root : "/proc";
 	auto_free char *release = kernel_line(proc, "sys/kernel/osrelease");
-	int r = add_from_told(d);
+	int r;
+
+	if (!d->driver->version[0])
+		return 0; /* WSL2: the Windows host's business */
+	r = add_from_told(d);
 
 	if (release && (!*release || strchr(release, '/') || release[0] == '.'))
 		release[0] = '\0';

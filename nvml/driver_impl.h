@@ -59,6 +59,10 @@ int driver_find_programs(struct discovery *d);
 int driver_find_firmware(struct discovery *d);
 /** driver_find_extras() - modules, data and configuration; after the libraries, which these name */
 int driver_find_extras(struct discovery *d);
+/** driver_is_wsl() - no module is loaded, and the root is one of WSL2 */
+bool driver_is_wsl(const struct discovery *d);
+/** driver_find_wsl() - in place of libraries: those of WSL2, and the store of the Windows driver */
+int driver_find_wsl(struct discovery *d);
 /** driver_find_added() - what the admin's rules add; first of all, so that it counts */
 int driver_find_added(struct discovery *d);
 

@@ -53,6 +53,7 @@ static const char *const program_places[] = {
 	"/sbin",
 	DRIVER_CONTAINER "/usr/bin",
 	DRIVER_CONTAINER "/usr/sbin",
+	"/usr/lib/wsl/lib",
 	NULL,
 };
 

@@ -344,6 +344,60 @@ START_TEST(a_path_told_to_the_kernel_may_name_the_driver_root)
 }
 END_TEST
 
+/* WSL2 */
+
+#define STORE "usr/lib/wsl/drivers/nv_dispi.inf_amd64_1/"
+
+static void wsl_new(void)
+{
+	scratch_new(root);
+	driver = NULL;
+	config = (struct driver_config){ .driver_root = root, .proc_root = root, .sys_root = root };
+	scratch_library(root, "usr/lib/wsl/lib/libdxcore.so", NULL);
+	scratch_library(root, "usr/lib/wsl/lib/libcuda.so", "libcuda.so.1");
+	scratch_library(root, "usr/lib/wsl/lib/libcuda.so.1", "libcuda.so.1");
+	scratch_library(root, "usr/lib/wsl/lib/libcuda.so.1.1", "libcuda.so.1");
+	scratch_library(root, "usr/lib/wsl/lib/libnvidia-ml.so.1", "libnvidia-ml.so.1");
+	scratch_library(root, "usr/lib/wsl/lib/libd3d12core.so", NULL);
+	scratch_library(root, "usr/lib/wsl/lib/nvidia-smi", NULL);
+	scratch_text(root, STORE "libcuda.so.1.1", "store");
+	scratch_text(root, STORE "nvcubins.bin", "store");
+	scratch_text(root, STORE "nvcuda64.dll", "store");
+	scratch_text(root, STORE "nvidia.cat", "no business of Linux");
+	scratch_text(root, "usr/lib/wsl/drivers/iigd.inf_amd64_2/libze.so.1", "another vendor's");
+}
+
+START_TEST(wsl_has_its_libraries_and_the_store_of_the_windows_driver)
+{
+	wsl_new();
+	discover();
+	ck_assert_str_eq(driver->version, "");
+	ck_assert_ptr_nonnull(file("", "libcuda.so.1"));
+	ck_assert_ptr_nonnull(file("", "libcuda.so.1.1"));
+	ck_assert_uint_eq(file("", "libdxcore.so")->caps, DRIVER_CAP_ALL);
+	ck_assert_uint_eq(file("", "libd3d12core.so")->caps, DRIVER_CAP_GRAPHICS | DRIVER_CAP_VIDEO);
+	ck_assert_int_eq(file("", "nvidia-smi")->kind, DRIVER_PROGRAM);
+	ck_assert_uint_eq(file("wsl/drivers/nv_dispi.inf_amd64_1", "nvcubins.bin")->caps, DRIVER_CAP_ALL);
+	ck_assert_ptr_nonnull(file("wsl/drivers/nv_dispi.inf_amd64_1", "nvcuda64.dll"));
+	ck_assert_ptr_null(file("wsl/drivers/nv_dispi.inf_amd64_1", "nvidia.cat"));
+	ck_assert_uint_eq(driver->n_files, 10);
+	ck_assert_uint_eq(driver->n_findings, 0);
+	host_done();
+}
+END_TEST
+
+START_TEST(with_a_module_loaded_it_is_no_wsl)
+{
+	host_new();
+	scratch_library(root, "usr/lib/wsl/lib/libdxcore.so", NULL);
+	scratch_text(root, "driver/nvidia/version", "NVRM version: NVIDIA UNIX x86_64 Kernel Module  " V "  x\n");
+	discover();
+	ck_assert_str_eq(driver->version, V);
+	ck_assert_ptr_null(file("", "libdxcore.so"));
+	host_done();
+}
+END_TEST
+
 /* rules */
 
 static void rule_file(const char *text)
@@ -427,6 +481,7 @@ UNIT_MAIN("driver_extra", each_file_is_found_where_distributions_put_it,
 	  libraries_of_32_bits_are_found_beside_the_native_ones,
 	  the_cache_leads_to_libraries_of_32_bits_too, libraries_of_32_bits_alone_are_no_driver,
 	  firmware_is_found_wherever_the_kernel_looks, the_kernels_order_decides_between_two_of_one_name,
+	  wsl_has_its_libraries_and_the_store_of_the_windows_driver, with_a_module_loaded_it_is_no_wsl,
 	  a_path_told_to_the_kernel_may_name_the_driver_root, rules_add_files_with_their_capabilities,
 	  an_added_library_comes_before_the_drivers_own, rules_leave_files_out_and_the_rule_is_named,
 	  a_table_row_with_a_directory_is_modules_data_or_configuration)

@@ -89,6 +89,15 @@ START_TEST(some_links_want_a_place_that_not_every_image_has)
 }
 END_TEST
 
+START_TEST(the_store_of_wsl_is_linked_as_a_whole)
+{
+	char *text = LINKS_OF("wsl/drivers/nv/libcuda.so.1.1", "wsl/lib");
+
+	ck_assert_str_eq(text, "/usr/lib/wsl -> /dev/nvfs/wsl\n");
+	free(text);
+}
+END_TEST
+
 START_TEST(nothing_else_of_a_tree_is_linked)
 {
 	char *text = LINKS_OF("etc/ld.so.cache", "proc/driver/nvidia/version", ".nvfs/manifest.json",
@@ -132,7 +141,8 @@ START_TEST(more_links_than_a_plan_has_room_for_are_cut)
 }
 END_TEST
 
-UNIT_MAIN("fixed", some_links_want_a_place_that_not_every_image_has, every_program_of_the_tree_has_a_link,
+UNIT_MAIN("fixed", the_store_of_wsl_is_linked_as_a_whole,
+	  some_links_want_a_place_that_not_every_image_has, every_program_of_the_tree_has_a_link,
 	  configuration_is_linked_where_loaders_look_for_it, nothing_else_of_a_tree_is_linked,
 	  a_file_in_the_place_of_a_directory_gives_no_link,
 	  more_links_than_a_plan_has_room_for_are_cut)
