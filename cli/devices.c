@@ -16,7 +16,7 @@
 #include "nvml/gpu.h"
 
 static const char usage[] =
-	"usage: nvfs devices [--driver-root DIR] [--proc-root DIR] [--json]\n"
+	"usage: nvfs devices [--driver-root DIR] [--proc-root DIR] [--rules-dir DIR] [--json]\n"
 	"Show the GPUs, what is known of them and of the driver, and where that comes from.\n";
 
 struct fact {

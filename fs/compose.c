@@ -103,12 +103,14 @@ static void add_to_manifest(struct composer *c, const char *path, const struct d
 /* Other names under which a library is looked for, where one of this soname is in the tree. */
 static const struct alias {
 	const char *soname, *path, *target;
+	unsigned int caps; /* the library may be there for others */
 	bool in_cache;
 } aliases[] = {
 	/* libglvnd: what renders for a client of another machine's X server (src/GLX/libglxmapping.c) */
-	{ "libGLX_nvidia.so.0", "libGLX_indirect.so.0", "libGLX_nvidia.so.0", true },
+	{ "libGLX_nvidia.so.0", "libGLX_indirect.so.0", "libGLX_nvidia.so.0", DRIVER_CAP_GRAPHICS, true },
 	/* Mesa's libgbm: the backend of a DRM driver, by the driver's name (src/gbm/main/backend.c) */
-	{ "libnvidia-allocator.so.1", "gbm/nvidia-drm_gbm.so", "../libnvidia-allocator.so.1", false },
+	{ "libnvidia-allocator.so.1", "gbm/nvidia-drm_gbm.so", "../libnvidia-allocator.so.1",
+	  DRIVER_CAP_GRAPHICS, false },
 };
 
 /* What a loader reads for a library, where the host has none: the packages' own files say no more. */
@@ -147,7 +149,7 @@ static int add_aliases(struct composer *c, const struct driver_file *file)
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(aliases) && file->soname && r == 0; i++) {
-		if (strcmp(aliases[i].soname, file->soname) != 0)
+		if (strcmp(aliases[i].soname, file->soname) != 0 || !(aliases[i].caps & c->spec->caps))
 			continue;
 		(void)snprintf(path, sizeof(path), "%s/%s", library_dir(file), aliases[i].path);
 		r = add_link(c, path, aliases[i].target);

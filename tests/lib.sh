@@ -361,6 +361,7 @@ fetched_driver()
 {
 	local root
 
+	# shellcheck source=tests/mirror.sh disable=SC2153 # its variables
 	root=$(. "$TESTS/mirror.sh" && echo "$CACHE/driver-$1.$DRIVER_FORMAT/root")
 
 	if [ -d "$root" ]; then

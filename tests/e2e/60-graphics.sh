@@ -45,6 +45,7 @@ start_daemon --config "$CONFIG"
 
 # ---- graphics ------------------------------------------------------------------------------------
 
+# shellcheck disable=SC2317 # called by its name
 has_x()
 {
 	mkdir -p "$1/usr/lib/xorg/modules"
@@ -104,8 +105,10 @@ start compute compute
 is "compute: OpenCL's ICD" "$(link_at /etc/OpenCL/vendors/nvidia.icd)" "$TREE/etc/OpenCL/vendors/nvidia.icd"
 is "compute: nothing of graphics" "$(in_container compute find $TREE -path "$TREE/share/*" -o -path "$TREE/etc/*" ! -type d ! -name ld.so.cache)" \
 	"$TREE/etc/OpenCL/vendors/nvidia.icd"
+is "compute: nor a directory of GBM in the image" "$(link_at "/usr/lib/$MULTIARCH/gbm/nvidia-drm_gbm.so")" none
 kill_container compute
 
+# shellcheck disable=SC2317 # the same
 has_icd()
 {
 	mkdir -p "$1/etc/OpenCL/vendors"
