@@ -19,7 +19,7 @@
 #include "nvml/node.h"
 
 static const char usage[] =
-	"usage: nvfs driver [--driver-root DIR] [--proc-root DIR] [--json]\n"
+	"usage: nvfs driver [--driver-root DIR] [--proc-root DIR] [--rules-dir DIR] [--json]\n"
 	"Show the driver's files, what is missing, what was left out and why, and the GPUs.\n";
 
 static void print_size(intmax_t bytes)
@@ -46,8 +46,10 @@ static void print_files(const struct driver *driver, enum driver_file_kind kind,
 		driver_caps_print(file->caps, caps, sizeof(caps));
 		(void)printf("  ");
 		print_size((intmax_t)file->st.st_size);
-		(void)printf("  %s  [%s]\n", file->path,
-			     file->caps == DRIVER_CAP_ALL ? "every container" : caps);
+		(void)printf("  %s  [%s%s]%s\n", file->path,
+			     file->caps == DRIVER_CAP_ALL ? "every container" : caps,
+			     file->elf_class == 32 && elf_native_class() == 64 ? " with compat32" : "",
+			     file->text ? ", rewritten" : "");
 	}
 }
 
@@ -80,13 +82,18 @@ static void print_gpus(const struct gpu_list *gpus)
 
 static void print_text(const struct driver *driver, const struct gpu_list *gpus)
 {
-	(void)printf("Driver %s below %s (%s)\n", driver->version, driver->root,
+	(void)printf("Driver %s below %s (%s)\n", driver->version[0] ? driver->version : "of WSL2",
+		     driver->root,
+		     !driver->version[0] ? "its version is the Windows host's to tell" :
 		     driver->version_from_module
 			     ? "version of the loaded module"
 			     : "no module is loaded: version of most libraries");
 	print_files(driver, DRIVER_LIBRARY, "Libraries");
 	print_files(driver, DRIVER_PROGRAM, "Programs");
 	print_files(driver, DRIVER_FIRMWARE, "Firmware");
+	print_files(driver, DRIVER_MODULE, "Modules");
+	print_files(driver, DRIVER_DATA, "Data");
+	print_files(driver, DRIVER_CONFIG, "Configuration of loaders");
 	print_findings(driver);
 	print_gpus(gpus);
 }

@@ -9,19 +9,21 @@
 
 #include "common/error.h"
 #include "nvml/node.h"
+#include "nvml/rules.h"
 
 int local_options(int argc, char **argv, struct local_options *ret)
 {
 	static const struct option table[] = {
 		{ "driver-root", required_argument, NULL, 'r' },
 		{ "proc-root", required_argument, NULL, 'p' },
+		{ "rules-dir", required_argument, NULL, 'R' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	int c;
 
-	*ret = (struct local_options){ 0 };
+	*ret = (struct local_options){ .config.rules_dir = RULES_DIR };
 	optind = 0; /* getopt(3): start anew, another command may have used it */
 	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1) {
 		switch (c) {
@@ -30,6 +32,9 @@ int local_options(int argc, char **argv, struct local_options *ret)
 			break;
 		case 'p':
 			ret->config.proc_root = optarg;
+			break;
+		case 'R':
+			ret->config.rules_dir = optarg;
 			break;
 		case 'j':
 			ret->json = true;

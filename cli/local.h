@@ -18,7 +18,7 @@ struct local_options {
 };
 
 /**
- * local_options() - read --driver-root, --proc-root, --json and --help
+ * local_options() - read --driver-root, --proc-root, --rules-dir, --json and --help
  *
  * Return: 0, or -1 where usage is to be printed; what was wrong has been told.
  */

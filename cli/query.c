@@ -138,6 +138,13 @@ static int query_run(const struct query *query, int argc, char **argv)
 
 /* printing */
 
+const char *query_driver_version(const json_t *reply)
+{
+	const char *version = varlink_string(reply, "driver_version", "?");
+
+	return *version ? version : "of WSL2";
+}
+
 long long query_number(const json_t *object, const char *key)
 {
 	return json_integer_value(json_object_get(object, key));
@@ -193,7 +200,7 @@ static void print_ls(const json_t *reply)
 		print_short(varlink_string(tree, "id", "?"), 24);
 		printf(" %8lld  ", query_number(tree, "pid"));
 		print_gpus(tree);
-		printf(" %-14s %s\n", varlink_string(tree, "driver_version", "?"), age);
+		printf(" %-14s %s\n", query_driver_version(tree), age);
 	}
 }
 
@@ -208,7 +215,7 @@ static void print_show(const json_t *reply)
 	printf("id           %s\n", varlink_string(reply, "id", "?"));
 	printf("pid          %lld\n", query_number(reply, "pid"));
 	printf("state        %s, made %s ago\n", varlink_string(reply, "state", "?"), age);
-	printf("driver       %s, generation %lld\n", varlink_string(reply, "driver_version", "?"),
+	printf("driver       %s, generation %lld\n", query_driver_version(reply),
 	       query_number(reply, "generation"));
 	printf("opens        %lld\n", query_number(reply, "opens"));
 	printf("devices      %s (%s)\n", varlink_string(reply, "devices", "-"),
@@ -240,7 +247,7 @@ static void print_generations(const json_t *reply)
 	{
 		query_age(query_number(g, "made"), age, sizeof(age));
 		printf("%-10lld %-14s %6lld %5lld %6lld  %s%s\n", query_number(g, "number"),
-		       varlink_string(g, "driver_version", "?"), query_number(g, "files"), query_number(g, "gpus"),
+		       query_driver_version(g), query_number(g, "files"), query_number(g, "gpus"),
 		       query_number(g, "trees"), age, i ? "" : ", current");
 	}
 	json_array_foreach(warnings, i, warning)

@@ -52,4 +52,7 @@ long long query_number(const json_t *object, const char *key);
 /** query_age() - "90s", "5m", "3h", "2d" since a time of day in seconds */
 void query_age(long long since, char *buf, size_t size);
 
+/** query_driver_version() - of a reply, for people: WSL2's driver tells none; the reply's, or static */
+const char *query_driver_version(const json_t *reply);
+
 #endif

@@ -167,7 +167,7 @@ static void print_status(const json_t *reply)
 	       varlink_string(reply, "mode", "?"));
 	if (json_object_get(reply, "driver_version"))
 		printf("driver       %s below %s, generation %lld, %lld GPU%s\n",
-		       varlink_string(reply, "driver_version", "?"),
+		       query_driver_version(reply),
 		       varlink_string(reply, "driver_root", "?"), query_number(reply, "generation"),
 		       query_number(reply, "gpus"), query_number(reply, "gpus") == 1 ? "" : "s");
 	else
@@ -255,7 +255,7 @@ static void print_check(const json_t *answer)
 	json_array_foreach(reasons, i, reason)
 		printf("%s%s", i ? "; " : "", json_string_value(reason));
 	if (!json_array_size(reasons))
-		printf("driver %s, %s, %lld container%s", varlink_string(answer, "driver_version", "?"),
+		printf("driver %s, %s, %lld container%s", query_driver_version(answer),
 		       varlink_string(answer, "mode", "?"), query_number(answer, "containers"),
 		       query_number(answer, "containers") == 1 ? "" : "s");
 	printf("\n");

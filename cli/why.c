@@ -172,7 +172,8 @@ static void set_reason(json_t *answer, const char *rule, const char *why)
 static void explain_absent(const struct why_question *question, const json_t *status, json_t *answer)
 {
 	struct driver_config config = { .driver_root = varlink_string(status, "driver_root", NULL),
-					.proc_root = varlink_string(status, "proc_root", NULL) };
+					.proc_root = varlink_string(status, "proc_root", NULL),
+					.rules_dir = varlink_string(status, "rules_dir", NULL) };
 	const char *slash = strrchr(question->path, '/');
 	const char *name = slash ? slash + 1 : question->path;
 	struct explanation explanation;
@@ -220,7 +221,7 @@ static void print_answer(const char *path, const json_t *answer)
 	if (json_object_get(answer, "host_path"))
 		printf("host file    %s\n", varlink_string(answer, "host_path", "?"));
 	if (json_object_get(answer, "driver_version"))
-		printf("driver       %s, generation %lld%s\n", varlink_string(answer, "driver_version", "?"),
+		printf("driver       %s, generation %lld%s\n", query_driver_version(answer),
 		       query_number(answer, "generation"),
 		       json_is_true(json_object_get(answer, "current")) ? "" : ", not the present one");
 	printf("rule         %s: %s\n", varlink_string(answer, "rule", "?"),

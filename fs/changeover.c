@@ -375,7 +375,12 @@ int changeover_to(struct daemon *daemon, struct generation *g, enum generation_c
 	switch_trees(daemon, is_first || change == GENERATION_OTHER);
 	if (majors_moved(g))
 		renew_nodes(daemon);
-	log_info("driver %s (generation %u): %zu files below '%s', %zu GPU%s", g->driver->version, g->number,
+	for (size_t i = 0; i < g->driver->n_findings; i++) {
+		if (g->driver->findings[i].rule == FINDING_RULES)
+			log_warning("%s", g->driver->findings[i].text);
+	}
+	log_info("driver %s (generation %u): %zu files below '%s', %zu GPU%s",
+		 g->driver->version[0] ? g->driver->version : "of WSL2", g->number,
 		 g->driver->n_files, daemon->config.driver_root, g->gpus->n, g->gpus->n == 1 ? "" : "s");
 	return r;
 }

@@ -2,12 +2,13 @@
 /*
  * The shape of a driver tree:
  *
- *   bin/  lib64/ (lib -> lib64)  lib32/  firmware/nvidia/VERSION/
+ *   bin/  lib64/ (lib -> lib64)  lib32/  firmware/nvidia/VERSION/  share/  etc/
  *   etc/ld.so.cache  proc/driver/nvidia/  .nvfs/manifest.json
  *
  * Libraries stand under their file names; the names that programs ask for, the
  * soname and the ".so" name, are links that are made here and found nowhere on
- * the host: no ldconfig runs in a container.
+ * the host: no ldconfig runs in a container. Files come first, so that no link
+ * takes a file's name.
  */
 #include "fs/compose.h"
 
@@ -25,10 +26,13 @@
 #include "fs/generation.h"
 #include "fs/store.h"
 #include "nvml/driver.h"
+#include "nvml/elf.h"
 #include "nvml/gpu.h"
 #include "nvml/select.h"
 
 #define PATH_SIZE 512
+#define PROFILE_PATH "etc/nvidia/nvidia-application-profiles-rc.d/10-container.conf"
+#define PROFILE_MINORS 64 /* bits of the mask */
 
 struct composer {
 	struct store *store;
@@ -39,9 +43,15 @@ struct composer {
 	struct error *err;
 };
 
+/* For 32-bit programs, on a host of 64 bits. */
+static bool is_compat32(const struct driver_file *file)
+{
+	return file->kind == DRIVER_LIBRARY && file->elf_class == 32 && elf_native_class() == 64;
+}
+
 static bool is_wanted(const struct driver_file *file, unsigned int caps)
 {
-	if (file->kind == DRIVER_LIBRARY && file->elf_class == 32 && !(caps & DRIVER_CAP_COMPAT32))
+	if (is_compat32(file) && !(caps & DRIVER_CAP_COMPAT32))
 		return false;
 	return (file->caps & caps) != 0;
 }
@@ -91,26 +101,82 @@ static void add_to_manifest(struct composer *c, const char *path, const struct d
 	(void)json_array_append_new(c->manifest, entry);
 }
 
+/* Other names under which a library is looked for, where one of this soname is in the tree. */
+static const struct alias {
+	const char *soname, *path, *target;
+	unsigned int caps; /* the library may be there for others */
+	bool in_cache;
+} aliases[] = {
+	/* libglvnd: what renders for a client of another machine's X server (src/GLX/libglxmapping.c) */
+	{ "libGLX_nvidia.so.0", "libGLX_indirect.so.0", "libGLX_nvidia.so.0", DRIVER_CAP_GRAPHICS, true },
+	/* Mesa's libgbm: the backend of a DRM driver, by the driver's name (src/gbm/main/backend.c) */
+	{ "libnvidia-allocator.so.1", "gbm/nvidia-drm_gbm.so", "../libnvidia-allocator.so.1",
+	  DRIVER_CAP_GRAPHICS, false },
+};
+
+/* What a loader reads for a library, where the host has none: the packages' own files say no more. */
+static const struct made {
+	const char *soname, *dir, *name, *text;
+	unsigned int caps;
+} made[] = {
+	{ "libnvidia-opencl.so.1", "etc/OpenCL/vendors", "nvidia.icd", "libnvidia-opencl.so.1\n",
+	  DRIVER_CAP_COMPUTE | DRIVER_CAP_VIDEO },
+	{ "libEGL_nvidia.so.0", "share/glvnd/egl_vendor.d", "10_nvidia.json",
+	  "{\n    \"file_format_version\": \"1.0.0\",\n    \"ICD\": {\n"
+	  "        \"library_path\": \"libEGL_nvidia.so.0\"\n    }\n}\n",
+	  DRIVER_CAP_GRAPHICS },
+};
+
 static const char *library_dir(const struct driver_file *file)
 {
-	return file->elf_class == 32 ? "lib32" : "lib64";
+	return is_compat32(file) ? "lib32" : "lib64";
 }
 
-static int add_library_links(struct composer *c, const struct driver_file *file)
+/* The file's directory in the tree. */
+static void file_dir(const struct driver *driver, const struct driver_file *file, char buf[PATH_SIZE])
 {
-	size_t dev_name = compose_dev_name(file->name);
-	const char *soname = file->soname ? file->soname : file->name;
+	if (file->dir)
+		(void)snprintf(buf, PATH_SIZE, "%s", file->dir);
+	else if (file->kind == DRIVER_FIRMWARE)
+		(void)snprintf(buf, PATH_SIZE, "firmware/nvidia/%s", driver->version);
+	else
+		(void)snprintf(buf, PATH_SIZE, "%s",
+			       file->kind == DRIVER_PROGRAM ? "bin" : library_dir(file));
+}
+
+static int add_aliases(struct composer *c, const struct driver_file *file)
+{
 	char path[PATH_SIZE];
 	int r = 0;
 
+	for (size_t i = 0; i < ARRAY_SIZE(aliases) && file->soname && r == 0; i++) {
+		if (strcmp(aliases[i].soname, file->soname) != 0 || !(aliases[i].caps & c->spec->caps))
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/%s", library_dir(file), aliases[i].path);
+		r = add_link(c, path, aliases[i].target);
+	}
+	return r;
+}
+
+static int add_links_of(struct composer *c, const struct driver_file *file)
+{
+	const char *soname = file->soname && !file->dir ? file->soname : file->name;
+	size_t dev_name = compose_dev_name(file->name);
+	char dir[PATH_SIZE], path[2 * PATH_SIZE];
+	int r = 0;
+
+	if (file->kind != DRIVER_LIBRARY && file->kind != DRIVER_MODULE)
+		return 0;
+	file_dir(c->generation->driver, file, dir);
 	if (strcmp(soname, file->name) != 0) {
-		(void)snprintf(path, sizeof(path), "%s/%s", library_dir(file), soname);
+		(void)snprintf(path, sizeof(path), "%s/%s", dir, soname);
 		r = add_link(c, path, file->name);
 	}
-	if (r < 0 || !dev_name)
-		return r;
-	(void)snprintf(path, sizeof(path), "%s/%.*s", library_dir(file), (int)dev_name, file->name);
-	return add_link(c, path, soname);
+	if (r == 0 && dev_name) {
+		(void)snprintf(path, sizeof(path), "%s/%.*s", dir, (int)dev_name, file->name);
+		r = add_link(c, path, soname);
+	}
+	return r == 0 && file->kind == DRIVER_LIBRARY ? add_aliases(c, file) : r;
 }
 
 /* Is this library's soname one that the image has the file for? */
@@ -138,22 +204,58 @@ static int add_file(struct composer *c, size_t i)
 {
 	const struct driver *driver = c->generation->driver;
 	const struct driver_file *file = &driver->files[i];
-	char path[PATH_SIZE];
+	char dir[PATH_SIZE], path[2 * PATH_SIZE];
 	int r;
 
 	if (is_images(c->spec->compat, file))
-		return add_library_links(c, file); /* "libcuda.so", where the image has none */
-	if (file->kind == DRIVER_FIRMWARE)
-		(void)snprintf(path, sizeof(path), "firmware/nvidia/%s/%s", driver->version, file->name);
+		return 0;
+	file_dir(driver, file, dir);
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, file->name);
+	if (file->text)
+		r = add_text(c, path, file->text, strlen(file->text));
 	else
-		(void)snprintf(path, sizeof(path), "%s/%s",
-			       file->kind == DRIVER_PROGRAM ? "bin" : library_dir(file), file->name);
-	r = layout_add(c->builder, path, LAYOUT_HOST, c->generation->objects[i],
-		       file->st.st_mode & 0555, c->err);
+		r = layout_add(c->builder, path, LAYOUT_HOST, c->generation->objects[i],
+			       file->st.st_mode & 0555, c->err);
 	if (r < 0)
 		return r;
 	add_to_manifest(c, path, file);
-	return file->kind == DRIVER_LIBRARY ? add_library_links(c, file) : 0;
+	return 0;
+}
+
+/* Is a file of this directory among the driver's, for whomever? */
+static bool has_dir(const struct driver *driver, const char *dir)
+{
+	for (size_t i = 0; i < driver->n_files; i++) {
+		if (driver->files[i].dir && strcmp(driver->files[i].dir, dir) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The store of WSL2's driver: a container has it at /usr/lib/wsl, and libraries beside it. */
+static bool has_wsl(const struct driver *driver)
+{
+	for (size_t i = 0; i < driver->n_files; i++) {
+		if (driver->files[i].dir && strncmp(driver->files[i].dir, "wsl/", 4) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int add_made(struct composer *c)
+{
+	const struct driver *driver = c->generation->driver;
+	char path[PATH_SIZE];
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(made) && r == 0; i++) {
+		if (!(made[i].caps & c->spec->caps) || !driver_find_soname(driver, made[i].soname) ||
+		    has_dir(driver, made[i].dir))
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/%s", made[i].dir, made[i].name);
+		r = add_text(c, path, made[i].text, strlen(made[i].text));
+	}
+	return r;
 }
 
 static int add_files(struct composer *c)
@@ -164,15 +266,51 @@ static int add_files(struct composer *c)
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs) && r == 0; i++)
 		r = layout_add(c->builder, dirs[i], LAYOUT_DIR, 0, 0555, c->err);
-	if (r == 0)
-		r = add_link(c, "lib", "lib64");
-	if (r == 0)
-		r = add_compat_links(c);
 	for (size_t i = 0; i < driver->n_files && r == 0; i++) {
 		if (is_wanted(&driver->files[i], c->spec->caps))
 			r = add_file(c, i);
 	}
-	return r;
+	if (r == 0)
+		r = add_link(c, "lib", "lib64");
+	if (r == 0)
+		r = add_compat_links(c); /* before the driver's: the first that claims a name has it */
+	for (size_t i = 0; i < driver->n_files && r == 0; i++) {
+		if (is_wanted(&driver->files[i], c->spec->caps))
+			r = add_links_of(c, &driver->files[i]);
+	}
+	if (r == 0 && has_wsl(driver))
+		r = add_link(c, "wsl/lib", "../lib64");
+	return r ? r : add_made(c);
+}
+
+/*
+ * EGL enumerates the GPUs of the kernel module, whatever nodes there are: this tells it those of the
+ * container. The reference tree has all. Source: the driver's README, "Application Profiles";
+ * libnvidia-container 1.0 and later write the same.
+ */
+static int add_profile(struct composer *c)
+{
+	const struct gpu_selection *selection = c->spec->selection;
+	unsigned long long mask = 0;
+	char text[256];
+
+	if (!selection || !(c->spec->caps & (DRIVER_CAP_GRAPHICS | DRIVER_CAP_DISPLAY)))
+		return 0;
+	for (size_t i = 0; i < selection->n; i++) {
+		const struct gpu *gpu = &c->generation->gpus->gpus[selection->at[i]];
+
+		if (gpu->minor >= PROFILE_MINORS)
+			return error_setc(c->err, ERROR_DEVICE, -ERANGE,
+					  "GPU %u has minor %u, EGL can be told of minors below %d: "
+					  "ask for it without graphics", gpu->index, gpu->minor,
+					  PROFILE_MINORS);
+		mask |= 1ULL << gpu->minor;
+	}
+	(void)snprintf(text, sizeof(text),
+		       "{\"profiles\": [{\"name\": \"_container_\", \"settings\": "
+		       "[\"EGLVisibleDGPUDevices\", 0x%llx]}],\n\"rules\": [{\"pattern\": [], "
+		       "\"profile\": \"_container_\"}]}\n", mask);
+	return add_text(c, PROFILE_PATH, text, strlen(text));
 }
 
 static int add_proc_text(struct composer *c, const char *dir, const char *name, const char *text)
@@ -258,6 +396,8 @@ int compose_tree(struct store *store, const struct generation *generation,
 	if (r == 0)
 		r = add_files(&c);
 	if (r == 0)
+		r = add_profile(&c);
+	if (r == 0)
 		r = add_proc(&c);
 	if (r == 0 && spec->cache)
 		r = add_text(&c, "etc/ld.so.cache", spec->cache, spec->cache_size);
@@ -285,75 +425,89 @@ int compose_tree(struct store *store, const struct generation *generation,
 
 /* entries for ld.so.cache */
 
-static int entry_set(struct ldcache_add *entry, const char *lib_dir, const char *name, size_t len,
-		     int32_t flags)
+struct entries {
+	struct ldcache_add *all;
+	size_t n;
+	const char *target; /* of the tree */
+};
+
+static int entry_add(struct entries *entries, const char *dir, const char *name, size_t len, int32_t flags)
 {
 	char *soname = strndup(name, len), *path = NULL;
 
-	if (!soname || asprintf(&path, "%s/%s", lib_dir, soname) < 0) {
+	if (!soname || asprintf(&path, "%s/%s/%s", entries->target, dir, soname) < 0) {
 		free(soname);
 		return -ENOMEM;
 	}
-	*entry = (struct ldcache_add){ .soname = soname, .path = path, .flags = flags };
+	entries->all[entries->n++] = (struct ldcache_add){
+		.soname = soname,
+		.path = path,
+		.flags = flags,
+	};
 	return 0;
 }
 
+static int entry_add_name(struct entries *entries, const struct driver_file *file, const char *name, size_t len)
+{
+	return entry_add(entries, library_dir(file), name, len,
+			 is_compat32(file) ? LDCACHE_FLAGS_I386 : ldcache_native_flags());
+}
+
 /* Where the driver has the name too, this entry is for both; the ".so" names come with the driver's. */
-static int compat_entries_fill(const struct compat_verdict *compat, const char *lib_dir,
-			       struct ldcache_add *entries, size_t *n)
+static int entries_of_compat(struct entries *entries, const struct compat_verdict *compat)
 {
 	int r = 0;
 
 	for (size_t i = 0; compat && i < compat->n && r == 0; i++) {
 		const char *name = compat->links[i].name;
 
-		if (!compose_dev_name(name))
-			continue;
-		r = entry_set(&entries[*n], lib_dir, name, strlen(name), ldcache_native_flags());
-		*n += r == 0;
+		if (compose_dev_name(name))
+			r = entry_add(entries, "lib64", name, strlen(name), ldcache_native_flags());
 	}
 	return r;
 }
 
-static int entries_fill(const struct generation *generation, unsigned int caps, const char *lib_dir,
-			const struct compat_verdict *compat, struct ldcache_add *entries, size_t *n)
+/* A library has at most one alias. */
+static int entry_add_alias(struct entries *entries, const struct driver_file *file)
 {
-	const struct driver *driver = generation->driver;
-	int r = compat_entries_fill(compat, lib_dir, entries, n);
-
-	for (size_t i = 0; i < driver->n_files && r == 0; i++) {
-		const struct driver_file *file = &driver->files[i];
-		const char *soname = file->soname ? file->soname : file->name;
-		size_t dev_name = compose_dev_name(file->name);
-
-		if (file->kind != DRIVER_LIBRARY || file->elf_class == 32 || !is_wanted(file, caps))
-			continue;
-		if (!is_images(compat, file)) {
-			r = entry_set(&entries[*n], lib_dir, soname, strlen(soname), ldcache_native_flags());
-			*n += r == 0;
-		}
-		if (r < 0 || !dev_name || strlen(soname) == dev_name)
-			continue;
-		r = entry_set(&entries[*n], lib_dir, file->name, dev_name, ldcache_native_flags());
-		*n += r == 0;
+	for (size_t i = 0; i < ARRAY_SIZE(aliases) && file->soname; i++) {
+		if (aliases[i].in_cache && strcmp(aliases[i].soname, file->soname) == 0)
+			return entry_add_name(entries, file, aliases[i].path, strlen(aliases[i].path));
 	}
-	return r;
+	return 0;
+}
+
+static int entries_of(struct entries *entries, const struct compat_verdict *compat, const struct driver_file *file)
+{
+	const char *soname = file->soname ? file->soname : file->name;
+	size_t dev_name = compose_dev_name(file->name);
+	int r = is_images(compat, file) ? 0 : entry_add_name(entries, file, soname, strlen(soname));
+
+	if (r == 0 && dev_name && strlen(soname) != dev_name)
+		r = entry_add_name(entries, file, file->name, dev_name);
+	return r ? r : entry_add_alias(entries, file);
 }
 
 int compose_cache_entries(const struct generation *generation, unsigned int caps,
-			  const char *lib_dir, const struct compat_verdict *compat,
+			  const char *target, const struct compat_verdict *compat,
 			  struct ldcache_add **ret, size_t *ret_n)
 {
-	size_t most = generation->driver->n_files * 2 + (compat ? compat->n : 0) + 1, n = 0;
-	struct ldcache_add *entries = calloc(most, sizeof(*entries));
-	int r = entries ? entries_fill(generation, caps, lib_dir, compat, entries, &n) : -ENOMEM;
+	const struct driver *driver = generation->driver;
+	struct entries entries = { .target = target };
+	int r;
 
+	entries.all = calloc(driver->n_files * 3 + (compat ? compat->n : 0) + 1, sizeof(*entries.all));
+	r = entries.all ? entries_of_compat(&entries, compat) : -ENOMEM;
+	for (size_t i = 0; i < driver->n_files && r == 0; i++) {
+		if (driver->files[i].kind == DRIVER_LIBRARY && is_wanted(&driver->files[i], caps))
+			r = entries_of(&entries, compat, &driver->files[i]);
+	}
 	if (r < 0) {
-		compose_cache_entries_free(entries, n);
+		compose_cache_entries_free(entries.all, entries.n);
 		return r;
 	}
-	*ret = entries;
-	*ret_n = n;
+	*ret = entries.all;
+	*ret_n = entries.n;
 	return 0;
 }
 

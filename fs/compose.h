@@ -39,22 +39,23 @@ struct compose_spec {
  * @ret:   index of the layout, with one reference that is the caller's
  * @err:   message chain, may be NULL
  *
- * Return: 0, -ENOMEM or -ENOSPC (more nodes than a tree can have).
+ * Return: 0, -ENOMEM, -ENOSPC (more nodes than a tree can have) or -ERANGE
+ * (ERROR_DEVICE: graphics on a GPU that EGL cannot be told of).
  */
 int compose_tree(struct store *store, const struct generation *generation,
 		 const struct compose_spec *spec, uint32_t *ret, struct error *err);
 
 /**
  * compose_cache_entries() - the driver's entries for a container's ld.so.cache
- * @lib_dir: absolute directory in the container: "/usr/local/nvidia/lib64"
+ * @target:  where the tree is in the container: "/usr/local/nvidia"
  * @compat:  its names are in the tree too, and so in the cache; NULL for none
  * @ret:     new array; the caller frees it with compose_cache_entries_free()
- * @ret_n:   entries; each library has one for its soname and one for its ".so" name
+ * @ret_n:   entries; each library has one for its soname, one for its ".so" name, some an alias
  *
  * Return: 0 or -ENOMEM.
  */
 int compose_cache_entries(const struct generation *generation, unsigned int caps,
-			  const char *lib_dir, const struct compat_verdict *compat,
+			  const char *target, const struct compat_verdict *compat,
 			  struct ldcache_add **ret, size_t *ret_n);
 void compose_cache_entries_free(struct ldcache_add *entries, size_t n);
 

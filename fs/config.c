@@ -14,6 +14,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "common/parse.h"
+#include "nvml/rules.h"
 
 enum key_type { KEY_PATH, KEY_TEXT, KEY_NUMBER, KEY_BOOL, KEY_ACCEPT_ENV, KEY_COMPAT_MODE };
 
@@ -26,6 +27,8 @@ static const struct key {
 } keys[] = {
 	{ "driver_root", KEY_PATH, offsetof(struct config, driver_root), "/", 0, 0 },
 	{ "proc_root", KEY_PATH, offsetof(struct config, proc_root), "/proc", 0, 0 },
+	{ "sys_root", KEY_PATH, offsetof(struct config, sys_root), "/sys", 0, 0 },
+	{ "rules_dir", KEY_PATH, offsetof(struct config, rules_dir), RULES_DIR, 0, 0 },
 	{ "dev_root", KEY_PATH, offsetof(struct config, dev_root), "/dev", 0, 0 },
 	{ "ipc_root", KEY_PATH, offsetof(struct config, ipc_root), "/", 0, 0 },
 	{ "mountpoint", KEY_PATH, offsetof(struct config, mountpoint), CONFIG_MOUNTPOINT, 0, 0 },
@@ -150,6 +153,8 @@ void config_done(struct config *config)
 {
 	free(config->driver_root);
 	free(config->proc_root);
+	free(config->sys_root);
+	free(config->rules_dir);
 	free(config->dev_root);
 	free(config->ipc_root);
 	free(config->mountpoint);

@@ -19,6 +19,8 @@ enum accept_env { ACCEPT_ENV_ALWAYS, ACCEPT_ENV_PRIVILEGED, ACCEPT_ENV_NEVER };
 struct config {
 	char *driver_root;
 	char *proc_root;
+	char *sys_root;
+	char *rules_dir; /* the admin's rules: nvml/rules.h */
 	char *dev_root;
 	char *ipc_root; /* holds the host's run/ and tmp/ with the sockets of the driver's daemons */
 	char *mountpoint;

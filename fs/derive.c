@@ -207,14 +207,12 @@ static int merge(struct deriver *deriver, const struct generation *generation,
 		 const struct derive_request *request, void **ret, size_t *ret_len,
 		 struct answer *answer, struct error *err)
 {
-	char lib_dir[300];
 	struct ldcache_add *entries = NULL;
 	struct error why = { 0 };
 	size_t n = 0;
 	int r;
 
-	(void)snprintf(lib_dir, sizeof(lib_dir), "%s/lib64", request->target);
-	r = compose_cache_entries(generation, request->caps, lib_dir, &answer->verdict, &entries, &n);
+	r = compose_cache_entries(generation, request->caps, request->target, &answer->verdict, &entries, &n);
 	if (r < 0)
 		return error_set(err, r, "list the driver's libraries");
 	r = request->image ? merge_boxed(deriver, request, entries, n, ret, ret_len, &why) : -ENODATA;

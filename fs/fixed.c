@@ -6,6 +6,7 @@
 #include "fs/fixed.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,12 @@
 #include "fs/layout.h"
 #include "nvml/finding.h"
 
+#if defined(__aarch64__)
+#define MULTIARCH "aarch64-linux-gnu"
+#else
+#define MULTIARCH "x86_64-linux-gnu"
+#endif
+
 /*
  * A directory of the tree, and the one in the container where its files are
  * looked for. Of several places that a loader reads, the one where an image
@@ -25,20 +32,37 @@
  * Sources: the driver's README, "Installed Components"; the
  * Vulkan loader's LoaderInterfaceArchitecture ("/etc" and "/usr/share" are both
  * searched; NVIDIA's images use /etc); libglvnd's EGL_VENDOR_DIRS; eglexternalplatform;
+ * Mesa's src/gbm/main/backend.c (DEFAULT_BACKENDS_PATH); Xorg(1), ModulePath;
  * the ICD specification of OpenCL (cl_khr_icd).
  */
 static const struct {
 	const char *tree, *container;
+	const char *where; /* only in containers that have this path; NULL: in all */
+	bool whole;        /* the directory itself is linked */
 } rows[] = {
-	{ "bin", "/usr/bin" },
-	{ "etc/OpenCL/vendors", "/etc/OpenCL/vendors" },
-	{ "etc/nvidia", "/etc/nvidia" },
-	{ "etc/nvidia/nvidia-application-profiles-rc.d", "/etc/nvidia/nvidia-application-profiles-rc.d" },
-	{ "share/nvidia", "/usr/share/nvidia" }, /* application profiles, nvoptix.bin */
-	{ "share/vulkan/icd.d", "/etc/vulkan/icd.d" },
-	{ "share/vulkan/implicit_layer.d", "/etc/vulkan/implicit_layer.d" },
-	{ "share/glvnd/egl_vendor.d", "/usr/share/glvnd/egl_vendor.d" },
-	{ "share/egl/egl_external_platform.d", "/usr/share/egl/egl_external_platform.d" },
+	{ "bin", "/usr/bin", NULL, false },
+	{ "etc/OpenCL/vendors", "/etc/OpenCL/vendors", NULL, false },
+	{ "etc/nvidia", "/etc/nvidia", NULL, false },
+	{ "etc/nvidia/nvidia-application-profiles-rc.d", "/etc/nvidia/nvidia-application-profiles-rc.d",
+	  NULL, false },
+	{ "share/nvidia", "/usr/share/nvidia", NULL, false }, /* application profiles, nvoptix.bin */
+	{ "share/nvidia/files.d", "/usr/share/nvidia/files.d", NULL, false },
+	{ "share/vulkan/icd.d", "/etc/vulkan/icd.d", NULL, false },
+	{ "share/vulkan/implicit_layer.d", "/etc/vulkan/implicit_layer.d", NULL, false },
+	{ "share/vulkansc/icd.d", "/etc/vulkansc/icd.d", NULL, false },
+	{ "share/glvnd/egl_vendor.d", "/usr/share/glvnd/egl_vendor.d", NULL, false },
+	{ "share/egl/egl_external_platform.d", "/usr/share/egl/egl_external_platform.d", NULL, false },
+	{ "wsl", "/usr/lib/wsl", NULL, true }, /* libraries of WSL2 name it in full */
+	/* Where a distribution's libraries lie: Debian's way, and the others', which have their libc there. */
+	{ "lib64/gbm", "/usr/lib/" MULTIARCH "/gbm", "/usr/lib/" MULTIARCH, false },
+	{ "lib64/gbm", "/usr/lib64/gbm", "/usr/lib64/libc.so.6", false },
+	{ "lib32/gbm", "/usr/lib/i386-linux-gnu/gbm", "/usr/lib/i386-linux-gnu", false },
+	/* Where there is an X server. */
+	{ "lib64/xorg/modules/drivers", "/usr/lib/xorg/modules/drivers", "/usr/lib/xorg/modules", false },
+	{ "lib64/xorg/modules/extensions", "/usr/lib/xorg/modules/extensions", "/usr/lib/xorg/modules", false },
+	{ "lib64/xorg/modules/drivers", "/usr/lib64/xorg/modules/drivers", "/usr/lib64/xorg/modules", false },
+	{ "lib64/xorg/modules/extensions", "/usr/lib64/xorg/modules/extensions",
+	  "/usr/lib64/xorg/modules", false },
 };
 
 /* The slot of a directory, or a negative errno. */
@@ -64,12 +88,12 @@ static int link_add(struct fixed_links *links, size_t row, const char *target, c
 
 	if (links->n == FIXED_LINKS_MAX)
 		return -E2BIG;
-	*link = (struct fixed_link){ 0 };
-	if (asprintf(&link->path, "%s/%s", rows[row].container, name) < 0) {
+	*link = (struct fixed_link){ .where = rows[row].where };
+	if (asprintf(&link->path, "%s%s%s", rows[row].container, *name ? "/" : "", name) < 0) {
 		link->path = NULL;
 		return -ENOMEM;
 	}
-	if (asprintf(&link->to, "%s/%s/%s", target, rows[row].tree, name) < 0) {
+	if (asprintf(&link->to, "%s/%s%s%s", target, rows[row].tree, *name ? "/" : "", name) < 0) {
 		free(link->path);
 		return -ENOMEM;
 	}
@@ -84,6 +108,8 @@ static int list_row(const struct layout *layout, size_t row, const char *target,
 
 	if (dir < 0)
 		return 0;
+	if (rows[row].whole)
+		return link_add(links, row, target, "");
 	for (uint32_t i = 0; i < layout->nodes[dir].count && r == 0; i++) {
 		uint32_t slot = layout->nodes[dir].ref + i;
 

@@ -15,10 +15,11 @@ struct layout;
  * to find, and a tree to hold, gets its links by a row.
  */
 
-/* One link. Both strings are owned. */
+/* One link. Path and to are owned. */
 struct fixed_link {
 	char *path; /* in the container: "/usr/bin/nvidia-smi" */
 	char *to;   /* in the tree: "/usr/local/nvidia/bin/nvidia-smi" */
+	const char *where; /* only in a container that has this path; static; NULL: in any */
 };
 
 struct fixed_links {
@@ -36,7 +37,8 @@ struct fixed_links {
  * @findings: gets a line where there are more than FIXED_LINKS_MAX; may be NULL
  *
  * In the table's order, within a directory by name. Directories below those
- * of the table give no links: each has a row of its own.
+ * of the table give no links: each has a row of its own. Some rows are links to
+ * the directory itself.
  *
  * Return: 0 or -ENOMEM.
  */

@@ -135,7 +135,7 @@ static const struct driver_file *find_file(const struct driver *driver, const st
 					   size_t *ret_at)
 {
 	for (size_t i = 0; i < driver->n_files; i++) {
-		if (driver->files[i].kind == file->kind && strcmp(driver->files[i].name, file->name) == 0) {
+		if (driver_file_same_place(&driver->files[i], file)) {
 			*ret_at = i;
 			return &driver->files[i];
 		}
@@ -173,6 +173,27 @@ static bool same_texts(const struct generation *a, const struct generation *b)
 	       same_text(a->proc_registry, b->proc_registry);
 }
 
+/* Whether trees would show it in the same way. */
+static bool is_shown_same(const struct driver_file *a, const struct driver_file *b)
+{
+	return a->caps == b->caps && same_text(a->soname, b->soname) && same_text(a->text, b->text);
+}
+
+/* Left out since the admin says so, and not since packages are being changed? */
+static bool is_excluded(const struct driver *driver, const struct driver_file *file)
+{
+	size_t len = strlen(file->path);
+
+	for (size_t i = 0; i < driver->n_findings; i++) {
+		const struct driver_finding *finding = &driver->findings[i];
+
+		if (finding->rule == FINDING_EXCLUDED && strncmp(finding->text, file->path, len) == 0 &&
+		    finding->text[len] == ':')
+			return true;
+	}
+	return false;
+}
+
 enum generation_change generation_compare(const struct store *store, const struct generation *before,
 					  const struct generation *now)
 {
@@ -185,9 +206,9 @@ enum generation_change generation_compare(const struct store *store, const struc
 	for (size_t i = 0; i < before->driver->n_files; i++) {
 		const struct driver_file *file = find_file(now->driver, &before->driver->files[i], &at);
 
-		if (!file)
+		if (!file && !is_excluded(now->driver, &before->driver->files[i]))
 			return GENERATION_LESS;
-		same = same && is_same_file(store_object(store, before->objects[i]), &file->st);
+		same = same && file && is_shown_same(file, &before->driver->files[i]) && is_same_file(store_object(store, before->objects[i]), &file->st);
 	}
 	return same ? GENERATION_SAME : GENERATION_MORE;
 }

@@ -14,6 +14,7 @@
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "common/parse.h"
 #include "common/varlink.h"
 #include "fs/layout.h"
 #include "fs/store.h"
@@ -23,8 +24,9 @@
 
 static json_t *file_json(const struct driver_file *file, uint32_t object)
 {
-	return json_pack("{s:i, s:s, s:s, s:s*, s:i, s:i, s:i, s:I, s:i, s:I}", "kind", (int)file->kind,
-			 "name", file->name, "path", file->path, "soname", file->soname, "caps",
+	return json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*, s:i, s:i, s:i, s:I, s:i, s:I}", "kind",
+			 (int)file->kind, "name", file->name, "path", file->path, "soname",
+			 file->soname, "dir", file->dir, "text", file->text, "caps",
 			 (int)file->caps, "class", file->elf_class, "machine", file->elf_machine, "size",
 			 (json_int_t)file->st.st_size, "mode", (int)file->st.st_mode, "object",
 			 (json_int_t)object);
@@ -79,8 +81,8 @@ static json_t *findings_json(const struct driver_finding *findings, size_t n)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < n; i++)
-		(void)json_array_append_new(list, json_pack("{s:b, s:s}", "problem", findings[i].problem, "text",
-							    findings[i].text));
+		(void)json_array_append_new(list, json_pack("{s:b, s:i, s:s}", "problem", findings[i].problem,
+							    "rule", (int)findings[i].rule, "text", findings[i].text));
 	return list;
 }
 
@@ -176,9 +178,30 @@ static json_int_t number(const json_t *json, const char *key)
 	return json_integer_value(json_object_get(json, key));
 }
 
+/* Relative, and every part a name. */
+static bool dir_is_sound(const char *dir)
+{
+	char name[LAYOUT_NAME_MAX + 2];
+	const char *part;
+	size_t len;
+
+	if (strlen(dir) > LAYOUT_NAME_MAX)
+		return false;
+	while ((part = parse_field(&dir, '/', &len))) {
+		(void)snprintf(name, sizeof(name), "%.*s", (int)len, part);
+		if (!layout_name_is_sound(name))
+			return false;
+	}
+	return true;
+}
+
 /* Names and numbers that trees are composed from: they must be what discovery gives. */
 static bool file_is_sound(const struct driver_file *file)
 {
+	if (file->dir && !dir_is_sound(file->dir))
+		return false;
+	if (!file->dir && (file->kind >= DRIVER_MODULE || file->text))
+		return false;
 	return file->name && layout_name_is_sound(file->name) && file->path && file->path[0] == '/' &&
 	       (!file->soname || layout_name_is_sound(file->soname));
 }
@@ -188,7 +211,7 @@ static int load_file(const json_t *json, const struct store *store, struct drive
 {
 	json_int_t kind = number(json, "kind");
 
-	if (kind < DRIVER_LIBRARY || kind > DRIVER_FIRMWARE)
+	if (kind < DRIVER_LIBRARY || kind > DRIVER_KIND_LAST)
 		return -EBADMSG;
 	file->kind = (enum driver_file_kind)kind;
 	file->caps = (unsigned int)number(json, "caps");
@@ -202,7 +225,8 @@ static int load_file(const json_t *json, const struct store *store, struct drive
 	file->st.st_mtim.tv_nsec = number(json, "mtime_nsec");
 	*object = (uint32_t)number(json, "object");
 	if (take_string(json, "name", &file->name) < 0 || take_string(json, "path", &file->path) < 0 ||
-	    take_string(json, "soname", &file->soname) < 0)
+	    take_string(json, "soname", &file->soname) < 0 || take_string(json, "dir", &file->dir) < 0 ||
+	    take_string(json, "text", &file->text) < 0)
 		return -ENOMEM;
 	return file_is_sound(file) && (!store || store_object(store, *object)) ? 0 : -EBADMSG;
 }
@@ -309,8 +333,9 @@ static int load_findings(const json_t *json, struct finding_list *list)
 
 	json_array_foreach(json, i, finding) {
 		if (r == 0)
-			r = finding_add(list, json_is_true(json_object_get(finding, "problem")), "%s",
-					varlink_string(finding, "text", ""));
+			r = finding_add_rule(list, (enum finding_rule)number(finding, "rule"),
+					     json_is_true(json_object_get(finding, "problem")), "%s",
+					     varlink_string(finding, "text", ""));
 	}
 	return r;
 }

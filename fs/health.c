@@ -24,12 +24,7 @@ static const char *missing_library(const struct driver *driver)
 	static const char *const sonames[] = { "libcuda.so.1", "libnvidia-ml.so.1" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(sonames); i++) {
-		size_t f = 0;
-
-		while (f < driver->n_files && (!driver->files[f].soname ||
-					       strcmp(driver->files[f].soname, sonames[i]) != 0))
-			f++;
-		if (f == driver->n_files)
+		if (!driver_find_soname(driver, sonames[i]))
 			return sonames[i];
 	}
 	return NULL;

@@ -333,6 +333,7 @@ static int make_plan(struct call *call, struct error *err)
 		.n_nodes = call->n_nodes,
 		.cache_fd = call->derived.cache_fd,
 		.has_proc = daemon->generation->proc_version != NULL,
+		.compat32 = layout_lookup(store_layout(daemon->store, call->derived.layout), 0, "lib32") >= 0,
 		.links = &call->links,
 		.ipcs = &call->ipcs,
 	};
@@ -401,12 +402,7 @@ static int check_core_libraries(const struct call *call, struct error *err)
 	const struct driver *driver = call->daemon->generation->driver;
 
 	for (size_t i = 0; i < ARRAY_SIZE(core); i++) {
-		size_t f = 0;
-
-		while (f < driver->n_files && (!driver->files[f].soname ||
-					       strcmp(driver->files[f].soname, core[i].soname) != 0))
-			f++;
-		if (!(call->claim.caps & core[i].cap) || f < driver->n_files)
+		if (!(call->claim.caps & core[i].cap) || driver_find_soname(driver, core[i].soname))
 			continue;
 		(void)error_setc(err, ERROR_DRIVER, -ELIBBAD, "%s", why_missing(driver, core[i].file));
 		(void)error_wrap(err, -ELIBBAD, "'%s'", core[i].soname);

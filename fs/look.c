@@ -86,8 +86,9 @@ static json_t *known_json(const struct generation *g, const struct store *store)
 
 static json_t *look_json(const struct look_request *request)
 {
-	return json_pack("{s:s, s:s, s:I, s:o}", "driver_root", request->driver_root, "proc_root",
-			 request->proc_root, "number", (json_int_t)request->number, "known",
+	return json_pack("{s:s, s:s, s:s*, s:s*, s:I, s:o}", "driver_root", request->driver_root, "proc_root",
+			 request->proc_root, "sys_root", request->sys_root, "rules_dir",
+			 request->rules_dir, "number", (json_int_t)request->number, "known",
 			 known_json(request->known, request->store));
 }
 

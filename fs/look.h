@@ -43,7 +43,8 @@ struct look_file {
 };
 
 struct look_request {
-	const char *driver_root, *proc_root;
+	const char *driver_root, *proc_root, *sys_root;
+	const char *rules_dir;          /* the admin's rules, watched too */
 	uint32_t number;                /* of the generation to be made */
 	const struct generation *known; /* whose files the daemon has already; NULL for none */
 	const struct store *store;      /* where they are recorded */

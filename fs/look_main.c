@@ -61,6 +61,13 @@ static int enter(void *data, const char *path)
 
 /* watching */
 
+static void watch(const char *full)
+{
+	if (inotify_add_watch(LOOK_INOTIFY, full, WATCHED) < 0 && errno != ENOENT)
+		log_warning("watch '%s': %s, changes in it are found by nvfs rescan alone, ignoring", full,
+			    strerror(errno));
+}
+
 static void watch_dir(struct looker *l, const char *path, size_t len)
 {
 	const char *root = varlink_string(l->request, "driver_root", "/");
@@ -71,9 +78,7 @@ static void watch_dir(struct looker *l, const char *path, size_t len)
 	if (!dir || enter(l, dir) < 0 ||
 	    asprintf(&full, "%s%s", strcmp(root, "/") == 0 ? "" : root, dir) < 0)
 		return;
-	if (inotify_add_watch(LOOK_INOTIFY, full, WATCHED) < 0 && errno != ENOENT)
-		log_warning("watch '%s': %s, changes in it are found by nvfs rescan alone, ignoring", full,
-			    strerror(errno));
+	watch(full);
 }
 
 static void watch_dir_of(struct looker *l, const char *path, char last[PATH_MAX])
@@ -91,10 +96,13 @@ static void watch_dir_of(struct looker *l, const char *path, char last[PATH_MAX]
 static void watch_driver(struct looker *l, const struct generation *g)
 {
 	char last[PATH_MAX] = "-";
+	const char *rules = varlink_string(l->request, "rules_dir", NULL);
 	const json_t *known;
 	size_t i;
 
 	watch_dir(l, "/etc", 4);
+	if (rules && enter(l, rules) == 0)
+		watch(rules);
 	json_array_foreach(json_object_get(l->request, "known"), i, known)
 		watch_dir_of(l, varlink_string(known, "path", "/"), last);
 	for (i = 0; g && i < g->driver->n_files; i++)
@@ -251,6 +259,8 @@ static int look(struct looker *l)
 	const struct driver_config where = {
 		.driver_root = varlink_string(l->request, "driver_root", "/"),
 		.proc_root = varlink_string(l->request, "proc_root", "/proc"),
+		.sys_root = varlink_string(l->request, "sys_root", NULL),
+		.rules_dir = varlink_string(l->request, "rules_dir", NULL),
 		.guard = &l->guard,
 	};
 	json_t *rewritten = find_rewritten(l), *description;

@@ -6,7 +6,7 @@
  * Between daemon and looker, which are one program: look.c and look_main.c.
  * Both JSON texts are memfds.
  *
- *   request: driver_root, proc_root, number, left_out: [path], known: [path, dev,
+ *   request: driver_root, proc_root, sys_root, rules_dir, number, left_out: [path], known: [path, dev,
  *            ino, size, mtime_sec, mtime_nsec]; or driver_root, left_out and
  *            reopen, which is a list like known
  *   result:  generation (see generation_describe(); a file that is a known one has

@@ -219,6 +219,7 @@ static int method_status(struct daemon *daemon, struct client *client, json_t *p
 	(void)params;
 	(void)message;
 	(void)trace;
+	(void)json_object_set_new(json, "rules_dir", json_string(daemon->config.rules_dir));
 	(void)json_object_set_new(json, "sandbox", sandbox_json());
 	(void)json_object_set_new(json, "nvml", facts_status(daemon, viewer.is_root || viewer.is_local));
 	(void)json_object_set_new(json, "permissions", permit_status(daemon));

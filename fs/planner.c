@@ -249,10 +249,11 @@ static int add_mounts(struct planned *plan, const struct planner_input *in, stru
 
 static int add_cache(struct planned *plan, const struct planner_input *in, struct error *err)
 {
-	char content[300];
+	char content[700];
 	int r, fd = -1;
 
-	(void)snprintf(content, sizeof(content), CONF_MARK "%s/lib64\n", in->target);
+	(void)snprintf(content, sizeof(content), CONF_MARK "%s/lib64\n%s%s", in->target,
+		       in->compat32 ? in->target : "", in->compat32 ? "/lib32\n" : "");
 	r = step_add(plan, json_pack("{s:s, s:s, s:s, s:s}", "step", "file", "target", CONF_PATH,
 				     "alternative", CONF_OTHER, "content", content), err);
 	if (r < 0)
@@ -267,8 +268,8 @@ static int add_cache(struct planned *plan, const struct planner_input *in, struc
 
 static int add_link(struct planned *plan, const struct fixed_link *link, struct error *err)
 {
-	return step_add(plan, json_pack("{s:s, s:s, s:s}", "step", "link", "target", link->path, "to",
-					link->to), err);
+	return step_add(plan, json_pack("{s:s, s:s, s:s, s:s*}", "step", "link", "target", link->path, "to",
+					link->to, "where", link->where), err);
 }
 
 int planner_build(const struct planner_input *in, struct planned *ret, struct error *err)

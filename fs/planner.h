@@ -38,6 +38,7 @@ struct planner_input {
 	int cache_fd; /* sealed memfd with the merged ld.so.cache; duplicated */
 	const struct fixed_links *links; /* at fixed paths, into the tree */
 	const struct ipc_list *ipcs;     /* sockets of the host */
+	bool compat32; /* the tree has lib32 */
 	bool has_proc; /* the tree has proc/driver/nvidia/version */
 };
 

@@ -123,6 +123,8 @@ static int begin_look(struct renewal *renewal)
 	const struct look_request request = {
 		.driver_root = daemon->config.driver_root,
 		.proc_root = daemon->config.proc_root,
+		.sys_root = daemon->config.sys_root,
+		.rules_dir = daemon->config.rules_dir,
 		.number = daemon->generations + 1,
 		.known = daemon->generation,
 		.store = daemon->store,

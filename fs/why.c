@@ -95,7 +95,24 @@ static bool is_compat(const struct why *why, int slot)
 	return target && *target == '/';
 }
 
-/* Links in a tree lead to a neighbour, or out of it: there they end. */
+/* From a directory by a link's relative target, which stays in the tree. */
+static int go(const struct layout *layout, uint32_t dir, const char *target)
+{
+	const char *part;
+	int slot = (int)dir;
+	size_t len;
+
+	while (slot >= 0 && (part = parse_field(&target, '/', &len))) {
+		char name[LAYOUT_NAME_MAX + 1];
+
+		(void)snprintf(name, sizeof(name), "%.*s", (int)len, part);
+		slot = strcmp(name, "..") == 0 ? (int)layout->nodes[slot].parent :
+						 layout_lookup(layout, (uint32_t)slot, name);
+	}
+	return slot;
+}
+
+/* A link that leads out of the tree is an end. */
 static int follow(struct why *why, int slot)
 {
 	for (int i = 0; slot >= 0 && why->layout->nodes[slot].kind == LAYOUT_LINK; i++) {
@@ -109,7 +126,7 @@ static int follow(struct why *why, int slot)
 		(void)json_array_append_new(why->links, json_string(text));
 		if (*target == '/')
 			return slot;
-		slot = layout_lookup(why->layout, why->layout->nodes[slot].parent, target);
+		slot = go(why->layout, why->layout->nodes[slot].parent, target);
 	}
 	return slot;
 }
@@ -222,9 +239,46 @@ static void explain_host(struct why *why, const struct layout_node *node)
 		       source_of(file), caps, spec_text(why, "driver_capabilities"));
 }
 
+/* A host's file whose text was rewritten, by its place in the tree. */
+static const struct driver_file *file_at(const struct why *why, const char *path)
+{
+	const struct generation *g = why->generation;
+
+	for (size_t i = 0; g && i < g->driver->n_files; i++) {
+		const struct driver_file *file = &g->driver->files[i];
+		size_t len = file->text ? strlen(file->dir) : 0;
+
+		if (len && strncmp(path, file->dir, len) == 0 && path[len] == '/' &&
+		    strcmp(path + len + 1, file->name) == 0)
+			return file;
+	}
+	return NULL;
+}
+
+static void explain_rewritten(struct why *why, const struct driver_file *file)
+{
+	const char *root = why->generation->driver->root;
+	char caps[DRIVER_CAPS_TEXT_MAX], text[PATH_MAX];
+
+	(void)snprintf(text, sizeof(text), "%s%s", strcmp(root, "/") == 0 ? "" : root, file->path);
+	set(why, "host_path", text);
+	driver_caps_print(file->caps, caps, sizeof(caps));
+	set(why, "file_capabilities", caps);
+	answer(why, true, "made", "the host's, with its library named by soname; the table of driver files says %s",
+	       caps);
+}
+
 static void explain_text(struct why *why, const char *path)
 {
-	if (strcmp(path, "etc/ld.so.cache") == 0)
+	const struct driver_file *file = file_at(why, path);
+
+	if (file)
+		explain_rewritten(why, file);
+	else if (strncmp(path, "share/", 6) == 0 || strncmp(path, "etc/OpenCL/", 11) == 0)
+		answer(why, true, "made", "for a library of the tree: the host has no such file");
+	else if (strncmp(path, "etc/nvidia/", 11) == 0)
+		answer(why, true, "made", "tells EGL which GPUs the container was given");
+	else if (strcmp(path, "etc/ld.so.cache") == 0)
 		answer(why, true, "made", "merged from the image's own ld.so.cache and the tree's libraries");
 	else if (strncmp(path, PROC_DIR "/gpus/", strlen(PROC_DIR "/gpus/")) == 0)
 		answer(why, true, "gpu", "the GPU is among the devices asked for: %s",

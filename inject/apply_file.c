@@ -153,14 +153,26 @@ int apply_cache(struct apply *apply, const struct step *step, struct outcome *ou
 	return r < 0 ? error_set(err, r, "replace '%s'", step->target) : 0;
 }
 
+/* Is this in the container, whatever it is? */
+static bool has_path(struct apply *apply, const char *path)
+{
+	auto_place struct place place = PLACE_EMPTY;
+	struct outcome none = { 0 };
+
+	return apply_find(apply, path, false, &place, &none, NULL) == 0 && anything_there(&place);
+}
+
 int apply_link(struct apply *apply, const struct step *step, struct outcome *outcome,
 	       struct error *err)
 {
 	auto_place struct place place = PLACE_EMPTY;
 	char to[PATH_MAX];
 	ssize_t n;
-	int r = apply_find(apply, step->target, true, &place, outcome, err);
+	int r;
 
+	if (step->where && !has_path(apply, step->where))
+		return apply_note(outcome, "omitted", "it has no place for it");
+	r = apply_find(apply, step->target, true, &place, outcome, err);
 	if (r < 0)
 		return r;
 	n = readlinkat(place.dirfd, place.name, to, sizeof(to));

@@ -117,12 +117,15 @@ static int step_details(struct step *step, const json_t *json, struct error *err
 
 	step->alternative = varlink_string(json, "alternative", NULL);
 	step->to = varlink_string(json, "to", NULL);
+	step->where = varlink_string(json, "where", NULL);
 	step->major = (unsigned int)json_integer_value(json_object_get(json, "major"));
 	step->minor = (unsigned int)json_integer_value(json_object_get(json, "minor"));
 	step->access = parse_access(varlink_string(json, "access", "rw"));
 	step->only_if_absent = json_is_true(json_object_get(json, "absent"));
 	if (step->alternative && !plan_path_ok(step->alternative))
 		return refuse(step, "its alternative is not a plain path", err);
+	if (step->where && !plan_path_ok(step->where))
+		return refuse(step, "what it wants to be there is not a plain path", err);
 	if (step->kind == STEP_LINK &&
 	    (!step->to || *step->to != '/' || strlen(step->to) >= PATH_MAX))
 		return refuse(step, "the link leads nowhere", err);
@@ -231,6 +234,8 @@ void plan_print(const struct plan *plan, FILE *out)
 			fprintf(out, " (or %s)", step->alternative);
 		if (step->to)
 			fprintf(out, " -> %s", step->to);
+		if (step->where)
+			fprintf(out, " (where there is %s)", step->where);
 		if (step->only_if_absent)
 			fprintf(out, " (if there is none)");
 		fputc('\n', out);

@@ -29,6 +29,7 @@ struct step {
 	const char *target;      /* absolute, plain; the JSON's */
 	const char *alternative; /* STEP_TREE, STEP_FILE: where to go if target cannot be had; NULL */
 	const char *to;          /* STEP_LINK */
+	const char *where;       /* STEP_LINK: only where the container has this; NULL: anywhere */
 	int fd;                  /* detached mount; -1; owned by the plan */
 	unsigned int major, minor, access; /* STEP_DEVICE; CGROUP_ACCESS_* */
 	const json_t *before;    /* STEP_DEVICE: record of the node of another number; see moved.h */

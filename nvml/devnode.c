@@ -60,7 +60,12 @@ static const struct {
 	{ "nvidia", NULL },
 };
 
+/* WSL2's way to the GPUs of its host, a misc device: drivers/hv/dxgkrnl of Microsoft's kernel. */
+#define DXG "dxg"
+#define MISC_MAJOR 10 /* linux/major.h */
+
 struct majors {
+	int dxg; /* its minor; below 0: this is not WSL2 */
 	int nvidia;
 	int uvm; /* below 0: the module nvidia-uvm is not loaded */
 };
@@ -133,6 +138,18 @@ int devnode_major_of(const char *lines, const char *path)
 	return found < 0 ? NVIDIA_MAJOR : found;
 }
 
+/* " 58 dxg" in /proc/misc */
+static int read_dxg(const char *proc_root)
+{
+	auto_free char *path = NULL, *text = NULL;
+
+	if (asprintf(&path, "%s/misc", proc_root ? proc_root : "/proc") < 0)
+		path = NULL;
+	if (!path || file_read_at(AT_FDCWD, path, DEVICES_MAX_BYTES, &text, NULL, NULL) < 0)
+		return -ENOENT;
+	return major_in_lines(text, DXG);
+}
+
 static int read_majors(const char *proc_root, struct majors *ret, struct error *err)
 {
 	auto_free char *path = NULL, *text = NULL;
@@ -145,7 +162,8 @@ static int read_majors(const char *proc_root, struct majors *ret, struct error *
 	r = file_read_at(AT_FDCWD, path, DEVICES_MAX_BYTES, &text, NULL, err);
 	if (r < 0)
 		return error_wrap(err, r, "list device nodes");
-	*ret = (struct majors){ .nvidia = -ENOENT, .uvm = devnode_major(text, NVIDIA_UVM) };
+	*ret = (struct majors){ .nvidia = -ENOENT, .uvm = devnode_major(text, NVIDIA_UVM),
+				 .dxg = read_dxg(proc_root) };
 	for (size_t i = 0; i < ARRAY_SIZE(nvidia_names) && ret->nvidia < 0; i++)
 		ret->nvidia = devnode_major(text, nvidia_names[i]);
 	if (ret->nvidia < 0)
@@ -209,6 +227,22 @@ static int add_control_nodes(struct gathering *g, unsigned int caps, struct find
 	return r;
 }
 
+/* It stands for all of the host's GPUs, and there is no other node. */
+static int add_dxg(struct gathering *g, struct finding_list *findings)
+{
+	struct devnode node = { .path = DXG,
+				.major = MISC_MAJOR,
+				.minor = (unsigned int)g->majors.dxg,
+				.access = DEVNODE_READ | DEVNODE_WRITE };
+	char why[96];
+
+	check_node(g->dev_fd, &node, why, sizeof(why));
+	if (why[0])
+		return finding_add(findings, true, "device node " DXG ": %s, left out", why);
+	g->nodes[g->n++] = node;
+	return 0;
+}
+
 static int add_gpu_node(struct gathering *g, const struct gpu *gpu, struct error *err)
 {
 	struct devnode node = { .major = (unsigned int)g->majors.nvidia,
@@ -261,7 +295,8 @@ int devnode_list(const struct devnode_request *request, struct devnode **ret, si
 		return error_set(err, -ENOMEM, "list device nodes");
 	g.dev_fd = dev_fd;
 	g.nodes = nodes;
-	if (add_control_nodes(&g, request->caps, findings) < 0)
+	r = g.majors.dxg >= 0 ? add_dxg(&g, findings) : add_control_nodes(&g, request->caps, findings);
+	if (r < 0)
 		return error_set(err, -ENOMEM, "list device nodes");
 	for (size_t i = 0; i < selection->n; i++) {
 		r = add_gpu_node(&g, &request->gpus->gpus[selection->at[i]], err);

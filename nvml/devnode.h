@@ -40,7 +40,8 @@ struct devnode_request {
  *
  * nvidiactl always; nvidia-uvm and nvidia-uvm-tools with compute or video;
  * nvidia-modeset with graphics or display; nvidia<minor> for each selected
- * GPU. A selection that is not wanted gives none. Majors come from
+ * GPU. On WSL2, where <proc_root>/misc has it, dxg in place of the control
+ * nodes. A selection that is not wanted gives none. Majors come from
  * <proc_root>/devices, never from the node: after a reload of the module a
  * stale node's number may be another driver's. A control node that is absent,
  * or is not the device that it should be, is a finding; a GPU's is an error.

@@ -21,21 +21,12 @@
 
 #include "common/cleanup.h"
 #include "common/error.h"
-#include "nvml/driver_candidate.h"
+#include "nvml/driver_impl.h"
 #include "nvml/driver_places.h"
-#include "nvml/driver_root.h"
 #include "nvml/driver_table.h"
 #include "nvml/elf.h"
 
 #define CUDA_NOTE_MAX 1024
-
-struct discovery {
-	struct driver_root root;
-	struct driver *driver; /* being built */
-	struct finding_list findings;
-	struct driver_candidates candidates;
-	size_t n_versioned; /* libraries accepted that carry the driver's version */
-};
 
 const char *driver_file_kind_name(enum driver_file_kind kind)
 {
@@ -46,23 +37,53 @@ const char *driver_file_kind_name(enum driver_file_kind kind)
 		return "program";
 	case DRIVER_FIRMWARE:
 		return "firmware";
+	case DRIVER_MODULE:
+		return "module";
+	case DRIVER_DATA:
+		return "data";
+	case DRIVER_CONFIG:
+		return "configuration";
 	}
 	return "?";
 }
 
-static void driver_file_done(struct driver_file *file)
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
+
+bool driver_file_same_place(const struct driver_file *a, const struct driver_file *b)
+{
+	return a->kind == b->kind && same_text(a->dir, b->dir) && !strcmp(a->name, b->name) &&
+	       (a->kind != DRIVER_LIBRARY || a->elf_class == b->elf_class);
+}
+
+const struct driver_file *driver_find_soname(const struct driver *driver, const char *soname)
+{
+	for (size_t i = 0; i < driver->n_files; i++) {
+		const struct driver_file *file = &driver->files[i];
+
+		if (file->kind == DRIVER_LIBRARY && file->elf_class == elf_native_class() &&
+		    file->soname && !strcmp(file->soname, soname))
+			return file;
+	}
+	return NULL;
+}
+
+void driver_file_done(struct driver_file *file)
 {
 	free(file->name);
 	free(file->path);
 	free(file->soname);
+	free(file->dir);
+	free(file->text);
 	if (file->fd >= 0)
 		(void)close(file->fd);
 }
-#define auto_driver_file __attribute__((cleanup(driver_file_done)))
 
-/* Hand the file over to the driver; the caller's forgets it. */
-static int take_file(struct driver *driver, struct driver_file *file)
+int discovery_take(struct discovery *d, struct driver_file *file)
 {
+	struct driver *driver = d->driver;
 	struct driver_file *files;
 
 	files = reallocarray(driver->files, driver->n_files + 1, sizeof(*files));
@@ -74,33 +95,22 @@ static int take_file(struct driver *driver, struct driver_file *file)
 	return 0;
 }
 
-static const struct driver_file *find_name(const struct driver *driver, enum driver_file_kind kind,
-					   const char *name)
+const struct driver_file *discovery_find(const struct discovery *d, const struct driver_file *file)
 {
-	for (size_t i = 0; i < driver->n_files; i++)
-		if (driver->files[i].kind == kind && !strcmp(driver->files[i].name, name))
-			return &driver->files[i];
+	for (size_t i = 0; i < d->driver->n_files; i++)
+		if (driver_file_same_place(&d->driver->files[i], file))
+			return &d->driver->files[i];
 	return NULL;
 }
 
-static const struct driver_file *find_soname(const struct driver *driver, const char *soname)
+bool discovery_excludes(struct discovery *d, const char *path, const char *name, int *r)
 {
-	for (size_t i = 0; i < driver->n_files; i++)
-		if (driver->files[i].soname && !strcmp(driver->files[i].soname, soname))
-			return &driver->files[i];
-	return NULL;
-}
+	const struct rule *rule = rules_exclude(&d->rules, path, name);
 
-/* The machine and class that this host's programs have; false with the reason told. */
-static bool is_native(struct discovery *d, const char *path, const struct elf_info *info, int *r)
-{
-	if (info->class == elf_native_class() && info->machine == elf_native_machine())
-		return true;
-	/* A 32-bit library of the same family is no mistake: it belongs to compat32. */
-	*r = finding_add_rule(&d->findings, FINDING_MACHINE, info->class == elf_native_class(),
-			      "%s: it is %d-bit %s, left out", path, info->class,
-			      elf_machine_name(info->machine));
-	return false;
+	if (rule)
+		*r = finding_add_rule(&d->findings, FINDING_EXCLUDED, false, "%s: left out by %s",
+				      path, rule->source);
+	return rule != NULL;
 }
 
 /* Votes for each version; with equal votes the higher version wins. */
@@ -151,213 +161,9 @@ static int settle_version(struct discovery *d, const char *proc_root)
 	return 0;
 }
 
-/* By its name, may it be served with this driver? A stranger of another version isn't even told. */
-static bool version_fits(struct discovery *d, const struct driver_candidate *candidate, int *r)
+static bool is_native(const struct driver_file *file)
 {
-	const char *version = d->driver->version;
-
-	if (candidate->row && candidate->row->flags & DRIVER_ROW_UNVERSIONED)
-		return true;
-	if (candidate->version && !strcmp(candidate->version, version))
-		return true;
-	if (!candidate->row)
-		return false;
-	if (!candidate->version)
-		*r = finding_add_rule(&d->findings, FINDING_VERSION, false,
-				      "%s: no version in its name, left out", candidate->path);
-	else
-		*r = finding_add_rule(&d->findings, FINDING_VERSION, true,
-				      "%s: version differs from %s, left out", candidate->path,
-				      version);
-	return false;
-}
-
-/* Somebody with this name or soname was found in a better place. */
-static bool is_shadowed(struct discovery *d, const char *name, const char *soname, const char *path,
-			int *r)
-{
-	const struct driver_file *first = find_name(d->driver, DRIVER_LIBRARY, name);
-
-	if (!first && soname[0])
-		first = find_soname(d->driver, soname);
-	if (!first)
-		return false;
-	*r = finding_add_rule(&d->findings, FINDING_SHADOWED, false, "%s: %s comes first, left out",
-			      path, first->path);
-	return true;
-}
-
-static bool library_fits(struct discovery *d, const struct driver_candidate *candidate,
-			 const struct driver_file *file, struct elf_info *info, int *r)
-{
-	struct error err = { 0 };
-
-	*r = elf_read(file->fd, info, &err);
-	if (*r == -ENOMEM)
-		return false;
-	if (*r < 0) {
-		*r = finding_add_rule(&d->findings, FINDING_CONTENT, true, "%s: %s, left out",
-				      candidate->path, err.text);
-		return false;
-	}
-	if (!is_native(d, candidate->path, info, r))
-		return false;
-	if (!info->is_shared) {
-		*r = finding_add_rule(&d->findings, FINDING_CONTENT, true,
-				      "%s: no shared library, left out", candidate->path);
-		return false;
-	}
-	return !is_shadowed(d, candidate->name, info->soname, candidate->path, r);
-}
-
-static int add_library(struct discovery *d, const struct driver_candidate *candidate)
-{
-	auto_driver_file struct driver_file file = { .kind = DRIVER_LIBRARY, .fd = -1 };
-	struct elf_info info = { 0 };
-	int r = 0;
-
-	if (!version_fits(d, candidate, &r))
-		return r;
-	file.fd = driver_root_open_file(&d->root, candidate->path, &file.path, &file.st);
-	if (file.fd < 0)
-		return finding_add_rule(&d->findings, FINDING_CONTENT, true, "%s: %s, left out",
-					candidate->path, strerror(-file.fd));
-	if (!library_fits(d, candidate, &file, &info, &r))
-		return r;
-	file.name = strdup(candidate->name);
-	file.soname = info.soname[0] ? strdup(info.soname) : NULL;
-	if (!file.name || (info.soname[0] && !file.soname))
-		return -ENOMEM;
-	file.caps = candidate->row ? candidate->row->caps : driver_library_guess(candidate->name);
-	file.elf_class = info.class;
-	file.elf_machine = info.machine;
-	if (!candidate->row || !(candidate->row->flags & DRIVER_ROW_UNVERSIONED))
-		d->n_versioned++;
-	return take_file(d->driver, &file);
-}
-
-static bool is_script(int fd)
-{
-	char magic[2];
-
-	return pread(fd, magic, 2, 0) == 2 && magic[0] == '#' && magic[1] == '!';
-}
-
-static bool program_fits(struct discovery *d, struct driver_file *file, int *r)
-{
-	struct elf_info info = { 0 };
-	struct error err = { 0 };
-
-	if (!(file->st.st_mode & 0111)) {
-		*r = finding_add_rule(&d->findings, FINDING_CONTENT, true,
-				      "%s: not executable, left out", file->path);
-		return false;
-	}
-	if (is_script(file->fd)) {
-		/* A wrapper names paths of its host: in a container it finds nothing, or itself. */
-		*r = finding_add_rule(&d->findings, FINDING_CONTENT, false,
-				      "%s: a script, left out", file->path);
-		return false;
-	}
-	*r = elf_read(file->fd, &info, &err);
-	if (*r == -ENOMEM)
-		return false;
-	if (*r < 0) {
-		*r = finding_add_rule(&d->findings, FINDING_CONTENT, true, "%s: %s, left out",
-				      file->path, err.text);
-		return false;
-	}
-	file->elf_class = info.class;
-	file->elf_machine = info.machine;
-	return is_native(d, file->path, &info, r);
-}
-
-/* Returns 1 if the program was found here, 0 if not. */
-static int add_program_from(struct discovery *d, const struct driver_row *row, const char *place)
-{
-	auto_driver_file struct driver_file file = { .kind = DRIVER_PROGRAM, .fd = -1 };
-	auto_free char *path = NULL;
-	int r = 0;
-
-	if (asprintf(&path, "%s/%s", place, row->name) < 0) {
-		path = NULL;
-		return -ENOMEM;
-	}
-	file.fd = driver_root_open_file(&d->root, path, &file.path, &file.st);
-	if (file.fd == -ENOENT || file.fd == -ENOTDIR)
-		return 0;
-	if (file.fd < 0)
-		return finding_add_rule(&d->findings, FINDING_CONTENT, true, "%s: %s, left out",
-					path, strerror(-file.fd));
-	if (!program_fits(d, &file, &r))
-		return r;
-	file.name = strdup(row->name);
-	if (!file.name)
-		return -ENOMEM;
-	file.caps = row->caps;
-	r = take_file(d->driver, &file);
-	return r < 0 ? r : 1;
-}
-
-static int add_programs(struct discovery *d)
-{
-	const struct driver_row *rows;
-	size_t n;
-	int r = 0;
-
-	rows = driver_table(&n);
-	for (size_t i = 0; i < n && r >= 0; i++) {
-		if (rows[i].kind != DRIVER_PROGRAM || rows[i].flags & DRIVER_ROW_NEVER)
-			continue;
-		r = 0;
-		for (const char *const *place = driver_program_places(); *place && r == 0; place++)
-			r = add_program_from(d, &rows[i], *place);
-	}
-	return r < 0 ? r : 0;
-}
-
-static int add_firmware(struct discovery *d, const char *directory, const char *name)
-{
-	auto_driver_file struct driver_file file = { .kind = DRIVER_FIRMWARE, .fd = -1 };
-	const struct driver_row *row = driver_table_find(DRIVER_FIRMWARE, name);
-	auto_free char *path = NULL;
-
-	if (!row || find_name(d->driver, DRIVER_FIRMWARE, name))
-		return 0;
-	if (asprintf(&path, "%s/%s", directory, name) < 0) {
-		path = NULL;
-		return -ENOMEM;
-	}
-	file.fd = driver_root_open_file(&d->root, path, &file.path, &file.st);
-	if (file.fd < 0 || file.st.st_size == 0)
-		return finding_add_rule(&d->findings, FINDING_CONTENT, true, "%s: %s, left out",
-					path, file.fd < 0 ? strerror(-file.fd) : "empty");
-	file.name = strdup(name);
-	if (!file.name)
-		return -ENOMEM;
-	file.caps = row->caps;
-	return take_file(d->driver, &file);
-}
-
-static int add_firmware_from(struct discovery *d, const char *place)
-{
-	auto_free char *directory = NULL;
-	auto_closedir DIR *dir = NULL;
-	const struct dirent *entry;
-	int r;
-
-	if (asprintf(&directory, "%s/%s", place, d->driver->version) < 0) {
-		directory = NULL;
-		return -ENOMEM;
-	}
-	r = driver_root_open_dir(&d->root, directory, &dir);
-	if (r == -ENOENT || r == -ENOTDIR)
-		return 0;
-	if (r < 0)
-		return finding_add(&d->findings, true, "%s: %s, ignoring", directory, strerror(-r));
-	while (r == 0 && (entry = readdir(dir)))
-		r = add_firmware(d, directory, entry->d_name);
-	return r;
+	return !file->elf_class || file->elf_class == elf_native_class();
 }
 
 /* What a complete driver of this branch has and this one doesn't. */
@@ -369,13 +175,14 @@ static int tell_missing(struct discovery *d)
 	int r = 0;
 
 	rows = driver_table(&n);
-	for (size_t i = 0; i < n && r == 0; i++) {
+	for (size_t i = 0; i < n && r == 0 && d->driver->version[0]; i++) {
 		bool found = false;
 
 		if (!(rows[i].flags & DRIVER_ROW_EXPECTED) || branch < rows[i].since)
 			continue;
 		for (size_t k = 0; k < d->driver->n_files && !found; k++)
-			found = driver_table_find(d->driver->files[k].kind,
+			found = is_native(&d->driver->files[k]) &&
+				driver_table_find(d->driver->files[k].kind,
 						  d->driver->files[k].name) == &rows[i];
 		if (!found)
 			r = finding_add_rule(&d->findings, FINDING_MISSING,
@@ -416,7 +223,11 @@ static int compare_files(const void *a, const void *b)
 
 	if (x->kind != y->kind)
 		return x->kind < y->kind ? -1 : 1;
-	return strcmp(x->name, y->name);
+	if (strcmp(x->name, y->name) != 0)
+		return strcmp(x->name, y->name);
+	if (x->elf_class != y->elf_class)
+		return y->elf_class - x->elf_class;
+	return strcmp(x->dir ? x->dir : "", y->dir ? y->dir : "");
 }
 
 static int compare_strings(const void *a, const void *b)
@@ -454,7 +265,7 @@ static int gather_dirs(struct driver *driver)
 /* Newer libcuda say so themselves. One that does not answer any more costs this fact alone. */
 static void read_cuda_note(struct discovery *d)
 {
-	const struct driver_file *file = find_soname(d->driver, "libcuda.so.1");
+	const struct driver_file *file = driver_find_soname(d->driver, "libcuda.so.1");
 	char note[CUDA_NOTE_MAX], cuda[FACT_CUDA_MAX];
 
 	if (file && driver_guard_enter(d->root.guard, file->path) == 0 &&
@@ -463,19 +274,20 @@ static void read_cuda_note(struct discovery *d)
 		d->driver->cuda_note = strdup(note);
 }
 
-static int find_files(struct discovery *d, const struct driver_config *config, struct error *err)
+static int find_files(struct discovery *d, struct error *err)
 {
 	int r;
 
 	r = driver_candidates_find(&d->root, &d->candidates, &d->findings, err);
-	r = r ? r : settle_version(d, config->proc_root);
-	for (size_t i = 0; i < d->candidates.n && r == 0; i++)
-		r = add_library(d, &d->candidates.all[i]);
+	r = r ? r : settle_version(d, d->config->proc_root);
+	r = r ? r : driver_find_added(d);
+	if (r == 0)
+		r = driver_is_wsl(d) ? driver_find_wsl(d) : driver_find_libraries(d);
 	if (r == 0 && d->n_versioned == 0)
 		return no_driver(d, d->driver->root, err);
-	r = r ? r : add_programs(d);
-	for (const char *const *place = driver_firmware_places(); *place && r == 0; place++)
-		r = add_firmware_from(d, *place);
+	r = r ? r : driver_find_programs(d);
+	r = r ? r : driver_find_firmware(d);
+	r = r ? r : driver_find_extras(d);
 	r = r ? r : tell_missing(d);
 	if (r < 0)
 		return r;
@@ -489,6 +301,7 @@ static void discovery_done(struct discovery *d)
 	driver_root_done(&d->root);
 	driver_candidates_done(&d->candidates);
 	finding_list_done(&d->findings);
+	rules_done(&d->rules);
 	driver_free(d->driver);
 }
 
@@ -505,12 +318,14 @@ int driver_discover(const struct driver_config *config, struct driver **ret, str
 	if (r < 0)
 		return r;
 	d.root.guard = config->guard;
+	d.config = config;
 	d.driver = calloc(1, sizeof(*d.driver));
 	if (d.driver)
 		d.driver->root = strdup(root);
 	if (!d.driver || !d.driver->root)
 		return error_set(err, -ENOMEM, "search driver root '%s'", root);
-	r = find_files(&d, config, err);
+	r = config->rules_dir ? rules_read(config->rules_dir, config->guard, &d.rules, &d.findings) : 0;
+	r = r ? r : find_files(&d, err);
 	if (r == -ENOMEM)
 		return error_set(err, r, "search driver root '%s'", root);
 	if (r < 0)

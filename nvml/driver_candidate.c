@@ -11,6 +11,7 @@
  */
 #include "nvml/driver_candidate.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@
 #include "nvml/driver_places.h"
 #include "nvml/driver_root.h"
 #include "nvml/driver_table.h"
+#include "nvml/elf.h"
 #include "nvml/finding.h"
 
 struct search {
@@ -62,6 +64,8 @@ static bool name_is_promising(const char *name, const struct driver_row **ret_ro
 	if (*ret_row)
 		return !((*ret_row)->flags & DRIVER_ROW_NEVER);
 	version = driver_library_version(name);
+	if (driver_table_find(DRIVER_MODULE, name))
+		return false;
 	return version && driver_version_is_valid(version);
 }
 
@@ -112,6 +116,13 @@ static int read_cache(struct search *search, struct ldcache **ret, struct error 
 	return ldcache_parse(data, len, ret, err);
 }
 
+/* Which of the two a file really is, its ELF header will tell. */
+static bool is_for_us(int32_t flags)
+{
+	return flags == ldcache_native_flags() ||
+	       (elf_compat32_machine() == EM_386 && flags == LDCACHE_FLAGS_I386);
+}
+
 static int search_cache(struct search *search)
 {
 	auto_ldcache struct ldcache *cache = NULL;
@@ -127,7 +138,7 @@ static int search_cache(struct search *search)
 	for (size_t i = 0; i < ldcache_count(cache) && r == 0; i++) {
 		const struct ldcache_entry *entry = ldcache_at(cache, i);
 
-		if (entry->flags == ldcache_native_flags() &&
+		if (is_for_us(entry->flags) &&
 		    driver_table_find(DRIVER_LIBRARY, entry->key))
 			r = add_path(search, entry->value);
 	}
@@ -245,6 +256,8 @@ int driver_candidates_find(const struct driver_root *root, struct driver_candida
 	r = search_cache(&search);
 	r = r ? r : search_siblings(&search, search.found.n);
 	for (const char *const *place = driver_library_places(); *place && r == 0; place++)
+		r = search_directory(&search, *place);
+	for (const char *const *place = driver_library32_places(); *place && r == 0; place++)
 		r = search_directory(&search, *place);
 	if (r < 0) {
 		driver_candidates_done(&search.found);

@@ -11,6 +11,7 @@
 
 #if defined(__x86_64__)
 #define MULTIARCH "x86_64-linux-gnu"
+#define MULTIARCH32 "i386-linux-gnu"
 #elif defined(__aarch64__)
 #define MULTIARCH "aarch64-linux-gnu"
 #elif defined(__i386__)
@@ -52,14 +53,67 @@ static const char *const program_places[] = {
 	"/sbin",
 	DRIVER_CONTAINER "/usr/bin",
 	DRIVER_CONTAINER "/usr/sbin",
+	"/usr/lib/wsl/lib",
 	NULL,
 };
 
 static const char *const firmware_places[] = {
-	"/lib/firmware/nvidia",
-	"/usr/lib/firmware/nvidia",
-	"/usr/local/nvidia/firmware/nvidia",
-	DRIVER_CONTAINER "/lib/firmware/nvidia",
+	"/lib/firmware",
+	"/usr/lib/firmware",
+	"/usr/local/nvidia/firmware",
+	DRIVER_CONTAINER "/lib/firmware",
+	NULL,
+};
+
+/* 32-bit libraries; places of both worlds (/usr/lib) stand above. */
+static const char *const library32_places[] = {
+#if defined(__x86_64__)
+	"/usr/lib/" MULTIARCH32,
+	"/usr/lib/" MULTIARCH32 "/nvidia/current",
+	"/usr/lib/" MULTIARCH32 "/vdpau",
+	"/usr/lib32",
+	"/usr/lib32/vdpau",
+	"/lib/" MULTIARCH32,
+	"/lib32",
+	"/usr/local/nvidia/lib32",
+	DRIVER_CONTAINER "/usr/lib/" MULTIARCH32,
+	DRIVER_CONTAINER "/usr/lib32",
+#endif
+	NULL,
+};
+
+/* What is configuration or data stands below one of these by its place in the tree without share/ or etc/. */
+static const char *const data_bases[] = {
+	"/etc",
+	"/usr/share",
+	"/usr/local/etc",
+	"/usr/local/share",
+	"/usr/local/nvidia/etc",
+	"/usr/local/nvidia/share",
+	DRIVER_CONTAINER "/etc",
+	DRIVER_CONTAINER "/usr/share",
+	NULL,
+};
+
+/* Modules of X, and what packages keep beside their libraries. */
+static const char *const module_places[] = {
+	"/usr/lib/xorg/modules/drivers",
+	"/usr/lib/xorg/modules/extensions",
+	"/usr/lib64/xorg/modules/drivers",
+	"/usr/lib64/xorg/modules/extensions",
+	"/usr/lib64/nvidia/xorg",
+	"/usr/lib/" MULTIARCH "/nvidia/xorg",
+	"/usr/lib/nvidia/xorg",
+	"/usr/lib/nvidia/current",
+	"/usr/lib/" MULTIARCH "/nvidia/current",
+	"/usr/lib/" MULTIARCH "/nvidia/wine",
+	"/usr/lib64/nvidia/wine",
+	"/usr/lib/nvidia/wine",
+	"/usr/local/nvidia/lib64/xorg/modules/drivers",
+	"/usr/local/nvidia/lib64/xorg/modules/extensions",
+	DRIVER_CONTAINER "/usr/lib/xorg/modules/drivers",
+	DRIVER_CONTAINER "/usr/lib/xorg/modules/extensions",
+	DRIVER_CONTAINER "/usr/lib/" MULTIARCH "/nvidia/wine",
 	NULL,
 };
 
@@ -76,4 +130,19 @@ const char *const *driver_program_places(void)
 const char *const *driver_firmware_places(void)
 {
 	return firmware_places;
+}
+
+const char *const *driver_library32_places(void)
+{
+	return library32_places;
+}
+
+const char *const *driver_data_bases(void)
+{
+	return data_bases;
+}
+
+const char *const *driver_module_places(void)
+{
+	return module_places;
 }

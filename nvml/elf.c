@@ -221,6 +221,15 @@ int elf_native_machine(void)
 #endif
 }
 
+int elf_compat32_machine(void)
+{
+#if defined(__x86_64__) && defined(__LP64__)
+	return EM_386;
+#else
+	return 0; /* the driver has no 32-bit libraries for others */
+#endif
+}
+
 const char *elf_machine_name(int machine)
 {
 	switch (machine) {

@@ -71,6 +71,9 @@ int elf_native_class(void);
 /** elf_native_machine() - the EM_ value that this program was built for */
 int elf_native_machine(void);
 
+/** elf_compat32_machine() - the EM_ value of 32-bit programs that run here too; 0 for none */
+int elf_compat32_machine(void);
+
 /** elf_machine_name() - "x86-64", "aarch64", "i386", "arm"; "another machine" for the rest */
 const char *elf_machine_name(int machine);
 

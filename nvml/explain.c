@@ -20,6 +20,7 @@ const char *finding_rule_name(enum finding_rule rule)
 		[FINDING_MACHINE] = "machine",	 [FINDING_SHADOWED] = "shadowed",
 		[FINDING_CONTENT] = "content",	 [FINDING_MISSING] = "missing",
 		[FINDING_NEVER] = "never",	 [FINDING_UNKNOWN] = "unknown",
+		[FINDING_EXCLUDED] = "excluded", [FINDING_RULES] = "rules",
 	};
 
 	return rule < ARRAY_SIZE(names) ? names[rule] : "other";
@@ -85,6 +86,9 @@ static bool is_about(const struct driver_finding *finding, const char *what)
 	name = memrchr(object, '/', len);
 	name = name ? name + 1 : object;
 	/* The name itself, or the same library under another version. */
+	len = (size_t)(end - name);
+	if (strlen(what) == len && memcmp(name, what, len) == 0)
+		return true;
 	return strncmp(name, what, stem_length(what)) == 0 && same_stem(what, stem_length(what), name);
 }
 
@@ -99,10 +103,11 @@ static const struct driver_finding *find_finding(const struct driver *driver, co
 
 static const struct driver_row *find_row(const char *name)
 {
-	const struct driver_row *row = driver_table_find(DRIVER_LIBRARY, name);
+	const struct driver_row *row = NULL;
 
-	row = row ? row : driver_table_find(DRIVER_PROGRAM, name);
-	return row ? row : driver_table_find(DRIVER_FIRMWARE, name);
+	for (int kind = 0; kind <= DRIVER_KIND_LAST && !row; kind++)
+		row = driver_table_find((enum driver_file_kind)kind, name);
+	return row;
 }
 
 static void explain_by_name(const struct driver *driver, const char *name, struct explanation *ret)

@@ -18,6 +18,8 @@ enum finding_rule {
 	FINDING_MISSING,  /* expected, and not there */
 	FINDING_NEVER,	  /* known, and of no use in a container */
 	FINDING_UNKNOWN,  /* nothing of the driver is called so */
+	FINDING_EXCLUDED, /* by a rule of the admin's */
+	FINDING_RULES,	  /* no file was left out: these rules say what cannot be */
 };
 
 struct driver_finding {

@@ -394,7 +394,10 @@ use_real_driver()
 # A bundle carries no driver; where it can be had it is fetched once and kept.
 fetched_driver()
 {
-	local root=${NVFS_TEST_CACHE:-/var/tmp/nvfs-tests}/driver-$1/root
+	local root
+
+	# shellcheck source=tests/mirror.sh disable=SC2153 # its variables
+	root=$(. "$TESTS/mirror.sh" && echo "$CACHE/driver-$1.$DRIVER_FORMAT/root")
 
 	if [ -d "$root" ]; then
 		echo "$root"

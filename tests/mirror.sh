@@ -6,6 +6,9 @@
 
 # shellcheck disable=SC2034 # for who sources this
 CACHE=${NVFS_TEST_CACHE:-/var/tmp/nvfs-tests}
+# Changes when other packages of a driver are fetched, so that an old cache is not used.
+# shellcheck disable=SC2034
+DRIVER_FORMAT=2
 
 # One "label<TAB>uri" per source. Sources never updated have no label yet: guess by the path.
 # NVFS_TEST_MIRROR names a mirror for machines whose apt knows none (Ubuntu).

@@ -100,6 +100,37 @@ static inline void scratch_library(const char *root, const char *name, const cha
 	scratch_write(root, name, &elf, sizeof(elf));
 }
 
+/* The same for i386. */
+static inline void scratch_library32(const char *root, const char *name, const char *soname)
+{
+	struct {
+		Elf32_Ehdr ehdr;
+		Elf32_Phdr phdr[2];
+		Elf32_Dyn dyn[3];
+		char strings[64];
+	} elf = { 0 };
+	const Elf32_Word dyn = (Elf32_Word)((char *)elf.dyn - (char *)&elf);
+	const Elf32_Word strings = (Elf32_Word)(elf.strings - (char *)&elf);
+
+	memcpy(elf.ehdr.e_ident, ELFMAG, SELFMAG);
+	elf.ehdr.e_ident[EI_CLASS] = ELFCLASS32;
+	elf.ehdr.e_ident[EI_DATA] = ELFDATA2LSB;
+	elf.ehdr.e_ident[EI_VERSION] = EV_CURRENT;
+	elf.ehdr.e_type = ET_DYN;
+	elf.ehdr.e_machine = EM_386;
+	elf.ehdr.e_version = EV_CURRENT;
+	elf.ehdr.e_ehsize = sizeof(elf.ehdr);
+	elf.ehdr.e_phoff = sizeof(elf.ehdr);
+	elf.ehdr.e_phentsize = sizeof(*elf.phdr);
+	elf.ehdr.e_phnum = 2;
+	elf.phdr[0] = (Elf32_Phdr){ .p_type = PT_LOAD, .p_filesz = sizeof(elf) };
+	elf.phdr[1] = (Elf32_Phdr){ .p_type = PT_DYNAMIC, .p_offset = dyn, .p_filesz = sizeof(elf.dyn) };
+	elf.dyn[0] = (Elf32_Dyn){ .d_tag = DT_STRTAB, .d_un.d_ptr = strings };
+	elf.dyn[1] = (Elf32_Dyn){ .d_tag = DT_SONAME, .d_un.d_val = 1 };
+	(void)snprintf(elf.strings + 1, sizeof(elf.strings) - 1, "%s", soname);
+	scratch_write(root, name, &elf, sizeof(elf));
+}
+
 static inline void scratch_link(const char *root, const char *name, const char *to)
 {
 	char path[512];

@@ -200,6 +200,28 @@ START_TEST(a_volume_of_the_users_is_not_written_to)
 }
 END_TEST
 
+START_TEST(a_link_that_wants_a_place_is_made_where_that_is)
+{
+	struct plan plan;
+	struct apply *apply;
+
+	if (!make_world())
+		return;
+	ck_assert_int_eq(mkdir("root/usr/libx", 0755), 0);
+	apply = new_apply(&plan);
+	for (size_t i = 0; i < plan.n; i++) {
+		if (plan.steps[i].kind == STEP_LINK)
+			plan.steps[i].where = strstr(plan.steps[i].target, "vulkan") ? "/usr/libx" : "/usr/liby";
+	}
+	ck_assert_int_eq(apply_run(apply, NULL), 0);
+	ck_assert_str_eq(outcome_of(apply, "/etc/vulkan/icd.d/nv.json")->result, "created");
+	ck_assert_str_eq(outcome_of(apply, "/usr/bin/nvidia-smi")->result, "omitted");
+	ck_assert_int_eq(faccessat(AT_FDCWD, "root/usr/bin/nvidia-smi", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+	ck_assert_int_eq(apply_undo(apply, NULL), 0);
+	free_apply(apply, &plan);
+}
+END_TEST
+
 START_TEST(links_of_the_image_stay_within_the_image)
 {
 	struct plan plan;
@@ -613,7 +635,7 @@ UNIT_MAIN("apply", a_plan_is_applied_and_taken_back_whole,
 	  a_failure_at_any_effect_leaves_nothing_behind, twice_changes_nothing,
 	  a_record_is_enough_to_take_all_back_later, a_removal_leaves_what_is_no_longer_ours,
 	  a_target_that_leads_elsewhere_is_not_followed, a_volume_of_the_users_is_not_written_to,
-	  links_of_the_image_stay_within_the_image, something_else_at_a_devices_name_is_an_error,
+	  a_link_that_wants_a_place_is_made_where_that_is, links_of_the_image_stay_within_the_image, something_else_at_a_devices_name_is_an_error,
 	  a_node_of_a_number_of_before_gives_way_or_comes_back,
 	  the_containers_own_node_of_a_number_of_before_stays,
 	  a_run_that_was_killed_between_two_nodes_is_gone_on_with,

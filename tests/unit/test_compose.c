@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/compose.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "common/error.h"
 #include "common/ldcache.h"
 #include "fs/compat_verdict.h"
 #include "fs/generation.h"
@@ -189,7 +191,7 @@ START_TEST(the_cache_gets_the_soname_and_the_so_name_of_each_library)
 
 	open_sample();
 	ck_assert_int_eq(compose_cache_entries(&generation, DRIVER_CAP_COMPUTE | DRIVER_CAP_GRAPHICS,
-					       "/usr/local/nvidia/lib64", NULL, &entries, &n), 0);
+					       "/usr/local/nvidia", NULL, &entries, &n), 0);
 	ck_assert_uint_eq(n, 4);
 	ck_assert_str_eq(entries[0].soname, "libcuda.so.1");
 	ck_assert_str_eq(entries[0].path, "/usr/local/nvidia/lib64/libcuda.so.1");
@@ -197,6 +199,185 @@ START_TEST(the_cache_gets_the_soname_and_the_so_name_of_each_library)
 	ck_assert_str_eq(entries[2].soname, "libnvidia-glcore.so.535.1");
 	ck_assert_str_eq(entries[3].path, "/usr/local/nvidia/lib64/libnvidia-glcore.so");
 	compose_cache_entries_free(entries, n);
+	store_free(store);
+}
+END_TEST
+
+/* A driver of its own for what stands beside the core. */
+static struct driver_file more[] = {
+	{ .kind = DRIVER_LIBRARY, .name = (char[]){ "libGLX_nvidia.so.535.1" }, .path = (char[]){ "/l/glx" },
+	  .soname = (char[]){ "libGLX_nvidia.so.0" }, .caps = DRIVER_CAP_GRAPHICS, .elf_class = 64,
+	  .st.st_mode = 0644 },
+	{ .kind = DRIVER_LIBRARY, .name = (char[]){ "libnvidia-allocator.so.535.1" }, .path = (char[]){ "/l/a" },
+	  .soname = (char[]){ "libnvidia-allocator.so.1" }, .caps = DRIVER_CAP_GRAPHICS | DRIVER_CAP_COMPUTE, .elf_class = 64,
+	  .st.st_mode = 0644 },
+	{ .kind = DRIVER_LIBRARY, .name = (char[]){ "libGLX_nvidia.so.535.1" }, .path = (char[]){ "/l32/glx" },
+	  .soname = (char[]){ "libGLX_nvidia.so.0" }, .caps = DRIVER_CAP_GRAPHICS, .elf_class = 32,
+	  .st.st_mode = 0644 },
+	{ .kind = DRIVER_MODULE, .name = (char[]){ "libglxserver_nvidia.so.535.1" }, .path = (char[]){ "/x/glx" },
+	  .dir = (char[]){ "lib64/xorg/modules/extensions" }, .caps = DRIVER_CAP_DISPLAY, .elf_class = 64,
+	  .st.st_mode = 0644 },
+	{ .kind = DRIVER_DATA, .name = (char[]){ "nvoptix.bin" }, .path = (char[]){ "/s/nvoptix.bin" },
+	  .dir = (char[]){ "share/nvidia" }, .caps = DRIVER_CAP_GRAPHICS, .st.st_mode = 0644 },
+	{ .kind = DRIVER_CONFIG, .name = (char[]){ "nvidia_icd.json" }, .path = (char[]){ "/s/nvidia_icd.json" },
+	  .dir = (char[]){ "share/vulkan/icd.d" }, .caps = DRIVER_CAP_GRAPHICS, .text = (char[]){ "rewritten" },
+	  .st.st_mode = 0644 },
+	{ .kind = DRIVER_LIBRARY, .name = (char[]){ "libEGL_nvidia.so.535.1" }, .path = (char[]){ "/l/egl" },
+	  .soname = (char[]){ "libEGL_nvidia.so.0" }, .caps = DRIVER_CAP_GRAPHICS, .elf_class = 64,
+	  .st.st_mode = 0644 },
+};
+#define N_MORE (sizeof(more) / sizeof(more[0]))
+static struct driver more_driver = { .version = "535.1", .files = more, .n_files = N_MORE };
+static uint32_t more_objects[N_MORE];
+static struct gpu more_gpus[3] = { { .bus_id = "0000:00:06.0", .minor = 0 },
+				   { .bus_id = "0000:00:07.0", .minor = 5 },
+				   { .bus_id = "0000:00:08.0", .minor = 64, .index = 2 } };
+static struct gpu_list more_gpu_list = { .gpus = more_gpus, .n = 3 };
+static struct generation_gpu more_texts[3];
+static struct generation more_generation = { .number = 1, .driver = &more_driver, .gpus = &more_gpu_list,
+					     .objects = more_objects, .gpu_texts = more_texts };
+
+static void open_more(void)
+{
+	ck_assert_int_eq(store_new(memfd_create("state", MFD_CLOEXEC), &store, NULL), 0);
+	for (size_t i = 0; i < N_MORE; i++) {
+		struct store_object object = { .mode = more[i].st.st_mode };
+
+		object.path = store_blob_put(store, more[i].path, strlen(more[i].path));
+		more_objects[i] = store_object_add(store, &object);
+	}
+}
+
+static int compose_more(const struct compose_spec *spec, uint32_t *ret, struct error *err)
+{
+	int r;
+
+	store_write_lock(store);
+	r = compose_tree(store, &more_generation, spec, ret, err);
+	store_unlock(store);
+	return r;
+}
+
+static char *printed_more(unsigned int caps)
+{
+	struct compose_spec spec = { .caps = caps };
+	uint32_t layout = STORE_NONE;
+
+	ck_assert_int_eq(compose_more(&spec, &layout, NULL), 0);
+	return compose_print(store, layout);
+}
+
+/* Each line of a tree names what it comes from. */
+static const struct {
+	const char *rule, *line;
+	unsigned int caps;
+	bool there;
+} lines[] = {
+	{ "data stands in its directory", "host 0444 share/nvidia/nvoptix.bin <- /s/nvoptix.bin\n",
+	  DRIVER_CAP_GRAPHICS, true },
+	{ "a rewritten file is a text", "text 0444 share/vulkan/icd.d/nvidia_icd.json 9 bytes\n",
+	  DRIVER_CAP_GRAPHICS, true },
+	{ "none of it without graphics", "share/", DRIVER_CAP_COMPUTE, false },
+	{ "GBM's backend leads to the allocator",
+	  "link 0777 lib64/gbm/nvidia-drm_gbm.so -> ../libnvidia-allocator.so.1\n", DRIVER_CAP_GRAPHICS, true },
+	{ "the allocator is for compute too", "lib64/libnvidia-allocator.so.535.1", DRIVER_CAP_COMPUTE, true },
+	{ "GBM is not", "gbm", DRIVER_CAP_COMPUTE, false },
+	{ "indirect rendering", "link 0777 lib64/libGLX_indirect.so.0 -> libGLX_nvidia.so.0\n",
+	  DRIVER_CAP_GRAPHICS, true },
+	{ "modules of X need display", "xorg", DRIVER_CAP_GRAPHICS, false },
+	{ "a module of X", "host 0444 lib64/xorg/modules/extensions/libglxserver_nvidia.so.535.1 <- /x/glx\n",
+	  DRIVER_CAP_DISPLAY, true },
+	{ "a module's name without version",
+	  "link 0777 lib64/xorg/modules/extensions/libglxserver_nvidia.so -> libglxserver_nvidia.so.535.1\n",
+	  DRIVER_CAP_DISPLAY, true },
+	{ "32 bits need compat32", "lib32", DRIVER_CAP_GRAPHICS, false },
+	{ "compat32 alone has no libraries", "lib32", DRIVER_CAP_COMPAT32, false },
+	{ "32 bits have a directory of their own",
+	  "host 0444 lib32/libGLX_nvidia.so.535.1 <- /l32/glx\n",
+	  DRIVER_CAP_GRAPHICS | DRIVER_CAP_COMPAT32, true },
+	{ "and links", "link 0777 lib32/libGLX_nvidia.so.0 -> libGLX_nvidia.so.535.1\n",
+	  DRIVER_CAP_GRAPHICS | DRIVER_CAP_COMPAT32, true },
+	{ "a vendor's file is made where there is none", "text 0444 share/glvnd/egl_vendor.d/10_nvidia.json",
+	  DRIVER_CAP_GRAPHICS, true },
+	{ "none without its library", "nvidia.icd", DRIVER_CAP_ALL, false },
+	{ "the reference tree has no profile", "10-container.conf", DRIVER_CAP_ALL, false },
+};
+
+START_TEST(what_stands_beside_the_core_of_a_driver)
+{
+	open_more();
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		char *text = printed_more(lines[i].caps);
+
+		ck_assert_msg(!strstr(text, lines[i].line) == !lines[i].there, "%s:\n%s", lines[i].rule, text);
+		free(text);
+	}
+	store_free(store);
+}
+END_TEST
+
+START_TEST(a_cache_with_compat32_has_entries_of_both_kinds)
+{
+	struct ldcache_add *entries;
+	size_t n, of_i386 = 0;
+
+	ck_assert_int_eq(compose_cache_entries(&more_generation, DRIVER_CAP_GRAPHICS | DRIVER_CAP_COMPAT32,
+					       "/t", NULL, &entries, &n), 0);
+	for (size_t i = 0; i < n; i++) {
+		bool lib32 = strncmp(entries[i].path, "/t/lib32/", 9) == 0;
+
+		ck_assert_int_eq(entries[i].flags, lib32 ? LDCACHE_FLAGS_I386 : ldcache_native_flags());
+		of_i386 += lib32;
+	}
+	ck_assert_uint_eq(of_i386, 3); /* soname, ".so" and the alias */
+	ck_assert_uint_eq(n, 3 + 3 + 2 + 2);
+	compose_cache_entries_free(entries, n);
+}
+END_TEST
+
+START_TEST(egl_is_told_of_the_gpus_that_were_given)
+{
+	size_t at[] = { 0, 1 };
+	struct gpu_selection selection = { .wanted = true, .at = at, .n = 2 };
+	struct compose_spec spec = { .caps = DRIVER_CAP_GRAPHICS, .selection = &selection };
+	const struct layout *layout;
+	uint32_t index;
+	int slot;
+
+	open_more();
+	ck_assert_int_eq(compose_more(&spec, &index, NULL), 0);
+	layout = store_layout(store, index);
+	slot = layout_lookup(layout, 0, "etc");
+	slot = layout_lookup(layout, (uint32_t)slot, "nvidia");
+	slot = layout_lookup(layout, (uint32_t)slot, "nvidia-application-profiles-rc.d");
+	slot = layout_lookup(layout, (uint32_t)slot, "10-container.conf");
+	ck_assert_str_eq(store_blob(store, layout->nodes[slot].ref, NULL),
+			 "{\"profiles\": [{\"name\": \"_container_\", \"settings\": "
+			 "[\"EGLVisibleDGPUDevices\", 0x21]}],\n"
+			 "\"rules\": [{\"pattern\": [], \"profile\": \"_container_\"}]}\n");
+	spec.caps = DRIVER_CAP_COMPUTE;
+	ck_assert_int_eq(compose_more(&spec, &index, NULL), 0);
+	layout = store_layout(store, index);
+	slot = layout_lookup(layout, 0, "etc");
+	ck_assert_int_eq(layout_lookup(layout, (uint32_t)slot, "nvidia"), -ENOENT);
+	store_free(store);
+}
+END_TEST
+
+START_TEST(a_gpu_that_egl_cannot_be_told_of_is_an_error_by_name)
+{
+	size_t at[] = { 2 };
+	struct gpu_selection selection = { .wanted = true, .at = at, .n = 1 };
+	struct compose_spec spec = { .caps = DRIVER_CAP_GRAPHICS, .selection = &selection };
+	struct error err = { 0 };
+	uint32_t index;
+
+	open_more();
+	ck_assert_int_eq(compose_more(&spec, &index, &err), -ERANGE);
+	ck_assert_int_eq(err.class, ERROR_DEVICE);
+	ck_assert_ptr_nonnull(strstr(err.text, "GPU 2 has minor 64"));
+	spec.caps = DRIVER_CAP_COMPUTE;
+	ck_assert_int_eq(compose_more(&spec, &index, NULL), 0);
 	store_free(store);
 }
 END_TEST
@@ -240,7 +421,7 @@ START_TEST(names_that_the_image_has_are_links_to_it)
 	ck_assert_str_eq(json_string_value(json_object_get(compat, "why")), "it is newer");
 	ck_assert_uint_eq(json_array_size(json_object_get(compat, "libraries")), 4);
 	json_decref(compat);
-	ck_assert_int_eq(compose_cache_entries(&generation, DRIVER_CAP_COMPUTE, "/n/lib64", &verdict, &entries, &n),
+	ck_assert_int_eq(compose_cache_entries(&generation, DRIVER_CAP_COMPUTE, "/n", &verdict, &entries, &n),
 			 0);
 	ck_assert_uint_eq(n, 4);
 	ck_assert_str_eq(entries[0].path, "/n/lib64/libcuda.so.1");
@@ -258,4 +439,6 @@ UNIT_MAIN("compose", names_that_the_image_has_are_links_to_it, a_compute_and_uti
 	  no_gpu_chosen_means_an_empty_gpus_directory, the_same_request_twice_is_one_layout,
 	  the_manifest_names_no_path_of_the_host,
 	  the_cache_gets_the_soname_and_the_so_name_of_each_library,
+	  what_stands_beside_the_core_of_a_driver, a_cache_with_compat32_has_entries_of_both_kinds,
+	  egl_is_told_of_the_gpus_that_were_given, a_gpu_that_egl_cannot_be_told_of_is_an_error_by_name,
 	  params_are_rewritten_so_that_no_device_file_is_made)

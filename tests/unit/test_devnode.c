@@ -121,6 +121,35 @@ START_TEST(driver_capabilities_decide_on_control_nodes)
 }
 END_TEST
 
+START_TEST(on_wsl_one_node_stands_for_all)
+{
+	struct gpu_selection all = { .wanted = true };
+	struct devnode *nodes = NULL;
+	struct world world;
+	size_t n = 0;
+
+	world_init(&world);
+	world.request.selection = &all;
+	scratch_text(world.root, "misc", "130 watchdog\n 58 dxg\n229 fuse\n");
+	ck_assert_int_eq(devnode_list(&world.request, &nodes, &n, &world.findings, NULL), 0);
+	ck_assert_uint_eq(n, 0);
+	ck_assert_uint_eq(world.findings.n, 1);
+	ck_assert_str_eq(world.findings.items[0].text, "device node dxg: does not exist, left out");
+	free(nodes);
+	if (make_node(&world, "dxg", 10, 58)) {
+		ck_assert_int_eq(devnode_list(&world.request, &nodes, &n, &world.findings, NULL), 0);
+		ck_assert_uint_eq(n, 1);
+		ck_assert_str_eq(nodes[0].path, "dxg");
+		ck_assert_uint_eq(nodes[0].major, 10);
+		ck_assert_uint_eq(nodes[0].minor, 58);
+		free(nodes);
+	} else {
+		(void)fprintf(stderr, "# mknod is not allowed: not checked that the node is given\n");
+	}
+	world_done(&world);
+}
+END_TEST
+
 START_TEST(none_gives_control_nodes_and_void_nothing)
 {
 	struct devnode *nodes = NULL;
@@ -233,7 +262,8 @@ START_TEST(a_node_has_the_major_of_its_module)
 END_TEST
 
 UNIT_MAIN("devnode", nodes_that_are_there_are_given_and_the_others_told,
-	  driver_capabilities_decide_on_control_nodes, none_gives_control_nodes_and_void_nothing,
+	  driver_capabilities_decide_on_control_nodes, on_wsl_one_node_stands_for_all,
+	  none_gives_control_nodes_and_void_nothing,
 	  a_missing_gpu_node_is_an_error_with_a_remedy,
 	  a_link_or_file_in_place_of_a_node_is_refused,
 	  a_node_with_the_number_of_another_driver_is_never_given,

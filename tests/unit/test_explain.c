@@ -19,10 +19,11 @@ static struct driver_finding findings[] = {
 	{ FINDING_MACHINE, false, TEXT("/usr/lib32/libnvcuvid.so.535.261.03: it is 32-bit i386, left out") },
 	{ FINDING_OTHER, true, TEXT("/etc/ld.so.cache: broken, using known directories") },
 	{ FINDING_MISSING, true, TEXT("missing: libnvidia-cfg.so") },
+	{ FINDING_EXCLUDED, false, TEXT("/usr/lib/nvidia/nvidia-debugdump: left out by x.conf:2") },
 };
 
 static struct driver driver = { .version = "535.261.03", .files = files, .n_files = 2,
-				.findings = findings, .n_findings = 4 };
+				.findings = findings, .n_findings = 5 };
 
 static enum finding_rule rule_of(const char *what)
 {
@@ -58,6 +59,7 @@ START_TEST(what_was_left_out_has_the_finding_s_rule)
 	ck_assert_int_eq(rule_of("/usr/lib64/libnvidia-ml.so.550.1"), FINDING_VERSION);
 	ck_assert_int_eq(rule_of("libnvidia-ml.so.1"), FINDING_VERSION);
 	ck_assert_int_eq(rule_of("libnvidia-ml"), FINDING_VERSION);
+	ck_assert_int_eq(rule_of("nvidia-debugdump"), FINDING_EXCLUDED);
 	ck_assert_int_eq(rule_of("libnvcuvid.so.1"), FINDING_MACHINE);
 	ck_assert_int_eq(rule_of("libnvidia-cfg.so.1"), FINDING_MISSING);
 }

@@ -23,7 +23,9 @@ static char *links_of(const char *const *files, size_t n)
 	layout = layout_finish(builder);
 	ck_assert_int_eq(fixed_links_list(layout, "/dev/nvfs", &links, NULL, NULL), 0);
 	for (size_t i = 0; i < links.n; i++)
-		fprintf(out, "%s -> %s\n", links.items[i].path, links.items[i].to);
+		fprintf(out, "%s -> %s%s%s%s\n", links.items[i].path, links.items[i].to,
+			links.items[i].where ? " (" : "", links.items[i].where ? links.items[i].where : "",
+			links.items[i].where ? ")" : "");
 	fixed_links_done(&links);
 	layout_builder_free(builder);
 	free(layout);
@@ -72,6 +74,30 @@ START_TEST(configuration_is_linked_where_loaders_look_for_it)
 }
 END_TEST
 
+START_TEST(some_links_want_a_place_that_not_every_image_has)
+{
+	char *text = LINKS_OF("lib64/gbm/nvidia-drm_gbm.so", "lib64/xorg/modules/drivers/nvidia_drv.so");
+
+	ck_assert_ptr_nonnull(strstr(text, "-linux-gnu/gbm/nvidia-drm_gbm.so -> /dev/nvfs/lib64/gbm/nvidia-drm_gbm.so "
+					   "(/usr/lib/"));
+	ck_assert_ptr_nonnull(strstr(text, "/usr/lib64/gbm/nvidia-drm_gbm.so -> /dev/nvfs/lib64/gbm/nvidia-drm_gbm.so "
+					   "(/usr/lib64/libc.so.6)\n"));
+	ck_assert_ptr_nonnull(strstr(text, "/usr/lib/xorg/modules/drivers/nvidia_drv.so -> "
+					   "/dev/nvfs/lib64/xorg/modules/drivers/nvidia_drv.so "
+					   "(/usr/lib/xorg/modules)\n"));
+	free(text);
+}
+END_TEST
+
+START_TEST(the_store_of_wsl_is_linked_as_a_whole)
+{
+	char *text = LINKS_OF("wsl/drivers/nv/libcuda.so.1.1", "wsl/lib");
+
+	ck_assert_str_eq(text, "/usr/lib/wsl -> /dev/nvfs/wsl\n");
+	free(text);
+}
+END_TEST
+
 START_TEST(nothing_else_of_a_tree_is_linked)
 {
 	char *text = LINKS_OF("etc/ld.so.cache", "proc/driver/nvidia/version", ".nvfs/manifest.json",
@@ -115,7 +141,8 @@ START_TEST(more_links_than_a_plan_has_room_for_are_cut)
 }
 END_TEST
 
-UNIT_MAIN("fixed", every_program_of_the_tree_has_a_link,
+UNIT_MAIN("fixed", the_store_of_wsl_is_linked_as_a_whole,
+	  some_links_want_a_place_that_not_every_image_has, every_program_of_the_tree_has_a_link,
 	  configuration_is_linked_where_loaders_look_for_it, nothing_else_of_a_tree_is_linked,
 	  a_file_in_the_place_of_a_directory_gives_no_link,
 	  more_links_than_a_plan_has_room_for_are_cut)

@@ -321,6 +321,25 @@ START_TEST(a_library_less_is_less_whatever_came)
 }
 END_TEST
 
+START_TEST(a_library_that_the_admin_leaves_out_is_no_loss)
+{
+	struct generation *before, *now;
+	static char rules[128];
+	struct driver_config config = { .driver_root = root, .proc_root = root, .rules_dir = rules };
+
+	host_new();
+	before = recorded(1, NULL);
+	(void)snprintf(rules, sizeof(rules), "%s/rules", root);
+	scratch_text(root, "rules/x.conf", "[x]\nexclude = libnvidia-ml.so.*\n");
+	ck_assert_int_eq(generation_discover(&config, 2, &now, &err), 0);
+	ck_assert_uint_eq(now->driver->n_files, before->driver->n_files - 1);
+	ck_assert_int_eq(generation_compare(store, before, now), GENERATION_MORE);
+	generation_free(now);
+	generation_free(before);
+	host_done();
+}
+END_TEST
+
 START_TEST(another_version_is_other)
 {
 	struct generation *g;
@@ -576,7 +595,7 @@ UNIT_MAIN("generation", a_generation_holds_copies_of_the_texts_of_proc, majors_a
 	  a_file_that_is_still_the_same_one_keeps_its_object, nothing_changed_is_the_same_generation,
 	  a_library_more_is_more, a_library_that_was_written_anew_is_more,
 	  a_library_that_was_written_in_place_is_more, a_library_less_is_less_whatever_came,
-	  another_version_is_other, packages_of_another_version_beside_the_loaded_module_change_nothing,
+	  a_library_that_the_admin_leaves_out_is_no_loss, another_version_is_other, packages_of_another_version_beside_the_loaded_module_change_nothing,
 	  gpus_majors_and_parameters_that_changed_are_more, a_module_is_known_by_its_version_and_majors,
 	  generations_are_loaded_as_they_were_saved_older_ones_too,
 	  a_loaded_generation_compares_as_the_saved_one_did, what_is_saved_last_is_loaded,

@@ -54,6 +54,20 @@ START_TEST(what_was_saved_is_loaded)
 }
 END_TEST
 
+START_TEST(what_is_shown_elsewhere_or_rewritten_is_loaded_as_such)
+{
+	const struct driver_file *file;
+
+	ck_assert_int_eq(load(TEXT("535.1", FILE_TEXT("5", "x.json\",\"dir\":\"share/a\",\"text\":\"{}", "0"), "")),
+			 0);
+	file = &generation->driver->files[0];
+	ck_assert_int_eq(file->kind, DRIVER_CONFIG);
+	ck_assert_str_eq(file->dir, "share/a");
+	ck_assert_str_eq(file->text, "{}");
+	generation_free(generation);
+}
+END_TEST
+
 START_TEST(facts_are_derived_anew_from_what_was_saved)
 {
 	ck_assert_int_eq(load("[{\"number\":3,\"root\":\"/\",\"version\":\"999.1\",\"files\":[],"
@@ -126,7 +140,11 @@ START_TEST(what_no_discovery_gives_is_refused)
 	static const char *const texts[] = {
 		"[{\"version\":\"535.1\"}]", /* no driver root */
 		TEXT("../535", "", ""),
-		TEXT("535.1", FILE_TEXT("3", "x", "0"), ""),
+		TEXT("535.1", FILE_TEXT("6", "x", "0"), ""),
+		TEXT("535.1", FILE_TEXT("5", "x", "0"), ""), /* no directory */
+		TEXT("535.1", FILE_TEXT("5", "x\",\"dir\":\"a/../b", "0"), ""),
+		TEXT("535.1", FILE_TEXT("5", "x\",\"dir\":\"/a", "0"), ""),
+		TEXT("535.1", FILE_TEXT("0", "x\",\"text\":\"no place", "0"), ""),
 		TEXT("535.1", FILE_TEXT("-1", "x", "0"), ""),
 		TEXT("535.1", FILE_TEXT("0", "../x", "0"), ""),
 		TEXT("535.1", FILE_TEXT("0", "", "0"), ""),
@@ -159,6 +177,7 @@ START_TEST(a_refusal_closes_no_descriptor_of_anybody_else)
 }
 END_TEST
 
-UNIT_MAIN("generation_state", what_nvml_told_is_kept, what_was_saved_is_loaded, facts_are_derived_anew_from_what_was_saved,
+UNIT_MAIN("generation_state", what_nvml_told_is_kept, what_was_saved_is_loaded,
+	  what_is_shown_elsewhere_or_rewritten_is_loaded_as_such, facts_are_derived_anew_from_what_was_saved,
 	  what_no_discovery_gives_is_refused,
 	  a_refusal_closes_no_descriptor_of_anybody_else)

@@ -17,7 +17,7 @@ START_TEST(a_plan_says_every_step_in_order)
 		{ .path = "nvidia0", .major = 195, .minor = 0, .access = 6 },
 	};
 	struct fixed_link link = { (char[]){ "/usr/bin/nvidia-smi" },
-					  (char[]){ "/usr/local/nvidia/bin/nvidia-smi" } };
+					  (char[]){ "/usr/local/nvidia/bin/nvidia-smi" }, NULL };
 	const struct fixed_links links = { &link, 1 };
 	const struct ipc_list ipcs = { .items[0] = { .target = "/run/x/socket", .fd = -1,
 							    .path = (char[]){ "/run/x/socket" } },
