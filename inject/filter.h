@@ -17,7 +17,7 @@ enum filter_place {
 /**
  * filter_enter() - put a filter on
  *
- * Not for nothing: about 0.1 ms, most of it the kernel's own work on the program.
+ * Not for nothing: about 0.04 ms, the kernel's own work on the program.
  * Return: 0, also on a kernel without seccomp, or a negative errno.
  */
 int filter_enter(enum filter_place place, struct error *err);

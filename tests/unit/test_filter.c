@@ -9,6 +9,7 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,6 +52,33 @@ static int run_program(void)
 	return errno;
 }
 
+static int is_refused(long number)
+{
+	return syscall(number, -1, NULL, 0) < 0 && errno == EPERM;
+}
+
+static int call_beyond_the_list(void)
+{
+	for (long number = 448; number < 512; number++) {
+		if (number != 457 /* statmount */ && !is_refused(number))
+			return 1;
+	}
+	return is_refused(512) && is_refused(512 + SYS_read) && is_refused(0x40000000 + SYS_read) ? 0 : 1;
+}
+
+/* x32's read(2) */
+static int call_of_other_abi(void)
+{
+	(void)syscall(0x40000000 + SYS_read, -1, NULL, 0);
+	return 0;
+}
+
+static int call_far_away(void)
+{
+	(void)syscall(512 + SYS_read, -1, NULL, 0);
+	return 0;
+}
+
 static int trace_parent(void)
 {
 	return ptrace(PTRACE_SEIZE, getppid(), NULL, NULL) == 0 ? 0 : errno;
@@ -78,6 +106,16 @@ START_TEST(on_the_host_no_program_is_run)
 }
 END_TEST
 
+START_TEST(numbers_that_are_no_call_of_ours_are_refused)
+{
+#ifndef __SANITIZE_ADDRESS__
+	ck_assert_int_eq(filtered(FILTER_HOST, call_beyond_the_list), 0);
+	ck_assert_int_eq(filtered(FILTER_INSIDE, call_of_other_abi), -SIGSYS);
+	ck_assert_int_eq(filtered(FILTER_INSIDE, call_far_away), -SIGSYS);
+#endif
+}
+END_TEST
+
 START_TEST(files_may_be_looked_at_everywhere)
 {
 	ck_assert_int_eq(filtered(FILTER_INSIDE, look_around), 0);
@@ -86,4 +124,5 @@ START_TEST(files_may_be_looked_at_everywhere)
 END_TEST
 
 UNIT_MAIN("filter", inside_a_container_files_are_left_and_little_else, on_the_host_no_program_is_run,
+	  numbers_that_are_no_call_of_ours_are_refused,
 	  files_may_be_looked_at_everywhere)
