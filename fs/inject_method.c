@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -50,7 +49,7 @@ struct call {
 	struct devnode *nodes;
 	size_t n_nodes;
 	struct finding_list findings;
-	void *image; /* the container's own ld.so.cache, mapped; NULL without */
+	void *image; /* the container's own ld.so.cache; NULL without */
 	size_t image_size;
 	struct fixed_links links;
 	struct ipc_list ipcs;
@@ -67,8 +66,7 @@ static void call_done(struct call *call)
 	ipc_list_done(&call->ipcs);
 	finding_list_done(&call->findings);
 	planned_done(&call->plan);
-	if (call->image)
-		(void)munmap(call->image, call->image_size);
+	free(call->image);
 }
 
 /*
@@ -135,10 +133,10 @@ static int choose_devices(struct call *call, struct error *err)
 }
 
 /* Opaque bytes here: only the box looks into them. Sealed, they change for nobody. */
-static int map_image(struct call *call, struct error *err)
+static int read_image(struct call *call, struct error *err)
 {
+	auto_free char *image = NULL;
 	ssize_t size;
-	void *image;
 
 	if (call->claim.cache_fd < 0)
 		return 0;
@@ -148,10 +146,16 @@ static int map_image(struct call *call, struct error *err)
 				  (unsigned long)LDCACHE_SIZE_MAX);
 	if (size == 0)
 		return 0;
-	image = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, call->claim.cache_fd, 0);
-	if (image == MAP_FAILED)
-		return error_set(err, -errno, "map the cache");
-	call->image = image;
+	/* Mapping, its faults and unmapping cost more than the copy. */
+	image = malloc((size_t)size);
+	if (!image)
+		return error_set(err, -ENOMEM, "read the cache");
+	for (ssize_t n, at = 0; at < size; at += n) {
+		n = pread(call->claim.cache_fd, image + at, (size_t)(size - at), at);
+		if (n <= 0)
+			return error_set(err, n < 0 ? -errno : -EIO, "read the cache");
+	}
+	call->image = take_ptr(&image);
 	call->image_size = (size_t)size;
 	return 0;
 }
@@ -421,7 +425,7 @@ static int inject(struct call *call, const char *trace, struct method_reply *rep
 	if (r == 0)
 		r = check_core_libraries(call, err);
 	if (r == 0)
-		r = map_image(call, err);
+		r = read_image(call, err);
 	return r < 0 ? r : give_tree(call, trace, reply, err);
 }
 
