@@ -29,7 +29,6 @@
 #endif
 
 #define NS_GET_MNTNS_ID _IOR(0xb7, 0x5, uint64_t) /* linux/nsfs.h, 6.11 */
-#define PIDFD_GET_MNT_NAMESPACE _IO(0xFF, 3) /* linux/pidfd.h, 6.11 */
 #define PEERPIDFD 77 /* SO_PEERPIDFD of asm-generic/socket.h, 6.5 */
 #define OPENAT2_RETRIES 128
 
@@ -133,9 +132,14 @@ int sys_pidfd_getfd(int pidfd, int fd, unsigned int flags)
 }
 
 /* ioctl_pidfd(2) */
+int sys_pidfd_get_namespace(int pidfd, unsigned int which)
+{
+	return ret(ioctl(pidfd, which, 0));
+}
+
 int sys_pidfd_get_mnt_namespace(int pidfd)
 {
-	return ret(ioctl(pidfd, PIDFD_GET_MNT_NAMESPACE, 0));
+	return sys_pidfd_get_namespace(pidfd, PIDFD_GET_MNT_NAMESPACE);
 }
 
 /* bpf(2) */

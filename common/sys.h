@@ -12,6 +12,7 @@
 #include <linux/openat2.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/types.h>
 
 #ifndef OPEN_TREE_CLONE
@@ -41,6 +42,13 @@ struct sys_mount_attr {
 	uint64_t propagation;
 	uint64_t userns_fd;
 };
+
+/* linux/pidfd.h, 6.11 */
+#ifndef PIDFD_GET_MNT_NAMESPACE
+#define PIDFD_GET_MNT_NAMESPACE _IO(0xFF, 3)
+#define PIDFD_GET_PID_NAMESPACE _IO(0xFF, 5)
+#define PIDFD_GET_USER_NAMESPACE _IO(0xFF, 9)
+#endif
 
 #ifndef STATX_MNT_ID_UNIQUE
 #define STATX_MNT_ID_UNIQUE 0x4000U
@@ -123,10 +131,14 @@ int sys_pidfd_send_signal(int pidfd, int sig);
 int sys_pidfd_getfd(int pidfd, int fd, unsigned int flags);
 
 /**
- * sys_pidfd_get_mnt_namespace() - ioctl PIDFD_GET_MNT_NAMESPACE, Linux 6.11
+ * sys_pidfd_get_namespace() - ioctl PIDFD_GET_..._NAMESPACE, Linux 6.11
  *
- * Return: a namespace fd that the caller closes; -ENOTTY or -EINVAL on older kernels.
+ * Return: a namespace fd that the caller closes; -ENOTTY or -EINVAL on older kernels; -ESRCH where
+ * the process has ended.
  */
+int sys_pidfd_get_namespace(int pidfd, unsigned int which);
+
+/** sys_pidfd_get_mnt_namespace() - the same for PIDFD_GET_MNT_NAMESPACE */
 int sys_pidfd_get_mnt_namespace(int pidfd);
 
 /** sys_bpf() - bpf(2); @attr and @size as the kernel's union bpf_attr */

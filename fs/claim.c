@@ -96,8 +96,10 @@ int claim_parse(json_t *params, const struct varlink_message *message, const str
 	claim.dry_run = flag(params, "dry_run");
 	if (claim.pidfd >= 0)
 		r = process_from_pidfd(claim.pidfd, &claim.process, err);
-	else if (claim.standalone && peer->process.pid)
+	else if (claim.standalone && peer->process.start_time)
 		claim.process = peer->process;
+	else if (claim.standalone && peer->process.pid) /* root's, who has nothing to gain by another's number */
+		r = process_from_pid(peer->process.pid, &claim.process, err);
 	else
 		r = error_setc(err, ERROR_USAGE, -EINVAL, "no container is said: 'pidfd' or 'standalone'");
 	if (r == 0)

@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -42,7 +41,7 @@
 
 #define CONTAINER_ROOTS 64
 
-/* A sealed memfd of the client's, mapped: opaque bytes. NULL without. */
+/* What a sealed memfd of the client's holds: opaque bytes. NULL without. */
 struct foreign {
 	void *bytes;
 	size_t size;
@@ -68,12 +67,6 @@ struct call {
 	struct injection *injection;
 };
 
-static void foreign_done(struct foreign *foreign)
-{
-	if (foreign->bytes)
-		(void)munmap(foreign->bytes, foreign->size);
-}
-
 static void call_done(struct call *call)
 {
 	gpu_selection_done(&call->selection);
@@ -82,8 +75,8 @@ static void call_done(struct call *call)
 	ipc_list_done(&call->ipcs);
 	finding_list_done(&call->findings);
 	planned_done(&call->plan);
-	foreign_done(&call->image);
-	foreign_done(&call->compat);
+	free(call->image.bytes);
+	free(call->compat.bytes);
 }
 
 /*
@@ -150,10 +143,10 @@ static int choose_devices(struct call *call, struct error *err)
 }
 
 /* Opaque bytes here: only the box looks into them. Sealed, they change for nobody. */
-static int map_foreign(struct foreign *foreign, int fd, size_t max, const char *what, struct error *err)
+static int read_foreign(struct foreign *foreign, int fd, size_t max, const char *what, struct error *err)
 {
+	auto_free char *bytes = NULL;
 	ssize_t size;
-	void *bytes;
 
 	if (fd < 0)
 		return 0;
@@ -163,18 +156,24 @@ static int map_foreign(struct foreign *foreign, int fd, size_t max, const char *
 				  max);
 	if (size == 0)
 		return 0;
-	bytes = mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (bytes == MAP_FAILED)
-		return error_set(err, -errno, "map the %s", what);
-	*foreign = (struct foreign){ bytes, (size_t)size };
+	/* Mapping, its faults and unmapping cost more than the copy. */
+	bytes = malloc((size_t)size);
+	if (!bytes)
+		return error_set(err, -ENOMEM, "read the %s", what);
+	for (ssize_t n, at = 0; at < size; at += n) {
+		n = pread(fd, bytes + at, (size_t)(size - at), at);
+		if (n <= 0)
+			return error_set(err, n < 0 ? -errno : -EIO, "read the %s", what);
+	}
+	*foreign = (struct foreign){ take_ptr(&bytes), (size_t)size };
 	return 0;
 }
 
-static int map_image(struct call *call, struct error *err)
+static int read_image(struct call *call, struct error *err)
 {
-	int r = map_foreign(&call->image, call->claim.cache_fd, LDCACHE_SIZE_MAX, "cache", err);
+	int r = read_foreign(&call->image, call->claim.cache_fd, LDCACHE_SIZE_MAX, "cache", err);
 
-	return r ? r : map_foreign(&call->compat, call->claim.compat_fd, COMPATLIST_SIZE_MAX, "compat", err);
+	return r ? r : read_foreign(&call->compat, call->claim.compat_fd, COMPATLIST_SIZE_MAX, "compat", err);
 }
 
 static int choose_compat_mode(struct call *call, struct error *err)
@@ -451,7 +450,7 @@ static int inject(struct call *call, const char *trace, struct method_reply *rep
 	if (r == 0)
 		r = check_core_libraries(call, err);
 	r = r ? r : choose_compat_mode(call, err);
-	r = r ? r : map_image(call, err);
+	r = r ? r : read_image(call, err);
 	return r < 0 ? r : give_tree(call, trace, reply, err);
 }
 

@@ -125,6 +125,31 @@ int process_from_pidfd(int pidfd, struct process *ret, struct error *err)
 	return 0;
 }
 
+static int namespace_of(int pidfd, unsigned int which, uint64_t *ret)
+{
+	auto_close int fd = sys_pidfd_get_namespace(pidfd, which);
+	struct stat st;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	*ret = st.st_ino;
+	return 0;
+}
+
+int process_namespaces(int pidfd, pid_t pid, struct process *ret)
+{
+	struct process process = { .pid = pid };
+	int r = namespace_of(pidfd, PIDFD_GET_MNT_NAMESPACE, &process.mnt_ns);
+
+	r = r ? r : namespace_of(pidfd, PIDFD_GET_USER_NAMESPACE, &process.user_ns);
+	r = r ? r : namespace_of(pidfd, PIDFD_GET_PID_NAMESPACE, &process.pid_ns);
+	if (r == 0)
+		*ret = process;
+	return r;
+}
+
 int process_from_pid(pid_t pid, struct process *ret, struct error *err)
 {
 	char text[16];

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "common/cleanup.h"
+#include "common/sys.h"
 #include "fs/kfuse.h"
 #include "fs/sandbox.h"
 
@@ -24,7 +25,6 @@
 #define NS_GET_OWNER_UID _IO(0xb7, 0x4)        /* the same */
 #define NS_GET_PARENT _IO(0xb7, 0x2)           /* linux/nsfs.h */
 #define NS_GET_MNTNS_ID _IOR(0xb7, 0x5, uint64_t) /* the same, 6.11 */
-#define PIDFD_GET_MNT_NAMESPACE _IO(0xFF, 3) /* linux/pidfd.h, 6.11 */
 
 static const struct sandbox_call calls[] = {
 	/* memory and threads */
@@ -117,6 +117,8 @@ static const unsigned long ioctls[] = {
 	NS_GET_PARENT,
 	NS_GET_MNTNS_ID,
 	PIDFD_GET_MNT_NAMESPACE,
+	PIDFD_GET_PID_NAMESPACE,
+	PIDFD_GET_USER_NAMESPACE,
 };
 
 /* Those of NVIDIA's module, of which the process that asks NVML makes many: by their letter.

@@ -295,6 +295,19 @@ bool peer_is_root(const struct peer *peer, const struct process *self)
 	       (peer->process.mnt_ns == self->mnt_ns || peer->could_enter);
 }
 
+/* What root's nvinject is asked for at every start of a container: is it in the namespaces that we are in? */
+static bool is_beside_us(int pidfd, const struct peer *peer, const struct process *self, struct process *ret)
+{
+	struct process process;
+
+	if (peer->uid != 0 || process_namespaces(pidfd, peer->pid, &process) < 0)
+		return false;
+	if (process.mnt_ns != self->mnt_ns || process.user_ns != self->user_ns || process.pid_ns != self->pid_ns)
+		return false;
+	*ret = process;
+	return true;
+}
+
 static void peer_read(int sock, const struct process *self, struct peer *ret)
 {
 	struct ucred cred = { .uid = (uid_t)-1 };
@@ -306,7 +319,8 @@ static void peer_read(int sock, const struct process *self, struct peer *ret)
 	ret->uid = cred.uid;
 	ret->pid = cred.pid;
 	pidfd = peer_pidfd(sock, cred.pid);
-	if (pidfd < 0 || process_from_pidfd(pidfd, &ret->process, NULL) < 0)
+	if (pidfd < 0 || is_beside_us(pidfd, ret, self, &ret->process) ||
+	    process_from_pidfd(pidfd, &ret->process, NULL) < 0)
 		return;
 	if (ret->uid == 0 && ret->process.mnt_ns != self->mnt_ns)
 		ret->could_enter = process_could_enter(&ret->process, self) && !process_pidfd_is_dead(pidfd);

@@ -28,7 +28,7 @@ struct varlink_message;
 struct peer {
 	uid_t uid;
 	pid_t pid;
-	struct process process; /* zeroed where /proc did not tell */
+	struct process process; /* zeroed where /proc did not tell; of root beside us only its namespaces */
 	bool could_enter;       /* the daemon's mount namespace, by itself: see process_could_enter() */
 };
 

@@ -20,13 +20,13 @@
 /* Is the regular file at a place equal to this content? */
 static bool has_content(const struct place *place, const void *data, size_t len)
 {
-	auto_close int fd = regular_open(place->dirfd, place->name, HERE | RESOLVE_NO_XDEV);
+	off_t size = 0;
+	auto_close int found = regular_find(place->dirfd, place->name, HERE | RESOLVE_NO_XDEV, &size);
+	auto_close int fd = found >= 0 && (size_t)size == len ? regular_open_found(found) : -1;
 	auto_free char *text = NULL;
 	size_t text_len = 0;
-	struct stat st;
 
-	return fd >= 0 && fstat(fd, &st) == 0 && (size_t)st.st_size == len &&
-	       file_read_fd(fd, len, &text, &text_len, NULL) == 0 && text_len == len &&
+	return fd >= 0 && file_read_fd(fd, len, &text, &text_len, NULL) == 0 && text_len == len &&
 	       memcmp(text, data, len) == 0;
 }
 

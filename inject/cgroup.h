@@ -18,6 +18,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/cgroup_text.h"
 
@@ -40,6 +41,7 @@ struct cgroup_undo;   /* what cgroup_allow() did */
 
 /**
  * cgroup_target_open() - find and pin the device cgroups of a process
+ * @pid:         the process, as the /proc that it was named by counts
  * @proc_pid_fd: O_PATH directory fd of /proc/PID; borrowed for the call
  * @ret:         new target; the caller releases it with cgroup_target_free()
  * @err:         message chain, may be NULL
@@ -54,7 +56,7 @@ struct cgroup_undo;   /* what cgroup_allow() did */
  * outside what this process can see, ERROR_PERMISSION), -EINVAL (unreadable text),
  * -ENOMEM or the errno of open(2).
  */
-int cgroup_target_open(int proc_pid_fd, struct cgroup_target **ret, struct error *err);
+int cgroup_target_open(pid_t pid, int proc_pid_fd, struct cgroup_target **ret, struct error *err);
 
 /**
  * cgroup_target_adopt() - count what looks like ours in the container's own cgroup as not there

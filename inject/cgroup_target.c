@@ -17,7 +17,6 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/file.h"
-#include "common/parse.h"
 #include "common/sys.h"
 #include "inject/cgroup_impl.h"
 
@@ -171,35 +170,10 @@ static int hierarchies_open(struct cgroup_target *target, int proc_pid_fd, struc
 	return r;
 }
 
-/* "Pid:" of /proc/PID/status: the process, as the /proc that it was named by counts. */
-static int pid_read(int proc_pid_fd, pid_t *ret, struct error *err)
-{
-	auto_free char *text = NULL;
-	uint64_t pid;
-	char *line;
-	int r;
-
-	r = file_read_at(proc_pid_fd, "status", CGROUP_PROC_TEXT_MAX, &text, NULL, err);
-	if (r < 0)
-		return r == -ENOENT ? -ESRCH : r;
-	line = strstr(text, "\nPid:\t");
-	if (!line)
-		return error_set(err, -EINVAL, "read /proc/PID/status");
-	line += strlen("\nPid:\t");
-	line[strcspn(line, "\n")] = '\0';
-	r = parse_u64(line, INT32_MAX, &pid);
-	if (r < 0)
-		return error_set(err, -EINVAL, "read /proc/PID/status");
-	*ret = (pid_t)pid;
-	return 0;
-}
-
 static int target_fill(struct cgroup_target *target, int proc_pid_fd, struct error *err)
 {
-	int r = pid_read(proc_pid_fd, &target->pid, err);
+	int r;
 
-	if (r < 0)
-		return r;
 	target->proc_fd = openat(proc_pid_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (target->proc_fd < 0)
 		return error_set(err, -errno, "open /proc");
@@ -217,13 +191,14 @@ static int target_fill(struct cgroup_target *target, int proc_pid_fd, struct err
 	return hierarchies_open(target, proc_pid_fd, err);
 }
 
-int cgroup_target_open(int proc_pid_fd, struct cgroup_target **ret, struct error *err)
+int cgroup_target_open(pid_t pid, int proc_pid_fd, struct cgroup_target **ret, struct error *err)
 {
 	struct cgroup_target *target = calloc(1, sizeof(*target));
 	int r;
 
 	if (!target)
 		return error_set(err, -ENOMEM, "open cgroups");
+	target->pid = pid;
 	target->proc_fd = -1;
 	r = target_fill(target, proc_pid_fd, err);
 	if (r < 0) {

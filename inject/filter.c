@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two lists of system calls, as programs that search them. They are put
+ * Two lists of system calls, as programs that look them up. They are put
  * together here and not by libseccomp, which takes 0.1 ms for each at every
- * start of a container, for the same instructions.
+ * start of a container, and compares where this looks up.
  *
  * Arguments are not looked at: what matters about them (flags of openat2(2),
  * which descriptors) is behind pointers, where a filter cannot see it.
  */
 #include "inject/filter.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdlib.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -65,15 +65,19 @@ static const int host[] = {
 _Static_assert(ARRAY_SIZE(common) + ARRAY_SIZE(inside) + ARRAY_SIZE(host) <= FILTER_CALLS_MAX,
 	       "more calls than there is room for");
 
+#define WORD_BITS 32
+#define WORDS 16 /* numbers below 512 */
+
+_Static_assert(3 * WORDS + 16 <= FILTER_PROGRAM_MAX, "more instructions than there is room for");
+
 struct program {
 	struct sock_filter *code; /* FILTER_PROGRAM_MAX */
 	unsigned short n;
 };
 
-/* The numbers at which the verdict changes, in ascending order: allowed from [0], not from [1]... */
-struct edges {
-	unsigned int at[2 * FILTER_CALLS_MAX];
-	size_t n;
+/* Of each number one bit: is the call allowed? */
+struct calls {
+	uint32_t words[WORDS];
 };
 
 static void put(struct program *p, struct sock_filter instruction)
@@ -81,45 +85,44 @@ static void put(struct program *p, struct sock_filter instruction)
 	p->code[p->n++] = instruction;
 }
 
-static int compare(const void *a, const void *b)
+static void allow(struct calls *calls, const int *list, size_t n)
 {
-	const int *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
-static void find_edges(struct edges *edges, int *calls, size_t n)
-{
-	edges->n = 0;
-	qsort(calls, n, sizeof(*calls), compare);
 	for (size_t i = 0; i < n; i++) {
-		if (edges->n && edges->at[edges->n - 1] == (unsigned int)calls[i])
-			edges->n--;
-		else
-			edges->at[edges->n++] = (unsigned int)calls[i];
-		edges->at[edges->n++] = (unsigned int)calls[i] + 1;
+		assert(list[i] < WORDS * WORD_BITS);
+		calls->words[list[i] / WORD_BITS] |= 1U << list[i] % WORD_BITS;
 	}
 }
 
 /*
- * A binary search for the verdict on numbers between edges @from and @to. When a filter is put on,
- * the kernel runs it for every number that there is; one comparison for each call would cost 0.2 ms.
+ * The bit of a call, found by its word. A search of all numbers would be five times as long, and
+ * compiling it, and running it for every number that there is, which the kernel does when a filter
+ * is put on that only compares, cost 0.1 ms more. This one it does not run beforehand: each call
+ * takes 0.03 us more.
  */
-static void put_search(struct program *p, const struct edges *edges, size_t from, size_t to,
-		       unsigned int otherwise)
+static void put_search(struct program *p, const struct calls *calls, unsigned int otherwise)
 {
-	size_t middle = from + (to - from) / 2;
-	unsigned short branch = p->n;
+	unsigned short jumps[WORDS];
+	size_t n = 0;
 
-	if (from == to) {
-		put(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K,
-						    from % 2 ? SECCOMP_RET_ALLOW : otherwise));
-		return;
+	put(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, WORD_BITS - 1));
+	put(p, (struct sock_filter)BPF_STMT(BPF_MISC | BPF_TAX, 0));
+	put(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)));
+	put(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 5));
+	for (unsigned int i = 0; i < WORDS; i++) {
+		if (!calls->words[i])
+			continue;
+		put(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, i, 0, 2));
+		put(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_IMM, calls->words[i]));
+		jumps[n++] = p->n;
+		put(p, (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, 0));
 	}
-	put(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, edges->at[middle], 0, 0));
-	put_search(p, edges, from, middle, otherwise);
-	p->code[branch].jt = (unsigned char)(p->n - branch - 1);
-	put_search(p, edges, middle + 1, to, otherwise);
+	put(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, otherwise));
+	for (size_t i = 0; i < n; i++)
+		p->code[jumps[i]].k = p->n - jumps[i] - 1U;
+	put(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_RSH | BPF_X, 0));
+	put(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 1, 1, 0));
+	put(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, otherwise));
+	put(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
 }
 
 static size_t add(int *ret, size_t n, const int *calls, size_t n_calls)
@@ -141,17 +144,17 @@ unsigned short filter_program(enum filter_place place, struct sock_filter *ret)
 	unsigned int otherwise = place == FILTER_HOST ? SECCOMP_RET_ERRNO | EPERM :
 							SECCOMP_RET_KILL_PROCESS;
 	struct program program = { .code = ret }, *p = &program;
-	int calls[FILTER_CALLS_MAX];
-	struct edges edges;
+	int list[FILTER_CALLS_MAX];
+	struct calls calls = { { 0 } };
 
-	find_edges(&edges, calls, filter_calls(place, calls));
+	allow(&calls, list, filter_calls(place, list));
 	put(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 					    offsetof(struct seccomp_data, arch)));
 	put(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARCH, 1, 0));
 	put(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS));
 	put(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 					    offsetof(struct seccomp_data, nr)));
-	put_search(p, &edges, 0, edges.n, otherwise);
+	put_search(p, &calls, otherwise);
 	return p->n;
 }
 

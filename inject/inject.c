@@ -280,7 +280,8 @@ static int commit(struct injection *in, struct error *err)
 {
 	struct session *s = in->session;
 	json_t *done = record_all(&in->apply, in->cgroup);
-	json_t *record = json_deep_copy(done); /* merged, where @done is not */
+	/* merged, where @done is not */
+	json_t *record = in->plan.known ? json_deep_copy(done) : json_incref(done);
 	int r = record ? 0 : error_set(err, -ENOMEM, "record what was done");
 
 	enter_stop(&s->enter); /* it ends while the daemon writes the record */

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -30,25 +29,34 @@ int regular_host_proc(void)
 	return host_proc;
 }
 
-static bool is_regular(int fd)
+int regular_find(int dirfd, const char *name, uint64_t resolve, off_t *ret_size)
 {
+	auto_close int fd = sys_openat2(dirfd, name, O_PATH | O_NOFOLLOW, 0, resolve);
 	struct stat st;
 
-	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return -EMEDIUMTYPE;
+	*ret_size = st.st_size;
+	return take_fd(&fd);
+}
+
+int regular_open_found(int found)
+{
+	char again[32];
+	int fd;
+
+	/* proc(5): the link leads to the open file itself, whatever its name is now */
+	(void)snprintf(again, sizeof(again), "self/fd/%d", found);
+	fd = openat(host_proc, again, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
 int regular_open(int dirfd, const char *name, uint64_t resolve)
 {
-	auto_close int path = sys_openat2(dirfd, name, O_PATH | O_NOFOLLOW, 0, resolve);
-	char again[32];
-	int fd;
+	off_t size;
+	auto_close int found = regular_find(dirfd, name, resolve, &size);
 
-	if (path < 0)
-		return path;
-	if (!is_regular(path))
-		return -EMEDIUMTYPE;
-	/* proc(5): the link leads to the open file itself, whatever its name is now */
-	(void)snprintf(again, sizeof(again), "self/fd/%d", path);
-	fd = openat(host_proc, again, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
+	return found < 0 ? found : regular_open_found(found);
 }

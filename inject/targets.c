@@ -239,7 +239,7 @@ int targets_open_cgroup(struct targets *targets, const struct request *req, stru
 
 	if (!req->pid || !req->cgroup)
 		return 0;
-	r = cgroup_target_open(targets->proc_pid, &targets->cgroup, &why);
+	r = cgroup_target_open(req->pid, targets->proc_pid, &targets->cgroup, &why);
 	/* What has ended is in no cgroup of its own: that is not what failed. */
 	alive = targets_alive(targets, err);
 	if (alive < 0)

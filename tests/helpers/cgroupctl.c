@@ -87,7 +87,7 @@ static int cmd_target(const char *cmd, const char *pid, const struct cgroup_rule
 	snprintf(path, sizeof(path), "/proc/%s", pid);
 	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	r = fd < 0 ? error_set(&err, -errno, "open '%s'", path)
-		   : cgroup_target_open(fd, &target, &err);
+		   : cgroup_target_open(atoi(pid), fd, &target, &err);
 	if (r < 0)
 		return fail(&err);
 	(void)close(fd);

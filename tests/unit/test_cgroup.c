@@ -327,7 +327,7 @@ START_TEST(bad_rules_and_dead_processes_are_named_errors)
 
 	ck_assert_int_eq(cgroup_allow(&none, &bad, 1, &undo, &err), -EINVAL);
 	ck_assert_ptr_null(undo);
-	ck_assert_int_lt(cgroup_target_open(not_proc, &target, &err), 0);
+	ck_assert_int_lt(cgroup_target_open(1, not_proc, &target, &err), 0);
 	ck_assert_ptr_null(target);
 	ck_assert_int_ne(err.code, 0);
 	cgroup_target_free(NULL);

@@ -17,6 +17,7 @@
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -59,6 +60,33 @@ static int run_program(void)
 	return errno;
 }
 
+static int is_refused(long number)
+{
+	return syscall(number, -1, NULL, 0) < 0 && errno == EPERM;
+}
+
+static int call_beyond_the_list(void)
+{
+	for (long number = 448; number < 512; number++) {
+		if (number != 457 /* statmount */ && !is_refused(number))
+			return 1;
+	}
+	return is_refused(512) && is_refused(512 + SYS_read) && is_refused(0x40000000 + SYS_read) ? 0 : 1;
+}
+
+/* x32's read(2) */
+static int call_of_other_abi(void)
+{
+	(void)syscall(0x40000000 + SYS_read, -1, NULL, 0);
+	return 0;
+}
+
+static int call_far_away(void)
+{
+	(void)syscall(512 + SYS_read, -1, NULL, 0);
+	return 0;
+}
+
 static int trace_parent(void)
 {
 	return ptrace(PTRACE_SEIZE, getppid(), NULL, NULL) == 0 ? 0 : errno;
@@ -86,6 +114,16 @@ START_TEST(on_the_host_no_program_is_run)
 }
 END_TEST
 
+START_TEST(numbers_that_are_no_call_of_ours_are_refused)
+{
+#ifndef __SANITIZE_ADDRESS__
+	ck_assert_int_eq(filtered(FILTER_HOST, call_beyond_the_list), 0);
+	ck_assert_int_eq(filtered(FILTER_INSIDE, call_of_other_abi), -SIGSYS);
+	ck_assert_int_eq(filtered(FILTER_INSIDE, call_far_away), -SIGSYS);
+#endif
+}
+END_TEST
+
 START_TEST(files_may_be_looked_at_everywhere)
 {
 	ck_assert_int_eq(filtered(FILTER_INSIDE, look_around), 0);
@@ -106,7 +144,7 @@ struct code {
 /* As the kernel runs it; what neither program uses is an error. Linux 6.18: net/core/filter.c */
 static uint32_t answer(const struct code *code, const struct seccomp_data *data)
 {
-	uint32_t a = 0;
+	uint32_t a = 0, x = 0;
 
 	for (size_t pc = 0; pc < code->n; pc++) {
 		const struct sock_filter *i = &code->at[pc];
@@ -117,6 +155,22 @@ static uint32_t answer(const struct code *code, const struct seccomp_data *data)
 			ck_assert_uint_le(i->k, sizeof(*data) - sizeof(a));
 			memcpy(&a, (const char *)data + i->k, sizeof(a));
 			continue;
+		case BPF_LD | BPF_IMM:
+			a = i->k;
+			continue;
+		case BPF_MISC | BPF_TAX:
+			x = a;
+			continue;
+		case BPF_ALU | BPF_AND | BPF_K:
+			a &= i->k;
+			continue;
+		case BPF_ALU | BPF_RSH | BPF_K:
+			a >>= i->k;
+			continue;
+		case BPF_ALU | BPF_RSH | BPF_X:
+			ck_assert_uint_lt(x, 32);
+			a >>= x;
+			continue;
 		case BPF_RET | BPF_K:
 			return i->k;
 		case BPF_JMP | BPF_JA:
@@ -124,6 +178,9 @@ static uint32_t answer(const struct code *code, const struct seccomp_data *data)
 			continue;
 		case BPF_JMP | BPF_JEQ | BPF_K:
 			yes = a == i->k;
+			break;
+		case BPF_JMP | BPF_JSET | BPF_K:
+			yes = a & i->k;
 			break;
 		case BPF_JMP | BPF_JGE | BPF_K:
 			yes = a >= i->k;
@@ -236,4 +293,5 @@ END_TEST
 
 UNIT_MAIN("filter", the_programs_are_what_libseccomp_would_make_of_the_lists, what_must_not_be_in_a_list_is_in_none,
 	  inside_a_container_files_are_left_and_little_else, on_the_host_no_program_is_run,
+	  numbers_that_are_no_call_of_ours_are_refused,
 	  files_may_be_looked_at_everywhere)

@@ -69,6 +69,25 @@ START_TEST(a_label_that_cannot_be_read_is_the_same_only_where_nothing_labels)
 }
 END_TEST
 
+START_TEST(namespaces_are_told_without_proc)
+{
+	struct process me, self;
+	int fd = sys_pidfd_open(getpid(), 0);
+	int r = process_namespaces(fd, getpid(), &me);
+
+	ck_assert_int_eq(process_self(&self, NULL), 0);
+	if (r == 0) { /* Linux 6.11 */
+		ck_assert_int_eq(me.pid, getpid());
+		ck_assert_uint_eq(me.mnt_ns, self.mnt_ns);
+		ck_assert_uint_eq(me.user_ns, self.user_ns);
+		ck_assert_uint_eq(me.pid_ns, self.pid_ns);
+		ck_assert_uint_eq(me.start_time, 0);
+	}
+	(void)close(fd);
+	ck_assert_int_lt(process_namespaces(-1, getpid(), &me), 0);
+}
+END_TEST
+
 START_TEST(a_dead_process_is_nobody)
 {
 	struct process process;
@@ -232,7 +251,8 @@ START_TEST(who_is_in_other_namespaces_could_not_enter_ours)
 END_TEST
 
 UNIT_MAIN("process", a_label_is_the_same_only_where_nothing_differs,
-	  a_label_that_cannot_be_read_is_the_same_only_where_nothing_labels, a_pidfd_tells_who_a_process_is, a_dead_process_is_nobody,
+	  a_label_that_cannot_be_read_is_the_same_only_where_nothing_labels, a_pidfd_tells_who_a_process_is,
+	  namespaces_are_told_without_proc, a_dead_process_is_nobody,
 	  what_is_no_pidfd_is_refused, our_own_mount_namespace_is_in_use_and_no_other_number,
 	  a_mount_of_a_directory_is_found_in_any_namespace,
 	  a_chrooted_process_does_not_hide_mounts_of_its_namespace, where_all_are_chrooted_the_kernel_knows,
