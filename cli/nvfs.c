@@ -15,6 +15,7 @@
 #include "common/parse.h"
 #include "fs/cachebox.h"
 #include "fs/look.h"
+#include "fs/nodemaker.h"
 
 static int cmd_help(int argc, char **argv);
 static int cmd_version(int argc, char **argv);
@@ -75,6 +76,8 @@ int main(int argc, char **argv)
 		return run_cachebox(argv[2]);
 	if (argc == 2 && strcmp(name, "look") == 0)
 		return look_main();
+	if (argc == 4 && strcmp(name, "nodes") == 0)
+		return nodemaker_main(argv[2], argv[3]);
 	if (strcmp(name, "keeper") == 0)
 		return cmd_keeper(argc - 1, argv + 1);
 	if (strcmp(name, "daemon") == 0)

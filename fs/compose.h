@@ -2,6 +2,7 @@
 #ifndef NVFS_FS_COMPOSE_H
 #define NVFS_FS_COMPOSE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,8 @@ struct compose_spec {
 	const struct gpu_selection *selection; /* GPUs; NULL for all */
 	const char *cache;                     /* merged ld.so.cache; NULL for none */
 	size_t cache_size;
+	bool mig_config, mig_monitor; /* divide, watch the GPUs selected */
+	bool imex_mgmt;               /* the capability fabric-imex-mgmt */
 };
 
 /**

@@ -39,6 +39,7 @@ static const struct key {
 	{ "heal", KEY_NUMBER, offsetof(struct config, heal_s), "2", 0, 3600 },
 	{ "workers", KEY_NUMBER, offsetof(struct config, workers), "2", 1, 16 },
 	{ "settle", KEY_NUMBER, offsetof(struct config, settle_s), "2", 0, 3600 },
+	{ "load_kmods", KEY_BOOL, offsetof(struct config, load_kmods), "no", 0, 0 },
 	{ "pin", KEY_BOOL, offsetof(struct config, pin), "no", 0, 0 },
 };
 

@@ -31,6 +31,7 @@ struct config {
 	unsigned int heal_s;         /* between two looks at a container's cgroup; 0: none */
 	unsigned int workers;
 	unsigned int settle_s; /* the driver's directories must be quiet so long */
+	bool load_kmods;       /* load the driver's modules at the start, and keep the host's device nodes */
 	bool pin;              /* a tree keeps the driver that it was made with */
 };
 

@@ -28,6 +28,7 @@
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/handover.h"
+#include "fs/nodemaker.h"
 #include "fs/permit.h"
 #include "fs/link.h"
 #include "fs/reinject.h"
@@ -757,6 +758,7 @@ void daemon_tick(struct daemon *daemon)
 	check_containers(daemon);
 	check_uncommitted(daemon);
 	renewal_tick(daemon->renewal);
+	nodemaker_tick(daemon);
 	reinject_tick(daemon->reinjector);
 	permit_tick(daemon);
 	handover_tick(daemon);

@@ -81,7 +81,7 @@ void deriver_free(struct deriver *deriver)
 	free(deriver);
 }
 
-/* "caps image target gpu,gpu": NULL when out of memory */
+/* "caps image target config monitor imex gpu,gpu,;mig,mig,": NULL when out of memory */
 static char *make_key(const struct derive_request *request, uint32_t image)
 {
 	char *text = NULL;
@@ -90,11 +90,14 @@ static char *make_key(const struct derive_request *request, uint32_t image)
 
 	if (!out)
 		return NULL;
-	fprintf(out, "%u %u %d %s ", request->caps, image, request->image != NULL, request->target);
+	fprintf(out, "%u %u %d %s %d %d %d ", request->caps, image, request->image != NULL, request->target,
+		request->mig_config, request->mig_monitor, request->imex_mgmt);
 	if (!request->selection)
 		fputs("all", out);
 	for (size_t i = 0; request->selection && i < request->selection->n; i++)
 		fprintf(out, "%zu,", request->selection->at[i]);
+	for (size_t i = 0; request->selection && i < request->selection->n_migs; i++)
+		fprintf(out, "%s%zu,", i ? "" : ";", request->selection->migs[i]);
 	if (fclose(out) != 0) {
 		free(text);
 		return NULL;
@@ -165,7 +168,10 @@ static int answer_make(struct deriver *deriver, const struct generation *generat
 		       const struct derive_request *request, struct answer *answer,
 		       struct error *err)
 {
-	struct compose_spec spec = { .caps = request->caps, .selection = request->selection };
+	struct compose_spec spec = { .caps = request->caps, .selection = request->selection,
+				     .mig_config = request->mig_config,
+				     .mig_monitor = request->mig_monitor,
+				     .imex_mgmt = request->imex_mgmt };
 	auto_free void *cache = NULL;
 	int r = merge(deriver, generation, request, &cache, &spec.cache_size, answer, err);
 

@@ -2,6 +2,7 @@
 #ifndef NVFS_FS_DERIVE_H
 #define NVFS_FS_DERIVE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,7 @@ struct derive_request {
 	const char *target;                    /* where the tree will be mounted */
 	const void *image;                     /* the container's ld.so.cache, NULL without */
 	size_t image_size;
+	bool mig_config, mig_monitor, imex_mgmt; /* see compose_spec */
 };
 
 /*

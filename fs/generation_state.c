@@ -20,6 +20,7 @@
 #include "nvml/driver.h"
 #include "nvml/fact.h"
 #include "nvml/gpu.h"
+#include "nvml/nvcap.h"
 
 static json_t *file_json(const struct driver_file *file, uint32_t object)
 {
@@ -39,6 +40,37 @@ static json_t *gpu_json(const struct gpu *gpu, const struct generation_gpu *text
 			 texts->information, "registry", texts->registry);
 }
 
+static json_t *mig_json(const struct mig_device *mig)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:s}", "gpu", (json_int_t)mig->gpu, "index",
+			 (json_int_t)mig->index, "gi", (json_int_t)mig->gi, "ci", (json_int_t)mig->ci, "uuid",
+			 mig->uuid);
+}
+
+static json_t *migs_json(const struct gpu_list *gpus)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < gpus->n_migs; i++)
+		(void)json_array_append_new(list, mig_json(&gpus->migs[i]));
+	return list;
+}
+
+/* There may be many: numbers without names. */
+static json_t *nvcaps_json(const struct nvcap_list *nvcaps)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < nvcaps->n; i++) {
+		const struct nvcap *cap = &nvcaps->caps[i];
+
+		(void)json_array_append_new(list, json_pack("[i, i, i, i, i, i]", (int)cap->kind, (int)cap->gpu,
+							    (int)cap->gi, (int)cap->ci, (int)cap->minor,
+							    (int)cap->mode));
+	}
+	return list;
+}
+
 static json_t *generation_json(const struct generation *g)
 {
 	json_t *files = json_array(), *gpus = json_array();
@@ -48,11 +80,11 @@ static json_t *generation_json(const struct generation *g)
 							     g->objects ? g->objects[i] : STORE_NONE));
 	for (size_t i = 0; i < g->gpus->n; i++)
 		(void)json_array_append_new(gpus, gpu_json(&g->gpus->gpus[i], &g->gpu_texts[i]));
-	return json_pack("{s:i, s:I, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:s*, s:s*, s:o, s:o}", "number",
+	return json_pack("{s:i, s:I, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:s*, s:s*, s:o, s:o, s:o, s:o}", "number",
 			 (int)g->number, "made", (json_int_t)g->made_s, "root", g->driver->root, "version", g->driver->version, "version_from_module",
 			 g->driver->version_from_module, "cuda_note", g->driver->cuda_note, "proc_version", g->proc_version, "proc_params",
 			 g->proc_params, "proc_registry", g->proc_registry, "majors", g->majors, "files",
-			 files, "gpus", gpus);
+			 files, "gpus", gpus, "migs", migs_json(g->gpus), "nvcaps", nvcaps_json(&g->nvcaps));
 }
 
 /* Only until it is recorded: objects in the store have these. */
@@ -208,6 +240,49 @@ static int load_gpus(const json_t *json, struct generation *g)
 	return 0;
 }
 
+static int load_migs(const json_t *json, struct gpu_list *gpus)
+{
+	const json_t *migs = json_object_get(json, "migs"), *mig;
+	size_t i;
+
+	gpus->migs = calloc(json_array_size(migs) + 1, sizeof(*gpus->migs));
+	if (!gpus->migs)
+		return -ENOMEM;
+	json_array_foreach(migs, i, mig) {
+		struct mig_device *to = &gpus->migs[i];
+
+		if (number(mig, "gpu") < 0 || (size_t)number(mig, "gpu") >= gpus->n)
+			return -EBADMSG;
+		to->gpu = (size_t)number(mig, "gpu");
+		to->index = (unsigned int)number(mig, "index");
+		to->gi = (unsigned int)number(mig, "gi");
+		to->ci = (unsigned int)number(mig, "ci");
+		copy_string(mig, "uuid", to->uuid, sizeof(to->uuid));
+		gpus->n_migs = i + 1;
+	}
+	return 0;
+}
+
+static unsigned int number_at(const json_t *array, size_t i)
+{
+	return (unsigned int)json_integer_value(json_array_get(array, i));
+}
+
+static int load_nvcaps(const json_t *json, struct nvcap_list *ret)
+{
+	const json_t *list = json_object_get(json, "nvcaps"), *cap;
+	auto_free struct nvcap *caps = calloc(json_array_size(list) + 1, sizeof(*caps));
+	size_t i;
+
+	if (!caps)
+		return -ENOMEM;
+	json_array_foreach(list, i, cap)
+		caps[i] = (struct nvcap){ .kind = number_at(cap, 0), .gpu = number_at(cap, 1),
+					  .gi = number_at(cap, 2), .ci = number_at(cap, 3),
+					  .minor = number_at(cap, 4), .mode = number_at(cap, 5) };
+	return nvcap_list_copy(caps, json_array_size(list), ret);
+}
+
 static int load(const json_t *json, const struct store *store, struct generation *g)
 {
 	int r;
@@ -231,6 +306,8 @@ static int load(const json_t *json, const struct store *store, struct generation
 		return -EBADMSG;
 	r = load_files(json, store, g);
 	r = r < 0 ? r : load_gpus(json, g);
+	r = r < 0 ? r : load_migs(json, g->gpus);
+	r = r < 0 ? r : load_nvcaps(json, &g->nvcaps);
 	if (r == 0)
 		fact_fill(g->driver, g->gpus);
 	return r;

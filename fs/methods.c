@@ -43,7 +43,7 @@
 #include "nvml/driver.h"
 #include "nvml/gpu.h"
 
-#define DONE_MAX 65536
+#define DONE_MAX (128 * 1024)
 
 enum who {
 	ANYBODY, /* what is told depends on who asks */
@@ -712,6 +712,8 @@ static const char interface_text[] =
 	"# Make a tree and a plan; descriptors beside the message: see nvfs(1), PROTOCOL. Where there is\n"
 	"# nothing to do, 'nothing' and 'why' are all of the reply\n"
 	"method Inject(id: string, devices: string, driver_capabilities: ?string, target: ?string,\n"
+	"  mig_config: ?string, mig_monitor: ?string, imex_channels: ?string, imex_source: ?string,\n"
+	"  fabric: ?string,\n"
 	"  requirements: ?[]string, source: ?string, privileged: ?bool, standalone: ?bool, cgroup: ?bool,\n"
 	"  dry_run: ?bool, pid: ?int, pidfd: ?int, cache: ?int, fds: ?int)\n"
 	"  -> (id: ?string, trace: ?string, token: ?string, state: ?string, warnings: ?[]string,\n"

@@ -12,7 +12,7 @@ struct gpu_list;
 
 /* Which nvinject, with which arguments: the request that a container was injected with, once more. */
 
-#define REINJECT_ARGS_MAX 20
+#define REINJECT_ARGS_MAX 28
 
 struct reinject_request {
 	const char *program;        /* nvinject of the configuration; NULL: beside this program */
@@ -28,6 +28,7 @@ struct reinject_command {
 	char program[PATH_MAX];
 	char pid[16];
 	char *devices;
+	char *imex; /* channels; NULL for none */
 	json_t *spec;
 	const char *argv[REINJECT_ARGS_MAX]; /* the others', the spec's, the request's; NULL at the end */
 	size_t n;
@@ -40,7 +41,7 @@ int reinject_program(const char *configured, char ret[PATH_MAX], struct error *e
  * reinject_command_build() - repeat a request
  * @request: must outlive @ret
  *
- * GPUs are those that were given, as far as they are still there, and never
+ * GPUs and MIG devices are those that were given, as far as they are still there, and never
  * others; none left is "none". A cgroup is changed only if it was before.
  *
  * Return: 0, -ENOENT (no such program), -EBADMSG (@request->spec) or -ENOMEM.
