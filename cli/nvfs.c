@@ -17,6 +17,7 @@
 #include "common/seed.h"
 #include "fs/cachebox.h"
 #include "fs/look.h"
+#include "fs/nodemaker.h"
 #include "fs/nvmlbox.h"
 
 static int cmd_help(int argc, char **argv);
@@ -82,6 +83,8 @@ int main(int argc, char **argv)
 		return look_main();
 	if (strcmp(name, "nvml") == 0)
 		return nvmlbox_main(argc - 1, argv + 1);
+	if (argc == 4 && strcmp(name, "nodes") == 0)
+		return nodemaker_main(argv[2], argv[3]);
 	if (strcmp(name, "keeper") == 0)
 		return cmd_keeper(argc - 1, argv + 1);
 	if (strcmp(name, "daemon") == 0)

@@ -12,15 +12,17 @@
 #include "common/log.h"
 #include "fs/config.h"
 #include "fs/keeper.h"
+#include "fs/kmods.h"
 #include "fs/serve.h"
 
-enum { OPT_CONFIG = 'c', OPT_DEBUG = 'd', OPT_HELP = 'h', OPT_KEY = 256 };
+enum { OPT_CONFIG = 'c', OPT_DEBUG = 'd', OPT_HELP = 'h', OPT_KMODS = 'k', OPT_KEY = 256 };
 
 static const struct option options[] = {
 	{ "config", required_argument, NULL, OPT_CONFIG },
 	{ "driver-root", required_argument, NULL, OPT_KEY },
 	{ "mountpoint", required_argument, NULL, OPT_KEY + 1 },
 	{ "socket", required_argument, NULL, OPT_KEY + 2 },
+	{ "load-kmods", no_argument, NULL, OPT_KMODS },
 	{ "debug", no_argument, NULL, OPT_DEBUG },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ 0 },
@@ -35,6 +37,7 @@ static void print_help(void)
 	       "  --driver-root DIR   where the driver's files are (/)\n"
 	       "  --mountpoint DIR    where the trees are shown (%s)\n"
 	       "  --socket PATH       control socket (%s)\n"
+	       "  --load-kmods       load the driver's kernel modules, make the host's device nodes\n"
 	       "  --config FILE       configuration (%s)\n"
 	       "  --debug             say more\n\n"
 	       "Serves in the foreground until SIGTERM. nvfs.conf(5) has all keys.\n",
@@ -45,6 +48,7 @@ struct arguments {
 	const char *config; /* NULL: the default, which may be missing */
 	const char *keys[3];
 	enum log_level level;
+	int load_kmods;
 	int help;
 };
 
@@ -54,11 +58,13 @@ static int parse_arguments(int argc, char **argv, struct arguments *args, struct
 
 	optind = 1;
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "+c:dh", options, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, "+c:dhk", options, NULL)) != -1) {
 		if (opt == OPT_CONFIG)
 			args->config = optarg;
 		else if (opt == OPT_DEBUG)
 			args->level = LOG_LEVEL_DEBUG;
+		else if (opt == OPT_KMODS)
+			args->load_kmods = 1;
 		else if (opt == OPT_HELP)
 			args->help = 1;
 		else if (opt >= OPT_KEY)
@@ -82,7 +88,18 @@ static int configure(const struct arguments *args, struct config *config, struct
 		if (args->keys[i])
 			r = config_set(config, option_keys[i], args->keys[i], err);
 	}
+	if (args->load_kmods)
+		config->load_kmods = true;
 	return r;
+}
+
+/* Before anything is limited. A daemon without a driver is one, too: nothing here ends it. */
+static void load_kmods(const struct config *config)
+{
+	struct error err = { 0 };
+
+	if (config->load_kmods && kmods_load(config->dev_root, config->proc_root, &err) < 0)
+		log_warning("load the driver's modules: %s%s%s, ignoring", err.text, *err.remedy ? "; " : "", err.remedy);
 }
 
 static int finish(int r, const struct error *err)
@@ -114,6 +131,8 @@ int cmd_serve(int argc, char **argv)
 	log_open("nvfs", args.level);
 	if (r == 0)
 		r = configure(&args, &config, &err);
+	if (r == 0)
+		load_kmods(&config);
 	if (r == 0)
 		r = keeper_run(&config, argv + 1, &err);
 	config_done(&config);

@@ -20,7 +20,7 @@
 
 struct error;
 
-#define VARLINK_FDS_MAX 128               /* kernel: SCM_MAX_FD 253 */
+#define VARLINK_FDS_MAX 250               /* kernel: SCM_MAX_FD 253 */
 #define VARLINK_REQUEST_MAX (1024 * 1024) /* bytes of a request */
 #define VARLINK_REPLY_MAX (64 * 1024 * 1024)
 #define VARLINK_DEPTH_MAX 16

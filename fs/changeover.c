@@ -23,13 +23,16 @@
 #include "fs/derive.h"
 #include "fs/facts.h"
 #include "fs/filesystem.h"
+#include "fs/given.h"
 #include "fs/link.h"
+#include "fs/nodemaker.h"
 #include "fs/nodes.h"
 #include "fs/reinject.h"
 #include "fs/store.h"
 #include "nvml/compat.h"
 #include "nvml/driver.h"
 #include "nvml/gpu.h"
+#include "nvml/nvcap.h"
 #include "nvml/select.h"
 
 #define HOST_TARGET "/run/nvfs/host"
@@ -84,25 +87,6 @@ static int record(struct daemon *daemon, struct generation *g, struct error *err
 
 /* trees */
 
-/* GPUs that a tree was given, as far as they are still there: never others. */
-static int select_given(const json_t *spec, const struct gpu_list *gpus, struct gpu_selection *ret)
-{
-	const json_t *given = json_object_get(spec, "gpus"), *uuid;
-	size_t i;
-
-	*ret = (struct gpu_selection){ .wanted = true };
-	ret->at = calloc(json_array_size(given) + 1, sizeof(*ret->at));
-	if (!ret->at)
-		return -ENOMEM;
-	json_array_foreach(given, i, uuid) {
-		for (size_t g = 0; g < gpus->n; g++) {
-			if (strcmp(gpus->gpus[g].uuid, json_string_value(uuid)) == 0)
-				ret->at[ret->n++] = g;
-		}
-	}
-	return 0;
-}
-
 static uint32_t layout_of(const struct store *store, const struct store_tree *tree)
 {
 	return store_snapshot(store, tree->snapshot)->layout;
@@ -136,7 +120,10 @@ static int derive_next(struct daemon *daemon, uint32_t index, uint32_t *ret, str
 		request.image = compose_cache(daemon->store, layout_of(daemon->store, tree),
 					      &request.image_size);
 		r = driver_caps_parse(varlink_string(spec, "driver_capabilities", ""), &request.caps, err);
-		r = r ? r : select_given(spec, daemon->generation->gpus, &selection);
+		r = r ? r : given_select(spec, daemon->generation->gpus, &selection);
+		request.mig_config = given_flag(spec, "mig_config");
+		request.mig_monitor = given_flag(spec, "mig_monitor");
+		request.imex_mgmt = given_flag(spec, "imex_mgmt");
 	}
 	r = r ? r : deriver_get(daemon->deriver, daemon->generation, &request, &derived, err);
 	if (r == 0)
@@ -156,17 +143,48 @@ static bool is_damaged(const struct daemon *daemon, uint32_t index)
 	return !g || g->damaged;
 }
 
-static bool wants_next(const struct daemon *daemon, uint32_t index, bool all)
-{
-	const struct store_tree *tree = store_tree(daemon->store, index);
+/* Which trees get a snapshot of the present generation. The reference tree always does. */
+enum reach {
+	REFERENCE_ALONE,
+	OF_SAME_FILES, /* of a generation before that has the same files: they see nothing but other texts */
+	OF_PRESENT,    /* which itself has changed */
+	ALL_TREES,     /* but pinned ones */
+};
 
-	if (!tree || store_snapshot(daemon->store, tree->snapshot)->generation == daemon->generation->number)
-		return false;
-	return !tree->mnt_ns || (all && !daemon->config.pin) || is_damaged(daemon, index);
+static enum reach reach_of(enum generation_change change)
+{
+	return change == GENERATION_OTHER     ? ALL_TREES :
+	       change == GENERATION_DEVICES ? OF_SAME_FILES :
+					      REFERENCE_ALONE;
 }
 
-/* Trees of older generations; without @all only the reference tree. */
-static void switch_trees(struct daemon *daemon, bool all)
+static bool wants_next(const struct daemon *daemon, uint32_t index, enum reach reach)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+	uint32_t number = tree ? store_snapshot(daemon->store, tree->snapshot)->generation : 0;
+
+	if (!tree || number == daemon->generation->number)
+		return tree && reach == OF_PRESENT;
+	if (!tree->mnt_ns || is_damaged(daemon, index))
+		return true;
+	if (reach == ALL_TREES)
+		return !daemon->config.pin;
+	return reach == OF_SAME_FILES &&
+	       generation_has_files_of(generation_find(daemon->generation, number), daemon->generation);
+}
+
+/* Else the layout goes back. */
+static bool is_other(struct daemon *daemon, const struct daemon_next *next, enum reach reach)
+{
+	if (next->layout != next->old_layout || reach != OF_PRESENT)
+		return true;
+	store_write_lock(daemon->store);
+	store_layout_unref(daemon->store, next->layout);
+	store_unlock(daemon->store);
+	return false;
+}
+
+static void switch_trees(struct daemon *daemon, enum reach reach)
 {
 	auto_free struct daemon_next *next =
 		calloc(store_trees_end(daemon->store) + 1, sizeof(*next));
@@ -174,15 +192,15 @@ static void switch_trees(struct daemon *daemon, bool all)
 	size_t n = 0;
 
 	/* What was planned with the driver before, and is not committed, must be planned again. */
-	while (all && daemon->injections)
+	while (reach != REFERENCE_ALONE && daemon->injections)
 		daemon_injection_end(daemon, daemon->injections, false);
 	for (uint32_t i = 0; next && i < store_trees_end(daemon->store); i++) {
-		if (!wants_next(daemon, i, all))
+		if (!wants_next(daemon, i, reach))
 			continue;
 		next[n].tree = i;
 		next[n].old_layout = layout_of(daemon->store, store_tree(daemon->store, i));
 		if (derive_next(daemon, i, &next[n].layout, &err) == 0)
-			n++;
+			n += is_other(daemon, &next[n], reach);
 		else
 			log_error("tree '%s' keeps the driver before: %s",
 				  store_blob(daemon->store, store_tree(daemon->store, i)->name, NULL), err.text);
@@ -234,6 +252,28 @@ static void renew_nodes(struct daemon *daemon)
 		if (!daemon->containers[i])
 			continue;
 		renew_nodes_of(daemon, i);
+		daemon_say_alive(daemon);
+	}
+}
+
+static bool has_mig_control(const struct daemon *daemon, uint32_t index)
+{
+	json_t *spec = json_loads(store_blob(daemon->store, store_tree(daemon->store, index)->spec, NULL), 0, NULL);
+	bool has = given_has_mig_control(spec);
+
+	json_decref(spec);
+	return has;
+}
+
+/* Containers that divide or watch GPUs have what is on them, and so what has come to be. */
+static void renew_mig_control(struct daemon *daemon)
+{
+	for (uint32_t i = 0; i < daemon->containers_room; i++) {
+		if (!daemon->containers[i] || !has_mig_control(daemon, i))
+			continue;
+		log_info("GPUs are divided otherwise: injecting '%s' anew, for its device nodes",
+			 store_blob(daemon->store, store_tree(daemon->store, i)->name, NULL));
+		reinject_tree(daemon, i);
 		daemon_say_alive(daemon);
 	}
 }
@@ -372,9 +412,12 @@ int changeover_to(struct daemon *daemon, struct generation *g, enum generation_c
 		r = make_host_tree(daemon, err);
 	deriver_forget(daemon->deriver);
 	facts_of_generation(daemon->facts);
-	switch_trees(daemon, is_first || change == GENERATION_OTHER);
+	switch_trees(daemon, is_first ? ALL_TREES : reach_of(change));
+	nodemaker_start(daemon);
 	if (majors_moved(g))
 		renew_nodes(daemon);
+	if (!is_first && change != GENERATION_MORE)
+		renew_mig_control(daemon);
 	for (size_t i = 0; i < g->driver->n_findings; i++) {
 		if (g->driver->findings[i].rule == FINDING_RULES)
 			log_warning("%s", g->driver->findings[i].text);
@@ -385,14 +428,32 @@ int changeover_to(struct daemon *daemon, struct generation *g, enum generation_c
 	return r;
 }
 
+void changeover_migs(struct daemon *daemon)
+{
+	struct generation *g = daemon->generation;
+	struct nvcap_list nvcaps;
+
+	if (!g || nvcap_list_read(daemon->config.proc_root, g->gpus, &nvcaps, NULL) < 0)
+		return;
+	nvcap_list_done(&g->nvcaps);
+	g->nvcaps = nvcaps;
+	deriver_forget(daemon->deriver);
+	switch_trees(daemon, OF_PRESENT);
+	nodemaker_start(daemon);
+	renew_mig_control(daemon);
+	(void)generation_save(g, daemon->store, NULL);
+}
+
 void changeover_resume(struct daemon *daemon)
 {
 	const struct generation *g = daemon->generation;
 
 	if (!g || g->damaged)
 		return;
-	/* A change to another version is for all, and the daemon before may have died in it. */
-	switch_trees(daemon, g->older && strcmp(g->older->driver->version, g->driver->version) != 0);
+	/* A change to another version is for all, and the daemon before may have died in it, or in another. */
+	switch_trees(daemon, g->older && strcmp(g->older->driver->version, g->driver->version) != 0 ?
+				     ALL_TREES :
+				     OF_SAME_FILES);
 	if (majors_moved(g))
 		renew_nodes(daemon);
 }

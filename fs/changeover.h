@@ -19,15 +19,26 @@ struct error;
 /**
  * changeover_to() - make this generation the present one
  * @generation: from discovery, not recorded; taken over, also on failure
- * @change:     to what was before: with GENERATION_OTHER all trees get it, but pinned ones
+ * @change:     to what was before: with GENERATION_OTHER all trees get it, but pinned ones; with
+ *              GENERATION_DEVICES those whose files are the same: what they show of GPUs and MIG
+ *              devices then is what there is of those given, while nodes stay as they were given
  *
  * Where majors have moved, containers whose device nodes are of the majors
- * before are injected anew (reinject.h), whatever the change.
+ * before are injected anew (reinject.h), whatever the change; and those that divide or watch GPUs
+ * where there are others now, since they have all that is on them.
  *
  * Return: 0 or -ENOMEM.
  */
 int changeover_to(struct daemon *daemon, struct generation *generation, enum generation_change change,
 		  struct error *err);
+
+/**
+ * changeover_migs() - the present generation's list of MIG devices has changed where it stands
+ *
+ * Its capabilities are read anew, and trees follow as with GENERATION_DEVICES. What was planned and
+ * is not committed must be planned again.
+ */
+void changeover_migs(struct daemon *daemon);
 
 /** changeover_resume() - give the trees of a daemon that died in the middle of a change the rest of it */
 void changeover_resume(struct daemon *daemon);

@@ -7,10 +7,12 @@
 #include <strings.h>
 
 #include "common/error.h"
+#include "common/parse.h"
 #include "common/varlink.h"
 #include "fs/server.h"
 #include "nvml/driver_cap.h"
 #include "nvml/gpu.h"
+#include "nvml/mig_name.h"
 #include "nvml/select.h"
 
 #define DEFAULT_CAPS "compute,utility"
@@ -55,6 +57,24 @@ static bool flag(json_t *params, const char *key)
 	return json_is_true(json_object_get(params, key));
 }
 
+/* "nvswitch,imex-mgmt" */
+static int parse_fabric(const char *words, struct claim *claim, struct error *err)
+{
+	const char *cursor = words, *word;
+	size_t len;
+
+	while ((word = parse_field(&cursor, ',', &len))) {
+		if (len == strlen("nvswitch") && strncmp(word, "nvswitch", len) == 0)
+			claim->nvswitch = true;
+		else if (len == strlen("imex-mgmt") && strncmp(word, "imex-mgmt", len) == 0)
+			claim->imex_mgmt = true;
+		else if (len)
+			return error_setc(err, ERROR_USAGE, -EINVAL, "fabric '%.*s' is none of nvswitch, imex-mgmt",
+					  len > 40 ? 40 : (int)len, word);
+	}
+	return 0;
+}
+
 static int parse_strings(json_t *params, struct claim *claim, struct error *err)
 {
 	const char *caps = varlink_string(params, "driver_capabilities", "");
@@ -74,7 +94,11 @@ static int parse_strings(json_t *params, struct claim *claim, struct error *err)
 	if (r == 0)
 		r = driver_caps_parse(*caps ? caps : DEFAULT_CAPS, &claim->caps, err);
 	claim->caps = driver_caps_expand(claim->caps);
-	return r;
+	claim->mig_config = varlink_string(params, "mig_config", "");
+	claim->mig_monitor = varlink_string(params, "mig_monitor", "");
+	claim->imex_source = varlink_string(params, "imex_source", claim->source);
+	r = r ? r : parse_fabric(varlink_string(params, "fabric", ""), claim, err);
+	return r ? r : imex_channels_parse(varlink_string(params, "imex_channels", ""), &claim->imex, err);
 }
 
 int claim_parse(json_t *params, const struct varlink_message *message, const struct peer *peer,
@@ -94,6 +118,7 @@ int claim_parse(json_t *params, const struct varlink_message *message, const str
 	claim.standalone = flag(params, "standalone");
 	claim.cgroup = flag(params, "cgroup");
 	claim.dry_run = flag(params, "dry_run");
+	claim.privileged = flag(params, "privileged");
 	if (claim.pidfd >= 0)
 		r = process_from_pidfd(claim.pidfd, &claim.process, err);
 	else if (claim.standalone && peer->process.start_time)
@@ -105,6 +130,16 @@ int claim_parse(json_t *params, const struct varlink_message *message, const str
 	if (r == 0)
 		*ret = claim;
 	return r;
+}
+
+static bool is_said(const char *word)
+{
+	return word && *word;
+}
+
+bool claim_asks_mig_control(const struct claim *claim)
+{
+	return is_said(claim->mig_config) || is_said(claim->mig_monitor);
 }
 
 int claim_allowed(const struct claim *claim, const struct peer *peer,
@@ -123,6 +158,14 @@ int claim_allowed(const struct claim *claim, const struct peer *peer,
 				 "uid %u may not change cgroups", peer->uid);
 		return error_remedy(err, -EPERM, "root in the daemon's own namespaces may, or --no-cgroup");
 	}
+	if (claim_asks_mig_control(claim)) {
+		(void)error_setc(err, ERROR_PERMISSION, -EPERM, "uid %u may not divide or watch GPUs", peer->uid);
+		return error_remedy(err, -EPERM, "root in the daemon's own namespaces may");
+	}
+	if (claim->imex_mgmt) {
+		(void)error_setc(err, ERROR_PERMISSION, -EPERM, "uid %u may not manage IMEX", peer->uid);
+		return error_remedy(err, -EPERM, "root in the daemon's own namespaces may");
+	}
 	if (claim->process.uid != peer->uid)
 		return error_setc(err, ERROR_PERMISSION, -EPERM,
 				  "process %d is of uid %u and not of uid %u", claim->process.pid,
@@ -140,59 +183,130 @@ int claim_allowed(const struct claim *claim, const struct peer *peer,
 	return 0;
 }
 
-static bool is_selected(const struct gpu_selection *selection, size_t at)
+/* What a user may have: whole GPUs with all that is on them, and MIG devices. */
+struct ceiling {
+	const struct gpu_list *gpus;
+	struct gpu_selection most;
+};
+
+static bool may_have_gpu(const struct ceiling *ceiling, size_t gpu)
 {
-	for (size_t i = 0; i < selection->n; i++) {
-		if (selection->at[i] == at)
+	for (size_t i = 0; i < ceiling->most.n; i++) {
+		if (ceiling->most.at[i] == gpu)
+			return !ceiling->most.is_parent[i];
+	}
+	return false;
+}
+
+static bool may_have_mig(const struct ceiling *ceiling, size_t mig)
+{
+	for (size_t i = 0; i < ceiling->most.n_migs; i++) {
+		if (ceiling->most.migs[i] == mig)
+			return true;
+	}
+	return may_have_gpu(ceiling, ceiling->gpus->migs[mig].gpu);
+}
+
+static int refuse_device(const char *name, struct error *err)
+{
+	int r = error_setc(err, ERROR_PERMISSION, -EPERM, "%s is not for users", name);
+
+	return error_remedy(err, r, "ask for 'all', or see user_devices in nvfs.conf");
+}
+
+static int limit_migs(const struct ceiling *ceiling, bool is_all, struct gpu_selection *selection,
+		      struct error *err)
+{
+	const struct gpu_list *gpus = ceiling->gpus;
+	char name[MIG_NAME_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < selection->n_migs; i++) {
+		size_t mig = selection->migs[i];
+
+		if (may_have_mig(ceiling, mig)) {
+			selection->migs[n++] = mig;
+		} else if (!is_all) {
+			mig_name(gpus, &gpus->migs[mig], name);
+			return refuse_device(name, err);
+		}
+	}
+	selection->n_migs = n;
+	return 0;
+}
+
+static bool has_mig_on(const struct ceiling *ceiling, const struct gpu_selection *selection, size_t gpu)
+{
+	for (size_t i = 0; i < selection->n_migs; i++) {
+		if (ceiling->gpus->migs[selection->migs[i]].gpu == gpu)
 			return true;
 	}
 	return false;
 }
 
-static void keep_migs_of_gpus(const struct gpu_list *gpus, struct gpu_selection *selection)
+/* Whose ceiling is a part of a GPU gets that part, and the GPU's own node with it, but never the whole. */
+static int limit_gpus(const struct ceiling *ceiling, bool is_all, struct gpu_selection *selection,
+		      struct error *err)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < selection->n_migs; i++) {
-		if (is_selected(selection, gpus->migs[selection->migs[i]].gpu))
-			selection->migs[n++] = selection->migs[i];
+	for (size_t i = 0; i < selection->n; i++) {
+		size_t gpu = selection->at[i];
+		bool is_parent = selection->is_parent[i] ||
+				 (is_all && has_mig_on(ceiling, selection, gpu));
+
+		if (!may_have_gpu(ceiling, gpu) && !is_parent) {
+			if (!is_all)
+				return refuse_device(ceiling->gpus->gpus[gpu].uuid, err);
+			continue;
+		}
+		selection->is_parent[n] = !may_have_gpu(ceiling, gpu) || selection->is_parent[i];
+		selection->at[n++] = gpu;
 	}
-	selection->n_migs = n;
+	selection->n = n;
+	return 0;
 }
 
-int claim_limit_devices(const char *devices, const struct gpu_list *gpus, const char *ceiling,
+int claim_limit_devices(const char *devices, const struct gpu_list *gpus, const char *ceiling_text,
 			struct gpu_selection *selection, struct error *err)
 {
-	struct gpu_selection most = { 0 };
+	struct ceiling ceiling = { .gpus = gpus };
+	bool is_all = strcasecmp(devices, "all") == 0;
 	struct error why = { 0 };
-	size_t n = 0;
-	int r = gpu_select(gpus, ceiling, &most, &why);
+	int r = gpu_select(gpus, ceiling_text, &ceiling.most, &why);
 
 	if (r == -ENOMEM)
 		return error_set(err, r, "select GPUs");
-	if (r < 0)
-		return error_setc(err, ERROR_PERMISSION, -EPERM, "user_devices of nvfs.conf: %s", why.text);
-	/* Whose ceiling is a part of a GPU must not get the whole of it. */
-	if (!most.all && most.n_migs > 0)
-		r = error_setc(err, ERROR_PERMISSION, -EPERM, "user_devices of nvfs.conf names MIG devices");
-	for (size_t i = 0; i < selection->n && r == 0; i++) {
-		if (is_selected(&most, selection->at[i]))
-			selection->at[n++] = selection->at[i];
-		else if (strcasecmp(devices, "all") != 0)
-			r = error_setc(err, ERROR_PERMISSION, -EPERM, "%s is not for users",
-				       gpus->gpus[selection->at[i]].uuid);
+	if (r < 0) {
+		(void)error_setc(err, ERROR_PERMISSION, -EPERM, "user_devices of nvfs.conf: %s", why.text);
+		return error_remedy(err, -EPERM, "see user_devices in nvfs.conf");
 	}
-	gpu_selection_done(&most);
-	if (r < 0)
-		return error_remedy(err, r, "ask for 'all', or see user_devices in nvfs.conf");
-	selection->n = n;
-	keep_migs_of_gpus(gpus, selection);
-	return 0;
+	r = limit_migs(&ceiling, is_all, selection, err);
+	r = r ? r : limit_gpus(&ceiling, is_all, selection, err);
+	gpu_selection_done(&ceiling.most);
+	return r;
+}
+
+/* Which word of a container's counts, and from where it came. */
+static bool counts(const char *source, bool privileged, enum accept_env accept_env)
+{
+	if (strcmp(source, "env") != 0 || accept_env == ACCEPT_ENV_ALWAYS)
+		return true;
+	return accept_env == ACCEPT_ENV_PRIVILEGED && privileged;
 }
 
 bool claim_env_counts(json_t *params, enum accept_env accept_env)
 {
-	if (strcmp(varlink_string(params, "source", ""), "env") != 0 || accept_env == ACCEPT_ENV_ALWAYS)
-		return true;
-	return accept_env == ACCEPT_ENV_PRIVILEGED && flag(params, "privileged");
+	return counts(varlink_string(params, "source", ""), flag(params, "privileged"), accept_env);
+}
+
+bool claim_control_counts(const struct claim *claim, enum accept_env accept_env)
+{
+	/* Of a container it is the environment that asks, wherever its devices come from. */
+	return strcmp(claim->source, "arguments") == 0 || counts("env", claim->privileged, accept_env);
+}
+
+bool claim_imex_counts(const struct claim *claim, enum accept_env accept_env)
+{
+	return counts(claim->imex_source, claim->privileged, accept_env);
 }

@@ -8,6 +8,7 @@
 #include "fs/config.h"
 #include "fs/ident.h"
 #include "fs/process.h"
+#include "nvml/imex.h"
 
 struct error;
 struct gpu_list;
@@ -29,6 +30,11 @@ struct claim {
 	bool standalone; /* the caller's own namespaces */
 	bool cgroup;     /* the caller is going to change a cgroup */
 	bool dry_run;
+	bool privileged; /* the container's bounding set has CAP_SYS_ADMIN, says the caller */
+	const char *mig_config, *mig_monitor; /* "" or "all"; see gpu_select_mig_control() */
+	struct imex_channels imex;
+	bool nvswitch, imex_mgmt; /* the words of "fabric" */
+	const char *imex_source; /* who asked for them, as @source */
 	int pidfd;    /* the message's; -1 where standalone and absent */
 	int cache_fd; /* the message's; -1 without */
 	int compat_fd; /* likewise: what the image has for CUDA forward compatibility */
@@ -60,7 +66,7 @@ struct claim_standing {
  * @err:      ERROR_PERMISSION
  *
  * The host's root, see peer_is_root(), may do all. Anybody else may have a
- * tree for a process of its own, without a change of cgroups.
+ * tree for a process of its own, without a change of cgroups, and neither divides nor watches GPUs.
  *
  * Return: 0 or -EPERM.
  */
@@ -73,8 +79,11 @@ int claim_allowed(const struct claim *claim, const struct peer *peer,
  * @devices:   as it was asked for
  * @ceiling:   user_devices of nvfs.conf(5)
  * @selection: what @devices came to; of "all" there stays what @ceiling has
- * @err:       ERROR_PERMISSION: the GPU, by UUID, that is beyond, or a ceiling that is nonsense: nobody
+ * @err:       ERROR_PERMISSION: the GPU or MIG device that is beyond, or a ceiling that is nonsense: nobody
  *             has anything by it then
+ *
+ * A GPU of the ceiling stands also for the MIG devices on it. A MIG device of the ceiling stands for
+ * itself, and its GPU's node comes with it.
  *
  * Return: 0, -EPERM or -ENOMEM.
  */
@@ -88,6 +97,15 @@ int claim_limit_devices(const char *devices, const struct gpu_list *gpus, const 
  * accept_env of nvfs.conf(5); a request by arguments or mounts always counts.
  */
 bool claim_env_counts(json_t *params, enum accept_env accept_env);
+
+/** claim_asks_mig_control() - is it to divide or watch GPUs? */
+bool claim_asks_mig_control(const struct claim *claim);
+
+/** claim_control_counts() - the same of dividing and watching GPUs, and of the fabric */
+bool claim_control_counts(const struct claim *claim, enum accept_env accept_env);
+
+/** claim_imex_counts() - the same of the IMEX channels, which may have come from elsewhere */
+bool claim_imex_counts(const struct claim *claim, enum accept_env accept_env);
 
 /** claim_target_is_valid() - absolute, no detours, printable, of bearable length */
 bool claim_target_is_valid(const char *target);

@@ -28,6 +28,7 @@
 #include "nvml/driver.h"
 #include "nvml/elf.h"
 #include "nvml/gpu.h"
+#include "nvml/nvcap.h"
 #include "nvml/select.h"
 
 #define PATH_SIZE 512
@@ -334,6 +335,76 @@ static int add_gpu(struct composer *c, size_t i)
 	return r < 0 ? r : add_proc_text(c, dir, "registry", texts->registry);
 }
 
+static bool is_gpu_selected(const struct composer *c, unsigned int gpu_minor)
+{
+	const struct gpu_selection *selection = c->spec->selection;
+
+	for (size_t i = 0; i < selection->n; i++) {
+		if (c->generation->gpus->gpus[selection->at[i]].minor == gpu_minor)
+			return true;
+	}
+	return false;
+}
+
+static bool is_mig_selected(const struct composer *c, const struct nvcap *cap)
+{
+	const struct gpu_selection *selection = c->spec->selection;
+	const struct gpu_list *gpus = c->generation->gpus;
+
+	for (size_t i = 0; i < selection->n_migs; i++) {
+		const struct mig_device *mig = &gpus->migs[selection->migs[i]];
+
+		if (gpus->gpus[mig->gpu].minor == cap->gpu && mig->gi == cap->gi &&
+		    (cap->kind == NVCAP_GI || mig->ci == cap->ci))
+			return true;
+	}
+	return false;
+}
+
+/* Those that the container has nodes of: see devnode_list(). The reference tree shows all. */
+static bool has_nvcap(const struct composer *c, const struct nvcap *cap)
+{
+	const struct compose_spec *spec = c->spec;
+
+	if (!spec->selection)
+		return true;
+	switch (cap->kind) {
+	case NVCAP_CONFIG:
+		return spec->mig_config;
+	case NVCAP_MONITOR:
+		return spec->mig_monitor;
+	case NVCAP_GI:
+	case NVCAP_CI:
+		return is_mig_selected(c, cap) ||
+		       ((spec->mig_config || spec->mig_monitor) && is_gpu_selected(c, cap->gpu));
+	default:
+		return spec->imex_mgmt;
+	}
+}
+
+/* As the module writes it, but for the last line: a library in a container is to make no nodes. */
+static int add_nvcap(struct composer *c, const struct nvcap *cap)
+{
+	char name[NVCAP_NAME_MAX], text[128];
+
+	nvcap_file_name(cap, name);
+	(void)snprintf(text, sizeof(text), "DeviceFileMinor: %u\nDeviceFileMode: %u\nDeviceFileModify: 0\n",
+		       cap->minor, cap->mode);
+	return add_proc_text(c, "capabilities/", name, text);
+}
+
+static int add_nvcaps(struct composer *c)
+{
+	const struct nvcap_list *nvcaps = &c->generation->nvcaps;
+	int r = 0;
+
+	for (size_t i = 0; i < nvcaps->n && r == 0; i++) {
+		if (has_nvcap(c, &nvcaps->caps[i]))
+			r = add_nvcap(c, &nvcaps->caps[i]);
+	}
+	return r;
+}
+
 static int add_proc(struct composer *c)
 {
 	const struct generation *g = c->generation;
@@ -349,7 +420,7 @@ static int add_proc(struct composer *c)
 		r = add_proc_text(c, "", "registry", g->proc_registry);
 	for (size_t i = 0; i < n && r == 0; i++)
 		r = add_gpu(c, selection ? selection->at[i] : i);
-	return r;
+	return r ? r : add_nvcaps(c);
 }
 
 /* {"mode", "why", "libraries"}; NULL where the image has nothing of the kind */

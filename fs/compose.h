@@ -3,6 +3,7 @@
 #define NVFS_FS_COMPOSE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,8 @@ struct compose_spec {
 	size_t cache_size;
 	const struct compat_verdict *compat; /* of the image's libraries; NULL for none */
 	const char *compat_mode;	     /* its word, for the manifest */
+	bool mig_config, mig_monitor; /* divide, watch the GPUs selected */
+	bool imex_mgmt;               /* the capability fabric-imex-mgmt */
 };
 
 /**

@@ -49,6 +49,7 @@ static const struct key {
 	{ "nvml_timeout", KEY_NUMBER, offsetof(struct config, nvml_timeout_s), "60", 1, 3600 },
 	{ "nvml_uid", KEY_NUMBER, offsetof(struct config, nvml_uid), "65534", 1, UINT_MAX - 1 },
 	{ "nvml_gid", KEY_NUMBER, offsetof(struct config, nvml_gid), "65534", 1, UINT_MAX - 1 },
+	{ "load_kmods", KEY_BOOL, offsetof(struct config, load_kmods), "no", 0, 0 },
 	{ "pin", KEY_BOOL, offsetof(struct config, pin), "no", 0, 0 },
 };
 

@@ -40,6 +40,7 @@ struct config {
 	bool nvml;                   /* ask it */
 	unsigned int nvml_timeout_s; /* all of it, once */
 	unsigned int nvml_uid, nvml_gid; /* of the process that asks */
+	bool load_kmods;       /* load the driver's modules at the start, and keep the host's device nodes */
 	bool pin;              /* a tree keeps the driver that it was made with */
 };
 

@@ -29,6 +29,7 @@
 #include "fs/generation.h"
 #include "fs/handover.h"
 #include "fs/link.h"
+#include "fs/nodemaker.h"
 #include "fs/permit.h"
 #include "fs/record.h"
 #include "fs/reinject.h"
@@ -823,6 +824,7 @@ void daemon_tick(struct daemon *daemon)
 	check_uncommitted(daemon);
 	renewal_tick(daemon->renewal);
 	facts_tick(daemon->facts);
+	nodemaker_tick(daemon);
 	reinject_tick(daemon->reinjector);
 	permit_tick(daemon);
 	handover_tick(daemon);

@@ -80,6 +80,8 @@ struct daemon {
 	struct permits *permits;
 	struct closer *closer;
 	struct process self;
+	pid_t nodemaker; /* 0: none is at work */
+	bool nodemaker_again;
 	int link;   /* to the keeper; -1 when it is gone */
 	int64_t alive_ms; /* when it was last told that we live, CLOCK_MONOTONIC */
 	int dev_fd; /* O_PATH, config.dev_root */

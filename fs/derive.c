@@ -94,7 +94,7 @@ void deriver_free(struct deriver *deriver)
 	free(deriver);
 }
 
-/* "caps image compat mode target gpu,gpu": NULL when out of memory */
+/* "caps image compat mode target config monitor imex gpu,gpu,;mig,mig,": NULL when out of memory */
 static char *make_key(const struct derive_request *request, const struct blobs *blobs)
 {
 	char *text = NULL;
@@ -103,12 +103,15 @@ static char *make_key(const struct derive_request *request, const struct blobs *
 
 	if (!out)
 		return NULL;
-	fprintf(out, "%u %u %d %u %d %d %s ", request->caps, blobs->image, request->image != NULL, blobs->compat,
-		request->compat != NULL, request->compat_mode, request->target);
+	fprintf(out, "%u %u %d %u %d %d %s %d %d %d ", request->caps, blobs->image, request->image != NULL, blobs->compat,
+		request->compat != NULL, request->compat_mode, request->target, request->mig_config,
+		request->mig_monitor, request->imex_mgmt);
 	if (!request->selection)
 		fputs("all", out);
 	for (size_t i = 0; request->selection && i < request->selection->n; i++)
 		fprintf(out, "%zu,", request->selection->at[i]);
+	for (size_t i = 0; request->selection && i < request->selection->n_migs; i++)
+		fprintf(out, "%s%zu,", i ? "" : ";", request->selection->migs[i]);
 	if (fclose(out) != 0) {
 		free(text);
 		return NULL;
@@ -233,7 +236,10 @@ static int answer_make(struct deriver *deriver, const struct generation *generat
 	struct compose_spec spec = { .caps = request->caps,
 				     .selection = request->selection,
 				     .compat = &answer->verdict,
-				     .compat_mode = compat_mode_name(request->compat_mode) };
+				     .compat_mode = compat_mode_name(request->compat_mode),
+				     .mig_config = request->mig_config,
+				     .mig_monitor = request->mig_monitor,
+				     .imex_mgmt = request->imex_mgmt };
 	auto_free void *cache = NULL;
 	int r;
 

@@ -2,6 +2,7 @@
 #ifndef NVFS_FS_DERIVE_H
 #define NVFS_FS_DERIVE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,7 @@ struct derive_request {
 	enum compat_mode compat_mode;
 	const void *compat; /* common/compatlist.h, or what derived.compat said before; NULL without */
 	size_t compat_size;
+	bool mig_config, mig_monitor, imex_mgmt; /* see compose_spec */
 };
 
 /*

@@ -19,8 +19,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/capability.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,10 +39,17 @@
 #define INNER_TIMEOUT_S 5
 #define OUTER_TIMEOUT_S 10
 
+/* Nothing that is to be cloned lies there, and in the child's namespace nobody else looks. */
+#define NODES_DIR "/proc"
+#define NODES_OPTIONS "mode=0755,size=4k,nr_inodes=512"
+#define NODES_FLAGS (MS_NOSUID | MS_NOEXEC) /* see sandbox_calls.c */
+
 struct donor {
 	const char *dev_root;
 	struct donor_clone *clones;
 	size_t n;
+	bool is_locked;
+	cap_t caps;        /* to make nodes; NULL: none is to be made */
 	char *inner_stack; /* its end */
 	const char *step;  /* what is being done, for the error; one of these paths, or a literal */
 	int result;
@@ -51,6 +60,7 @@ struct job {
 	struct job *next; /* of the list; only who asks looks at it */
 	struct donor donor;
 	char *dev_root;
+	struct donor_node *nodes; /* those of the clones that have one */
 	char *stacks; /* of both children; MAP_FAILED: none */
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
@@ -71,27 +81,42 @@ static void set_limit(unsigned int seconds)
 	(void)alarm(seconds);
 }
 
+static void node_path(size_t i, char path[32])
+{
+	(void)snprintf(path, 32, NODES_DIR "/%zu", i);
+}
+
+static int take_clone(struct donor *donor, size_t i)
+{
+	const struct sys_mount_attr attr = { .propagation = MS_PRIVATE };
+	struct donor_clone *clone = &donor->clones[i];
+	const char *path = clone->path;
+	char made[32];
+
+	if (clone->gone)
+		return 0;
+	donor->step = clone->path;
+	if (clone->node) {
+		node_path(i, made);
+		path = made;
+	}
+	clone->fd = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | AT_SYMLINK_NOFOLLOW);
+	if (clone->fd < 0)
+		return clone->optional ? 0 : clone->fd;
+	return sys_mount_setattr(clone->fd, "", AT_EMPTY_PATH, &attr);
+}
+
+static void take_all(struct donor *donor)
+{
+	for (size_t i = 0; i < donor->n && donor->result == 0; i++)
+		donor->result = take_clone(donor, i);
+}
+
 /* In the new user namespace. */
 static int take_clones(void *arg)
 {
-	const struct sys_mount_attr attr = { .propagation = MS_PRIVATE };
-	struct donor *donor = arg;
-
 	set_limit(INNER_TIMEOUT_S);
-	for (size_t i = 0; i < donor->n; i++) {
-		struct donor_clone *clone = &donor->clones[i];
-
-		if (clone->gone)
-			continue;
-		donor->step = clone->path;
-		clone->fd = sys_open_tree(AT_FDCWD, clone->path, OPEN_TREE_CLONE | AT_SYMLINK_NOFOLLOW);
-		if (clone->fd < 0 && clone->optional)
-			continue;
-		donor->result = clone->fd < 0 ? clone->fd
-					      : sys_mount_setattr(clone->fd, "", AT_EMPTY_PATH, &attr);
-		if (donor->result < 0)
-			return 0;
-	}
+	take_all(arg);
 	return 0;
 }
 
@@ -121,11 +146,8 @@ static int cover_all(struct donor *donor)
 {
 	/* Devices must stay devices: no nodev. */
 	const uint64_t device = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
-	int r;
+	int r = cover(donor->dev_root, 0, device);
 
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return -errno;
-	r = cover(donor->dev_root, 0, device);
 	for (size_t i = 0; i < donor->n && r == 0; i++) {
 		struct donor_clone *clone = &donor->clones[i];
 
@@ -139,6 +161,46 @@ static int cover_all(struct donor *donor)
 	return r;
 }
 
+/* The mode before the owner: who does not own a file may not change it. */
+static int make_node(const struct donor_node *node, size_t i)
+{
+	char path[32];
+
+	node_path(i, path);
+	if (mknod(path, S_IFCHR | node->mode, node->rdev) < 0 || chmod(path, node->mode) < 0 ||
+	    fchownat(AT_FDCWD, path, node->uid, node->gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return 0;
+}
+
+static int make_nodes(struct donor *donor)
+{
+	const struct sys_mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
+							 MOUNT_ATTR_NOEXEC };
+	int r = 0;
+
+	donor->step = "a tmpfs for device nodes";
+	if (cap_set_proc(donor->caps) < 0 || mount("nvfs-nodes", NODES_DIR, "tmpfs", NODES_FLAGS, NODES_OPTIONS) < 0)
+		return -errno;
+	for (size_t i = 0; i < donor->n && r == 0; i++) {
+		if (!donor->clones[i].node)
+			continue;
+		donor->step = donor->clones[i].path;
+		r = make_node(donor->clones[i].node, i);
+	}
+	return r ? r : sys_mount_setattr(AT_FDCWD, NODES_DIR, 0, &attr);
+}
+
+static int prepare_mounts(struct donor *donor)
+{
+	int r;
+
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return -errno;
+	r = donor->is_locked ? cover_all(donor) : 0;
+	return r || !donor->caps ? r : make_nodes(donor);
+}
+
 /* In a mount namespace of its own, and our user namespace. */
 static int prepare(void *arg)
 {
@@ -147,9 +209,13 @@ static int prepare(void *arg)
 
 	set_limit(OUTER_TIMEOUT_S);
 	donor->step = donor->dev_root;
-	donor->result = cover_all(donor);
+	donor->result = prepare_mounts(donor);
 	if (donor->result < 0)
 		return 0;
+	if (!donor->is_locked) {
+		take_all(donor);
+		return 0;
+	}
 	donor->step = "a user namespace";
 	r = run(take_clones, donor->inner_stack, CLONE_NEWUSER | CLONE_NEWNS, donor);
 	if (r < 0)
@@ -178,7 +244,10 @@ static void job_free(struct job *job)
 		(void)munmap(job->stacks, 2 * STACK_SIZE);
 	(void)pthread_mutex_destroy(&job->lock);
 	(void)pthread_cond_destroy(&job->ended);
+	if (job->donor.caps)
+		(void)cap_free(job->donor.caps);
 	free(job->donor.clones);
+	free(job->nodes);
 	free(job->dev_root);
 	free(job);
 }
@@ -193,8 +262,46 @@ static void cond_init(pthread_cond_t *cond)
 	(void)pthread_condattr_destroy(&attr);
 }
 
+/* What the child that makes nodes has in effect beside ours. Made here: it must not allocate. */
+static int node_capabilities(const struct donor_request *request, cap_t *ret)
+{
+	static const cap_value_t wanted[] = { CAP_MKNOD, CAP_CHOWN };
+	cap_flag_value_t has = CAP_CLEAR;
+	size_t i = 0;
+	cap_t caps;
+
+	while (i < request->n && !request->clones[i].node)
+		i++;
+	if (i == request->n)
+		return 0;
+	caps = cap_get_proc();
+	if (!caps)
+		return -ENOMEM;
+	for (i = 0; i < ARRAY_SIZE(wanted); i++) {
+		if (cap_get_flag(caps, wanted[i], CAP_PERMITTED, &has) == 0 && has == CAP_SET)
+			(void)cap_set_flag(caps, CAP_EFFECTIVE, 1, &wanted[i], CAP_SET);
+	}
+	*ret = caps;
+	return 0;
+}
+
+/* Of its own: the caller's are gone when a job is left to itself. */
+static bool copy_clone(struct job *job, size_t i, const struct donor_clone *clone)
+{
+	struct donor_clone *copy = &job->donor.clones[i];
+
+	*copy = *clone;
+	copy->fd = -1;
+	if (clone->node) {
+		job->nodes[i] = *clone->node;
+		copy->node = &job->nodes[i];
+	}
+	copy->path = strdup(clone->path);
+	return copy->path;
+}
+
 /* NULL: out of memory. */
-static struct job *job_new(const char *dev_root, const struct donor_clone *clones, size_t n)
+static struct job *job_new(const struct donor_request *request)
 {
 	struct job *job = calloc(1, sizeof(*job));
 	bool whole;
@@ -205,16 +312,16 @@ static struct job *job_new(const char *dev_root, const struct donor_clone *clone
 	cond_init(&job->ended);
 	job->stacks = mmap(NULL, 2 * STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK,
 			   -1, 0);
-	job->dev_root = strdup(dev_root);
-	job->donor = (struct donor){ .dev_root = job->dev_root, .clones = calloc(n + 1, sizeof(*clones)), .n = n,
+	job->dev_root = strdup(request->dev_root);
+	job->nodes = calloc(request->n + 1, sizeof(*job->nodes));
+	job->donor = (struct donor){ .dev_root = job->dev_root,
+				     .clones = calloc(request->n + 1, sizeof(*request->clones)),
+				     .is_locked = request->is_locked,
 				     .step = "" };
-	whole = job->stacks != MAP_FAILED && job->dev_root && job->donor.clones;
-	for (size_t i = 0; job->donor.clones && i < n; i++) {
-		job->donor.clones[i] = clones[i];
-		job->donor.clones[i].fd = -1;
-		job->donor.clones[i].path = strdup(clones[i].path);
-		whole = whole && job->donor.clones[i].path;
-	}
+	whole = job->stacks != MAP_FAILED && job->dev_root && job->nodes && job->donor.clones &&
+		node_capabilities(request, &job->donor.caps) == 0;
+	for (; whole && job->donor.n < request->n; job->donor.n++)
+		whole = copy_clone(job, job->donor.n, &request->clones[job->donor.n]);
 	if (whole) {
 		job->donor.inner_stack = job->stacks + STACK_SIZE;
 		return job;
@@ -332,7 +439,8 @@ void donors_free(struct donors *donors)
 static int job_take(struct job *job, struct donor_clone *clones, struct error *err)
 {
 	if (job->donor.result < 0)
-		return error_set(err, job->donor.result, "clone '%s' for another user namespace", job->donor.step);
+		return error_set(err, job->donor.result, "clone '%s' for %s", job->donor.step,
+				 job->donor.is_locked ? "another user namespace" : "a container");
 	for (size_t i = 0; i < job->donor.n; i++) {
 		clones[i].fd = take_fd(&job->donor.clones[i].fd);
 		clones[i].gone = job->donor.clones[i].gone;
@@ -340,28 +448,27 @@ static int job_take(struct job *job, struct donor_clone *clones, struct error *e
 	return 0;
 }
 
-int donor_take(struct donors *donors, const char *dev_root, struct donor_clone *clones, size_t n,
-	       struct error *err)
+int donor_take(struct donors *donors, const struct donor_request *request, struct error *err)
 {
 	struct job *job;
-	int r = check_hanging(donors, clones, n, err);
+	int r = check_hanging(donors, request->clones, request->n, err);
 
-	for (size_t i = 0; i < n; i++)
-		clones[i].fd = -1;
+	for (size_t i = 0; i < request->n; i++)
+		request->clones[i].fd = -1;
 	if (r < 0)
 		return r;
-	job = job_new(dev_root, clones, n);
+	job = job_new(request);
 	r = job ? thread_start(job_run, job, STACK_SIZE) : -ENOMEM;
 	if (r < 0) {
 		job_free(job);
-		return error_set(err, r, "clone mounts for another user namespace");
+		return error_set(err, r, "clone mounts for a container");
 	}
 	if (!job_wait(job)) {
 		job->next = donors->hanging;
 		donors->hanging = job;
 		return no_answer(err, step_of(job));
 	}
-	r = job_take(job, clones, err);
+	r = job_take(job, request->clones, err);
 	job_free(job);
 	return r;
 }

@@ -21,6 +21,7 @@
 #include "nvml/driver_root.h"
 #include "nvml/fact.h"
 #include "nvml/gpu.h"
+#include "nvml/nvcap.h"
 
 #define PROC_TEXT_MAX (256UL * 1024)
 
@@ -166,6 +167,21 @@ static bool same_gpus(const struct generation *a, const struct generation *b)
 	return true;
 }
 
+/* Not the MIG devices themselves: of these NVML may have told more by now. */
+static bool same_nvcaps(const struct nvcap_list *a, const struct nvcap_list *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++) {
+		const struct nvcap *x = &a->caps[i], *y = &b->caps[i];
+
+		if (x->kind != y->kind || x->gpu != y->gpu || x->gi != y->gi || x->ci != y->ci ||
+		    x->minor != y->minor || x->mode != y->mode)
+			return false;
+	}
+	return true;
+}
+
 static bool same_texts(const struct generation *a, const struct generation *b)
 {
 	return same_text(a->proc_version, b->proc_version) && same_text(a->majors, b->majors) &&
@@ -197,8 +213,7 @@ static bool is_excluded(const struct driver *driver, const struct driver_file *f
 enum generation_change generation_compare(const struct store *store, const struct generation *before,
 					  const struct generation *now)
 {
-	bool same = before->driver->n_files == now->driver->n_files && same_gpus(before, now) &&
-		    same_texts(before, now);
+	bool same = before->driver->n_files == now->driver->n_files;
 	size_t at;
 
 	if (strcmp(before->driver->version, now->driver->version) != 0)
@@ -210,7 +225,24 @@ enum generation_change generation_compare(const struct store *store, const struc
 			return GENERATION_LESS;
 		same = same && file && is_shown_same(file, &before->driver->files[i]) && is_same_file(store_object(store, before->objects[i]), &file->st);
 	}
-	return same ? GENERATION_SAME : GENERATION_MORE;
+	if (!same)
+		return GENERATION_MORE;
+	return same_gpus(before, now) && same_nvcaps(&before->nvcaps, &now->nvcaps) && same_texts(before, now) ?
+		       GENERATION_SAME :
+		       GENERATION_DEVICES;
+}
+
+bool generation_has_files_of(const struct generation *a, const struct generation *b)
+{
+	size_t at;
+
+	if (a->driver->n_files != b->driver->n_files || strcmp(a->driver->version, b->driver->version) != 0)
+		return false;
+	for (size_t i = 0; i < a->driver->n_files; i++) {
+		if (!find_file(b->driver, &a->driver->files[i], &at) || a->objects[i] != b->objects[at])
+			return false;
+	}
+	return true;
 }
 
 /* making */
@@ -294,6 +326,8 @@ int generation_discover(const struct driver_config *config, uint32_t number,
 	if (r == 0)
 		fact_fill(g->driver, g->gpus);
 	if (r == 0)
+		r = nvcap_list_read(config->proc_root, g->gpus, &g->nvcaps, err);
+	if (r == 0)
 		r = generation_read_proc(g, config->proc_root, err);
 	if (r < 0) {
 		generation_free(g);
@@ -318,6 +352,7 @@ void generation_free(struct generation *g)
 	free(g->majors);
 	free(g->objects);
 	finding_list_done(&g->nvml.findings);
+	nvcap_list_done(&g->nvcaps);
 	gpu_list_free(g->gpus);
 	driver_free(g->driver);
 	free(g);

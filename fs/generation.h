@@ -10,6 +10,7 @@
 
 #include "nvml/finding.h"
 #include "nvml/mig.h"
+#include "nvml/nvcap.h"
 
 struct driver;
 struct driver_config;
@@ -60,6 +61,7 @@ struct generation {
 	char *majors;                     /* the driver's lines of /proc/devices; NULL likewise */
 	struct generation_gpu *gpu_texts; /* one for each of gpus->gpus */
 	struct generation_nvml nvml;
+	struct nvcap_list nvcaps;         /* that there are: of MIG devices, to divide GPUs, ... */
 };
 
 /**
@@ -88,7 +90,8 @@ int generation_record(struct generation *generation, const struct generation *be
 		      struct store *store, struct error *err);
 
 enum generation_change {
-	GENERATION_SAME,  /* nothing has changed */
+	GENERATION_SAME,    /* nothing has changed */
+	GENERATION_DEVICES, /* the files are the same, but GPUs, MIG devices or texts in /proc are not */
 	GENERATION_MORE,  /* the same version, nothing lost: new trees may have it */
 	GENERATION_LESS,  /* the same version, but files are missing: packages are being changed */
 	GENERATION_OTHER, /* another version: the one before must not be given out any more */
@@ -101,6 +104,9 @@ enum generation_change {
  */
 enum generation_change generation_compare(const struct store *store, const struct generation *before,
 					  const struct generation *now);
+
+/** generation_has_files_of() - are these two, both recorded, made of the very same files? */
+bool generation_has_files_of(const struct generation *a, const struct generation *b);
 
 /* What tells that the module was loaded anew. Strings are owned; NULL without a module. */
 struct generation_module {

@@ -21,6 +21,7 @@
 #include "nvml/driver.h"
 #include "nvml/fact.h"
 #include "nvml/gpu.h"
+#include "nvml/nvcap.h"
 
 static json_t *file_json(const struct driver_file *file, uint32_t object)
 {
@@ -76,6 +77,21 @@ static json_t *migs_json(const struct gpu_list *gpus)
 	return list;
 }
 
+/* There may be many: numbers without names. */
+static json_t *nvcaps_json(const struct nvcap_list *nvcaps)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < nvcaps->n; i++) {
+		const struct nvcap *cap = &nvcaps->caps[i];
+
+		(void)json_array_append_new(list, json_pack("[i, i, i, i, i, i]", (int)cap->kind, (int)cap->gpu,
+							    (int)cap->gi, (int)cap->ci, (int)cap->minor,
+							    (int)cap->mode));
+	}
+	return list;
+}
+
 static json_t *findings_json(const struct driver_finding *findings, size_t n)
 {
 	json_t *list = json_array();
@@ -107,11 +123,12 @@ static json_t *generation_json(const struct generation *g)
 							     g->objects ? g->objects[i] : STORE_NONE));
 	for (size_t i = 0; i < g->gpus->n; i++)
 		(void)json_array_append_new(gpus, gpu_with_facts(&g->gpus->gpus[i], &g->gpu_texts[i]));
-	return json_pack("{s:i, s:I, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:s*, s:s*, s:o, s:o, s:o, s:o}", "number",
+	return json_pack("{s:i, s:I, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:s*, s:s*, s:o, s:o, s:o, s:o, s:o}", "number",
 			 (int)g->number, "made", (json_int_t)g->made_s, "root", g->driver->root, "version", g->driver->version, "version_from_module",
 			 g->driver->version_from_module, "cuda_note", g->driver->cuda_note, "proc_version", g->proc_version, "proc_params",
 			 g->proc_params, "proc_registry", g->proc_registry, "majors", g->majors, "files",
-			 files, "gpus", gpus, "migs", migs_json(g->gpus), "nvml", nvml_json(g));
+			 files, "gpus", gpus, "migs", migs_json(g->gpus), "nvcaps", nvcaps_json(&g->nvcaps), "nvml",
+			 nvml_json(g));
 }
 
 /* Only until it is recorded: objects in the store have these. */
@@ -376,6 +393,26 @@ static int load_gpus(const json_t *json, struct generation *g)
 	return 0;
 }
 
+static unsigned int number_at(const json_t *array, size_t i)
+{
+	return (unsigned int)json_integer_value(json_array_get(array, i));
+}
+
+static int load_nvcaps(const json_t *json, struct nvcap_list *ret)
+{
+	const json_t *list = json_object_get(json, "nvcaps"), *cap;
+	auto_free struct nvcap *caps = calloc(json_array_size(list) + 1, sizeof(*caps));
+	size_t i;
+
+	if (!caps)
+		return -ENOMEM;
+	json_array_foreach(list, i, cap)
+		caps[i] = (struct nvcap){ .kind = number_at(cap, 0), .gpu = number_at(cap, 1),
+					  .gi = number_at(cap, 2), .ci = number_at(cap, 3),
+					  .minor = number_at(cap, 4), .mode = number_at(cap, 5) };
+	return nvcap_list_copy(caps, json_array_size(list), ret);
+}
+
 static int load(const json_t *json, const struct store *store, struct generation *g)
 {
 	int r;
@@ -401,6 +438,7 @@ static int load(const json_t *json, const struct store *store, struct generation
 	r = r < 0 ? r : load_gpus(json, g);
 	r = r < 0 ? r : load_migs(json_object_get(json, "migs"), g->gpus);
 	r = r < 0 ? r : load_nvml(json_object_get(json, "nvml"), g);
+	r = r < 0 ? r : load_nvcaps(json, &g->nvcaps);
 	if (r == 0) {
 		fact_fill(g->driver, g->gpus);
 		load_facts(json, g);

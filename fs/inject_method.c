@@ -37,6 +37,7 @@
 #include "nvml/devnode.h"
 #include "nvml/driver.h"
 #include "nvml/gpu.h"
+#include "nvml/mig_name.h"
 #include "nvml/select.h"
 
 #define CONTAINER_ROOTS 64
@@ -54,6 +55,8 @@ struct call {
 	struct claim claim;
 	const json_t *requirements; /* the message's; NULL for none */
 	struct gpu_selection selection;
+	bool by_root; /* the container gets what root may have, and not what one of the users may */
+	bool mig_config, mig_monitor;
 	struct devnode *nodes;
 	size_t n_nodes;
 	struct finding_list findings;
@@ -122,6 +125,55 @@ static int check_policy(const struct call *call, struct error *err)
 	return claim_allowed(&call->claim, peer, &daemon->self, &daemon->config, &standing, err);
 }
 
+/* Root that injects a user's container anew gives it what the user could have. */
+static bool is_by_root(const struct call *call)
+{
+	const struct daemon *daemon = call->daemon;
+	const struct store_tree *tree = store_tree(daemon->store, store_tree_find(daemon->store, call->claim.name));
+
+	return peer_is_root(client_peer(call->client), &daemon->self) &&
+	       (!tree || tree->mnt_ns != call->claim.process.mnt_ns || tree->flags & STORE_TREE_BY_ROOT);
+}
+
+static int choose_mig_control(struct call *call, struct error *err)
+{
+	const struct claim *claim = &call->claim;
+	int r;
+
+	if (!claim_asks_mig_control(claim))
+		return 0;
+	if (!claim_control_counts(claim, call->daemon->config.accept_env))
+		return finding_add(&call->findings, false,
+				   "only the container's environment asks to divide or watch GPUs, and accept_env says no");
+	r = gpu_select_mig_control(&call->selection, "mig-config", claim->mig_config, err);
+	call->mig_config = r > 0;
+	if (r >= 0)
+		r = gpu_select_mig_control(&call->selection, "mig-monitor", claim->mig_monitor, err);
+	call->mig_monitor = r > 0;
+	return r < 0 ? r : 0;
+}
+
+static int choose_fabric(struct call *call)
+{
+	struct claim *claim = &call->claim;
+
+	if ((!claim->nvswitch && !claim->imex_mgmt) ||
+	    claim_control_counts(claim, call->daemon->config.accept_env))
+		return 0;
+	claim->nvswitch = claim->imex_mgmt = false;
+	return finding_add(&call->findings, false,
+			   "only the container's environment asks for the fabric, and accept_env says no");
+}
+
+static int choose_imex(struct call *call)
+{
+	if (!call->claim.imex.n || claim_imex_counts(&call->claim, call->daemon->config.accept_env))
+		return 0;
+	call->claim.imex.n = 0;
+	return finding_add(&call->findings, false,
+			   "only the container's environment asks for IMEX channels, and accept_env says no");
+}
+
 static int choose_devices(struct call *call, struct error *err)
 {
 	const struct daemon *daemon = call->daemon;
@@ -131,12 +183,26 @@ static int choose_devices(struct call *call, struct error *err)
 		.gpus = daemon->generation->gpus,
 		.selection = &call->selection,
 		.caps = call->claim.caps,
+		.nvcaps = &daemon->generation->nvcaps,
+		.imex = &call->claim.imex,
 	};
 	int r = gpu_select(daemon->generation->gpus, call->claim.devices, &call->selection, err);
 
 	if (r == 0 && !peer_is_root(client_peer(call->client), &daemon->self))
 		r = claim_limit_devices(call->claim.devices, daemon->generation->gpus,
 					daemon->config.user_devices, &call->selection, err);
+	call->by_root = is_by_root(call);
+	if (r == 0 && call->selection.wanted)
+		r = choose_mig_control(call, err);
+	if (r == 0)
+		r = choose_imex(call);
+	if (r == 0)
+		r = choose_fabric(call);
+	request.nvswitch = call->claim.nvswitch;
+	request.imex_mgmt = call->claim.imex_mgmt;
+	request.mig_config = call->mig_config;
+	request.mig_monitor = call->mig_monitor;
+	request.may_make = call->by_root;
 	if (r == 0)
 		r = devnode_list(&request, &call->nodes, &call->n_nodes, &call->findings, err);
 	return r;
@@ -207,11 +273,38 @@ static int derive(struct call *call, struct error *err)
 		.compat_mode = call->compat_mode,
 		.compat = call->compat.bytes,
 		.compat_size = call->compat.size,
+		.mig_config = call->mig_config,
+		.mig_monitor = call->mig_monitor,
+		.imex_mgmt = call->claim.imex_mgmt,
 	};
 
 	keep_image(call, &request);
 	return deriver_get(call->daemon->deriver, call->daemon->generation, &request, &call->derived,
 			   err);
+}
+
+static json_t *migs_json(const struct call *call)
+{
+	const struct gpu_list *gpus = call->daemon->generation->gpus;
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < call->selection.n_migs; i++) {
+		const struct mig_device *mig = &gpus->migs[call->selection.migs[i]];
+		char name[MIG_NAME_MAX];
+
+		mig_name(gpus, mig, name);
+		(void)json_array_append_new(list, json_pack("{s:s, s:s}", "name", name, "uuid", mig->uuid));
+	}
+	return list;
+}
+
+static json_t *imex_json(const struct call *call)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; list && i < call->claim.imex.n; i++)
+		(void)json_array_append_new(list, json_integer(call->claim.imex.ids[i]));
+	return list;
 }
 
 static json_t *spec_json(const struct call *call)
@@ -224,10 +317,13 @@ static json_t *spec_json(const struct call *call)
 		(void)json_array_append_new(
 			gpus, json_string(generation->gpus->gpus[call->selection.at[i]].uuid));
 	driver_caps_print(call->claim.caps, caps, sizeof(caps));
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:b, s:s, s:o*}", "id", call->claim.id, "devices",
-			 call->claim.devices, "driver_capabilities", caps, "target", call->claim.target,
-			 "source", call->claim.source, "gpus", gpus, "standalone", call->claim.standalone,
-			 "cuda_compat_mode", compat_mode_name(call->compat_mode), "compat", compat);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:b, s:s, s:o*}", "id",
+			 call->claim.id, "devices", call->claim.devices, "driver_capabilities", caps, "target",
+			 call->claim.target, "source", call->claim.source, "gpus", gpus, "migs", migs_json(call),
+			 "imex_channels", imex_json(call), "mig_config", call->mig_config, "mig_monitor",
+			 call->mig_monitor, "nvswitch", call->claim.nvswitch, "imex_mgmt", call->claim.imex_mgmt,
+			 "standalone", call->claim.standalone, "cuda_compat_mode",
+			 compat_mode_name(call->compat_mode), "compat", compat);
 }
 
 static uint32_t spec_blob(const struct call *call)
@@ -304,7 +400,6 @@ static int list_ipcs(struct call *call, struct error *err)
 	const struct peer *peer = client_peer(call->client);
 	const struct store_tree *tree =
 		call->injection ? daemon_injection_tree(call->daemon, call->injection) : NULL;
-	/* Root that injects a user's container anew gives it what the user could have. */
 	bool is_users = tree && !(tree->flags & STORE_TREE_BY_ROOT);
 	const struct ipc_request request = {
 		.root = call->daemon->config.ipc_root,
@@ -314,6 +409,24 @@ static int list_ipcs(struct call *call, struct error *err)
 	};
 
 	return ipc_find(&request, &call->ipcs, &call->findings, err);
+}
+
+/* Whose nodes of its own are: the container's root. */
+static int find_root(const struct call *call, struct planner_input *in, struct error *err)
+{
+	struct process_root root = { 0 };
+	int r = 0;
+
+	if (in->locked && call->by_root) {
+		r = process_root(call->claim.process.pid, &root);
+		if (call->claim.pidfd >= 0 && process_pidfd_is_dead(call->claim.pidfd))
+			r = -ESRCH;
+	}
+	/* Without a root there is nobody to give them to: the host's nodes then, as they are. */
+	in->may_make = call->by_root && r == 0;
+	in->root_uid = root.uid;
+	in->root_gid = root.gid;
+	return r < 0 && r != -ENXIO ? error_classify(err, error_set(err, r, "root of the container"), ERROR_MOUNT) : 0;
 }
 
 static int make_plan(struct call *call, struct error *err)
@@ -338,6 +451,7 @@ static int make_plan(struct call *call, struct error *err)
 	};
 	int r = list_links(call, err);
 
+	r = r ? r : find_root(call, &input, err);
 	r = r ? r : list_ipcs(call, err);
 	return r < 0 ? r : planner_build(&input, &call->plan, err);
 }

@@ -45,7 +45,7 @@
 #include "nvml/gpu.h"
 #include "nvml/node.h"
 
-#define DONE_MAX 65536
+#define DONE_MAX (128 * 1024)
 
 enum who {
 	ANYBODY, /* what is told depends on who asks */
@@ -775,6 +775,8 @@ static const char interface_text[] =
 	"# Make a tree and a plan; descriptors beside the message: see nvfs(1), PROTOCOL. Where there is\n"
 	"# nothing to do, 'nothing' and 'why' are all of the reply\n"
 	"method Inject(id: string, devices: string, driver_capabilities: ?string, target: ?string,\n"
+	"  mig_config: ?string, mig_monitor: ?string, imex_channels: ?string, imex_source: ?string,\n"
+	"  fabric: ?string,\n"
 	"  requirements: ?[]string, source: ?string, privileged: ?bool, standalone: ?bool, cgroup: ?bool,\n"
 	"  dry_run: ?bool, pid: ?int, pidfd: ?int, cache: ?int, compat: ?int, cuda_compat_mode: ?string,\n"
 	"  fds: ?int)\n"

@@ -12,7 +12,7 @@
 
 struct nodes {
 	unsigned int stale; /* of a major that is not the driver's any more */
-	unsigned int ready; /* of these: the host has the node of the new one */
+	unsigned int ready; /* of these: the host has the node of the new one, or it can be made */
 };
 
 /**

@@ -37,6 +37,8 @@ struct source {
 	char *path;      /* in our mount namespace; owned */
 	const char *rel; /* its part below dirfd; "": dirfd itself, which the clone must be, or is left out */
 	uint64_t flags;
+	bool is_made;           /* it is a node to be made: */
+	struct donor_node node;
 	int fd; /* a detached, private clone; -1 for a dry run, or left out */
 };
 
@@ -83,6 +85,26 @@ static int add_ipcs(struct sources *sources, const struct ipc_list *ipcs, struct
 	return r;
 }
 
+/* Is there something that the owner may and others may not? */
+static bool is_restricted(unsigned int mode)
+{
+	return ((mode >> 6) & 06 & ~mode) != 0;
+}
+
+static int add_node(const struct planner_input *in, struct sources *sources, const struct devnode *node,
+		    struct error *err)
+{
+	struct source *source = &sources->items[sources->n];
+	int r = source_add(sources, in->dev_fd, in->dev_root, node->path, MOUNT_ATTR_NOEXEC, err);
+
+	if (r < 0 || !in->may_make || !(node->is_made || (in->locked && is_restricted(node->mode))))
+		return r;
+	source->is_made = true;
+	source->node = (struct donor_node){ .rdev = makedev(node->major, node->minor), .mode = node->mode & 0666,
+					    .uid = in->root_uid, .gid = in->root_gid };
+	return 0;
+}
+
 static int list_sources(const struct planner_input *in, struct sources *sources, struct error *err)
 {
 	char proc[512];
@@ -93,7 +115,7 @@ static int list_sources(const struct planner_input *in, struct sources *sources,
 		r = source_add(sources, in->root_fd, in->mountpoint, proc, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
 			       err);
 	for (size_t i = 0; i < in->n_nodes && r == 0; i++)
-		r = source_add(sources, in->dev_fd, in->dev_root, in->nodes[i].path, MOUNT_ATTR_NOEXEC, err);
+		r = add_node(in, sources, &in->nodes[i], err);
 	return r ? r : add_ipcs(sources, in->ipcs, err);
 }
 
@@ -114,21 +136,30 @@ static bool is_same_inode(int a, int b)
 	       x.stx_dev_minor == y.stx_dev_minor;
 }
 
-/* The donor walks paths. What was found by one, and is another thing now, is left out. */
-static int clone_locked(const struct planner_input *in, struct sources *sources, struct error *err)
+/*
+ * The donor walks paths. What was found by one, and is another thing now, is left out. Without a
+ * lock it is asked for nodes to be made alone.
+ */
+static int clone_by_donor(const struct planner_input *in, struct sources *sources, struct error *err)
 {
 	struct donor_clone clones[VARLINK_FDS_MAX];
+	struct donor_request request = { .dev_root = in->dev_root, .is_locked = in->locked, .clones = clones };
+	size_t at[VARLINK_FDS_MAX];
 	int r;
 
 	for (size_t i = 0; i < sources->n; i++) {
-		bool is_ipc = !*sources->items[i].rel;
+		const struct source *source = &sources->items[i];
+		bool is_ipc = !*source->rel;
 
-		clones[i] = (struct donor_clone){ .path = sources->items[i].path, .cover = is_ipc,
-						  .optional = is_ipc };
+		if (!in->locked && !source->is_made)
+			continue;
+		at[request.n] = i;
+		clones[request.n++] = (struct donor_clone){ .path = source->path, .cover = is_ipc, .optional = is_ipc,
+							    .node = source->is_made ? &source->node : NULL };
 	}
-	r = donor_take(in->donors, in->dev_root, clones, sources->n, err);
-	for (size_t i = 0; i < sources->n; i++) {
-		struct source *source = &sources->items[i];
+	r = request.n ? donor_take(in->donors, &request, err) : 0;
+	for (size_t i = 0; i < request.n; i++) {
+		struct source *source = &sources->items[at[i]];
 
 		source->fd = clones[i].fd;
 		if (source->fd >= 0 && !*source->rel && !is_same_inode(source->fd, source->dirfd)) {
@@ -153,14 +184,13 @@ static int set_flags(const struct source *source, struct error *err)
 /* None for a dry run. */
 static int take_clones(const struct planner_input *in, struct sources *sources, struct error *err)
 {
-	int r = 0;
+	int r;
 
 	if (in->root_fd < 0)
 		return 0;
-	if (in->locked)
-		r = clone_locked(in, sources, err);
+	r = clone_by_donor(in, sources, err);
 	for (size_t i = 0; i < sources->n && r == 0; i++) {
-		if (!in->locked)
+		if (!in->locked && !sources->items[i].is_made)
 			r = clone_source(&sources->items[i], err);
 		r = r ? r : set_flags(&sources->items[i], err);
 	}

@@ -3,7 +3,9 @@
 #define NVFS_FS_PLANNER_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "common/varlink.h"
 
@@ -30,7 +32,11 @@ struct planner_input {
 	int dev_fd;  /* O_PATH: where the device nodes are */
 	const char *mountpoint, *dev_root; /* the same two, as paths in our mount namespace */
 	bool locked; /* for another user namespace: mounts come from the lock donor */
-	struct donors *donors; /* NULL where not locked */
+	struct donors *donors; /* NULL where neither locked nor may_make */
+	bool may_make; /* the container may have nodes of its own, of those that the host has not, or not so
+			* that its root could open them */
+	uid_t root_uid; /* of the container's root, as we see it; with may_make */
+	gid_t root_gid;
 	const char *name; /* of the tree */
 	const char *target;
 	const struct devnode *nodes;
@@ -46,6 +52,9 @@ struct planner_input {
  * planner_build() - steps and descriptors, in the order in which they are to be done
  * @ret: release with planned_done(), also after a failure
  * @err: ERROR_MOUNT or ERROR_DEVICE
+ *
+ * A node that has no permission for others is of no use to who is root in another user namespace alone: with
+ * may_make the container gets one with the same permission for its own root, see donor.h.
  *
  * The caller holds no lock of the store: cloning a mount asks the filesystem.
  * Sources: open_tree(2), mount_setattr(2).

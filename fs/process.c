@@ -107,6 +107,42 @@ static int process_read(const char *pid, struct process *ret, struct error *err)
 	return r < 0 ? error_set(err, r, "read '%s'", path) : 0;
 }
 
+static int root_in_map(pid_t pid, const char *name, unsigned int *ret)
+{
+	auto_free char *text = NULL;
+	const char *cursor, *line;
+	char path[48];
+	size_t len;
+	int r;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	r = file_read_at(AT_FDCWD, path, TEXT_MAX, &text, NULL, NULL);
+	if (r < 0)
+		return r;
+	cursor = text;
+	while ((line = parse_field(&cursor, '\n', &len))) {
+		unsigned int inside, outside;
+
+		/* Entries do not overlap, so that 0 is the first of its own. */
+		if (len && sscanf(line, "%u %u", &inside, &outside) == 2 && inside == 0) {
+			*ret = outside;
+			return 0;
+		}
+	}
+	return -ENXIO;
+}
+
+int process_root(pid_t pid, struct process_root *ret)
+{
+	unsigned int uid, gid;
+	int r = root_in_map(pid, "uid_map", &uid);
+
+	r = r ? r : root_in_map(pid, "gid_map", &gid);
+	if (r == 0)
+		*ret = (struct process_root){ .uid = uid, .gid = gid };
+	return r;
+}
+
 int process_from_pidfd(int pidfd, struct process *ret, struct error *err)
 {
 	struct process process = { 0 };

@@ -42,6 +42,22 @@ int process_from_pidfd(int pidfd, struct process *ret, struct error *err);
  */
 int process_namespaces(int pidfd, pid_t pid, struct process *ret);
 
+/* Who root of a user namespace is outside of it. */
+struct process_root {
+	uid_t uid;
+	gid_t gid;
+};
+
+/**
+ * process_root() - root of the user namespace that a process is in, as we see it
+ *
+ * Source: /proc/PID/uid_map and gid_map, user_namespaces(7). The number may be
+ * another process's by the time of the answer: the caller asks its pidfd afterwards.
+ *
+ * Return: 0, -ENXIO (nobody is its root) or the errno of reading /proc/PID.
+ */
+int process_root(pid_t pid, struct process_root *ret);
+
 /** process_self() - the daemon itself */
 int process_self(struct process *ret, struct error *err);
 

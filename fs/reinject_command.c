@@ -11,7 +11,10 @@
 
 #include "common/error.h"
 #include "common/varlink.h"
+#include "fs/given.h"
 #include "nvml/gpu.h"
+#include "nvml/mig_name.h"
+#include "nvml/select.h"
 
 static void add(struct reinject_command *command, const char *option, const char *value)
 {
@@ -22,32 +25,53 @@ static void add(struct reinject_command *command, const char *option, const char
 		command->argv[command->n++] = value;
 }
 
-static bool has_gpu(const struct gpu_list *gpus, const char *uuid)
+static void print_given(FILE *out, const json_t *spec, const struct gpu_list *gpus,
+			const struct gpu_selection *given)
 {
-	for (size_t i = 0; i < gpus->n; i++) {
-		if (strcmp(gpus->gpus[i].uuid, uuid) == 0)
-			return true;
+	char name[MIG_NAME_MAX];
+
+	for (size_t i = 0; i < given->n; i++)
+		fprintf(out, "%s%s", i ? "," : "", gpus->gpus[given->at[i]].uuid);
+	/* Who divides GPUs has what is on them by that; by name they would be too many to be asked for. */
+	for (size_t i = 0; i < given->n_migs && !given_has_mig_control(spec); i++) {
+		mig_name(gpus, &gpus->migs[given->migs[i]], name);
+		fprintf(out, "%s%s", i || given->n ? "," : "", name);
 	}
-	return false;
+	if (!given->n && !given->n_migs)
+		fputs("none", out);
 }
 
 static char *given_devices(const struct reinject_request *request, const json_t *spec)
 {
-	const json_t *uuids = json_object_get(spec, "gpus"), *uuid;
+	struct gpu_selection given = { 0 };
 	char *list = NULL;
-	size_t len = 0, i, n = 0;
+	size_t len = 0;
+	FILE *out;
+
+	if (given_select(spec, request->gpus, &given) < 0)
+		return NULL;
+	out = open_memstream(&list, &len);
+	if (out)
+		print_given(out, spec, request->gpus, &given);
+	gpu_selection_done(&given);
+	if (out && fclose(out) == 0)
+		return list;
+	free(list);
+	return NULL;
+}
+
+/* "0,7"; "" for none */
+static char *given_imex(const json_t *spec)
+{
+	const json_t *id;
+	char *list = NULL;
+	size_t len = 0, i;
 	FILE *out = open_memstream(&list, &len);
 
 	if (!out)
 		return NULL;
-	json_array_foreach(uuids, i, uuid) {
-		const char *text = json_string_value(uuid);
-
-		if (text && *text && has_gpu(request->gpus, text))
-			fprintf(out, "%s%s", n++ ? "," : "", text);
-	}
-	if (!n)
-		fputs("none", out);
+	json_array_foreach(json_object_get(spec, "imex_channels"), i, id)
+		fprintf(out, "%s%" JSON_INTEGER_FORMAT, i ? "," : "", json_integer_value(id));
 	if (fclose(out) == 0)
 		return list;
 	free(list);
@@ -98,7 +122,8 @@ int reinject_command_build(const struct reinject_request *request, struct reinje
 	if (!ret->spec)
 		return error_set(err, -EBADMSG, "repeat the request");
 	ret->devices = given_devices(request, ret->spec);
-	if (!ret->devices)
+	ret->imex = given_imex(ret->spec);
+	if (!ret->devices || !ret->imex)
 		return error_set(err, -ENOMEM, "repeat the request");
 	(void)snprintf(ret->pid, sizeof(ret->pid), "%d", request->pid);
 	add(ret, "nvinject", NULL);
@@ -114,6 +139,16 @@ int reinject_command_build(const struct reinject_request *request, struct reinje
 	}
 	if (*varlink_string(ret->spec, "cuda_compat_mode", ""))
 		add(ret, "--cuda-compat-mode", varlink_string(ret->spec, "cuda_compat_mode", ""));
+	if (given_flag(ret->spec, "mig_config"))
+		add(ret, "--mig-config", "all");
+	if (given_flag(ret->spec, "mig_monitor"))
+		add(ret, "--mig-monitor", "all");
+	if (given_flag(ret->spec, "nvswitch"))
+		add(ret, "--fabric", "nvswitch");
+	if (given_flag(ret->spec, "imex_mgmt"))
+		add(ret, "--fabric", "imex-mgmt");
+	if (*ret->imex)
+		add(ret, "--imex-channel", ret->imex);
 	if (!had_cgroup(request))
 		add(ret, "--no-cgroup", NULL);
 	return 0;
@@ -122,5 +157,6 @@ int reinject_command_build(const struct reinject_request *request, struct reinje
 void reinject_command_done(struct reinject_command *command)
 {
 	free(command->devices);
+	free(command->imex);
 	json_decref(command->spec);
 }

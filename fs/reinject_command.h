@@ -13,7 +13,7 @@ struct gpu_list;
 
 /* Which nvinject, with which arguments: the request that a container was injected with, once more. */
 
-#define REINJECT_ARGS_MAX 24
+#define REINJECT_ARGS_MAX 34
 
 struct reinject_request {
 	const char *program;        /* nvinject of the configuration; NULL: beside this program */
@@ -30,6 +30,7 @@ struct reinject_command {
 	char program[PATH_MAX];
 	char pid[16], owner[16];
 	char *devices;
+	char *imex; /* channels; NULL for none */
 	json_t *spec;
 	const char *argv[REINJECT_ARGS_MAX]; /* the others', the spec's, the request's; NULL at the end */
 	size_t n;
@@ -42,7 +43,7 @@ int reinject_program(const char *configured, char ret[PATH_MAX], struct error *e
  * reinject_command_build() - repeat a request
  * @request: must outlive @ret
  *
- * GPUs are those that were given, as far as they are still there, and never
+ * GPUs and MIG devices are those that were given, as far as they are still there, and never
  * others; none left is "none". A cgroup is changed only if it was before. In a user's
  * container no more is done than he could do.
  *

@@ -206,7 +206,7 @@ static void take_findings(struct renewal *renewal, const struct finding_list *no
 static int take_generation(struct renewal *renewal, struct generation *g)
 {
 	renewal->change = change_of(renewal->daemon, g);
-	if (renewal->change == GENERATION_MORE || renewal->change == GENERATION_OTHER)
+	if (renewal->change != GENERATION_SAME && renewal->change != GENERATION_LESS)
 		return changeover_to(renewal->daemon, g, renewal->change, &renewal->error);
 	generation_free(g);
 	return 0;
@@ -329,6 +329,7 @@ int renewal_rescan(struct renewal *renewal, const char **ret, struct error *err)
 {
 	static const char *const words[] = {
 		[GENERATION_SAME] = "unchanged",
+		[GENERATION_DEVICES] = "other GPUs or MIG devices, for all containers",
 		[GENERATION_MORE] = "new files, for new containers",
 		[GENERATION_LESS] = "files are missing, the ones that were there are kept",
 		[GENERATION_OTHER] = "another driver, for all containers",

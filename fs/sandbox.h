@@ -24,6 +24,7 @@
  *                SYS_CHROOT,
  *                NET_ADMIN        its end     nvinject as a child: setns(2), an image's directories,
  *                                             device programs before Linux 5.8
+ *                MKNOD, CHOWN     its end     the lock donor (donor.h): device nodes for one container
  *     FUSE       SYS_PTRACE       its end     what serves containers' requests: whose they are (opens.h).
  *     threads                                 Each such thread gives the rest up, for good
  *     closing    as the daemon    its end     FUSE backing ids, whose end may wait for the host (closer.h)

@@ -102,7 +102,7 @@ static const struct sandbox_call calls[] = {
 	{ SCMP_SYS(setns), ALL }, { SCMP_SYS(move_mount), ALL }, { SCMP_SYS(bpf), ALL },
 	{ SCMP_SYS(symlinkat), ALL }, { SCMP_SYS(fchown), ALL }, { SCMP_SYS(fchownat), ALL },
 	{ SCMP_SYS(setfsuid), ALL }, { SCMP_SYS(setfsgid), ALL }, { SCMP_SYS(alarm), ALL },
-	{ SCMP_SYS(setitimer), ALL }, { SCMP_SYS(utimensat), ALL }, { SCMP_SYS(sendfile), ALL },
+	{ SCMP_SYS(mknodat), ALL }, { SCMP_SYS(setitimer), ALL }, { SCMP_SYS(utimensat), ALL }, { SCMP_SYS(sendfile), ALL },
 	{ SCMP_SYS(rt_sigpending), ALL }, { 457 /* statmount, 6.8 */, ALL },
 	{ SCMP_SYS(getuid32), ALL }, { SCMP_SYS(rt_sigtimedwait), ALL },
 };
@@ -129,6 +129,9 @@ static const unsigned long ioctls[] = {
 /* The lock donor (donor.h) takes a user and a mount namespace; nobody takes one of these. */
 #define NAMESPACES (CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET)
 
+/* Flags of its mount(2) calls: donor.c. Else see above. */
+static const unsigned long mounts[] = { MS_REC | MS_PRIVATE, MS_NOSUID | MS_NOEXEC };
+
 const struct sandbox_call *sandbox_calls(size_t *ret_n)
 {
 	*ret_n = ARRAY_SIZE(calls);
@@ -142,10 +145,10 @@ int sandbox_calls_with_arguments(scmp_filter_ctx filter)
 	if (r == 0) /* a thread or a child */
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
 				     SCMP_A0(SCMP_CMP_MASKED_EQ, NAMESPACES, 0));
-	/* Of a daemon that serves: the lock donor's mounts are to tell no others. Else see above. */
-	if (r == 0)
+	/* Of a daemon that serves: the lock donor's mounts are to tell no others, and its nodes need a place. */
+	for (size_t i = 0; i < ARRAY_SIZE(mounts) && r == 0; i++)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mount), 1,
-				     SCMP_A3(SCMP_CMP_EQ, MS_REC | MS_PRIVATE));
+				     SCMP_A3(SCMP_CMP_EQ, mounts[i]));
 	/* Its flags cannot be looked at: libc goes on with clone(2), and nobody needs to hear of it. */
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);

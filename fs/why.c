@@ -283,6 +283,9 @@ static void explain_text(struct why *why, const char *path)
 	else if (strncmp(path, PROC_DIR "/gpus/", strlen(PROC_DIR "/gpus/")) == 0)
 		answer(why, true, "gpu", "the GPU is among the devices asked for: %s",
 		       is_reference(why) ? "all" : spec_text(why, "devices"));
+	else if (strncmp(path, PROC_DIR "/capabilities/", strlen(PROC_DIR "/capabilities/")) == 0)
+		answer(why, true, "mig", "a capability of the devices asked for: %s",
+		       is_reference(why) ? "all" : spec_text(why, "devices"));
 	else if (strcmp(path, PROC_DIR "/params") == 0)
 		answer(why, true, "made", "the host's, with ModifyDeviceFiles: 0, so that libraries make no nodes");
 	else if (strncmp(path, PROC_DIR "/", strlen(PROC_DIR "/")) == 0)

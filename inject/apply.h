@@ -22,7 +22,7 @@ struct outcome {
 };
 
 /*
- * One application of a plan. Large (250 KiB): allocate it. Zero-initialise,
+ * One application of a plan. Large (500 KiB): allocate it. Zero-initialise,
  * then set roots and plan. Everything the child does is recorded here, so that
  * another child can undo it.
  */

@@ -70,6 +70,12 @@ static void log_warnings(const json_t *reply)
 	}
 }
 
+static void add_param(json_t *params, const char *key, const char *value)
+{
+	if (value)
+		(void)json_object_set_new(params, key, json_string(value));
+}
+
 static json_t *inject_params(const struct request *req, const char *target)
 {
 	return json_pack("{s:s, s:I, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:b}", "id", req->id, "pid",
@@ -86,6 +92,11 @@ int client_inject(struct client *client, const struct request *req, const struct
 	struct varlink_message reply;
 	int fds[3], n = 0, r;
 
+	add_param(params, "mig_config", req->mig_config);
+	add_param(params, "mig_monitor", req->mig_monitor);
+	add_param(params, "imex_channels", req->imex_channels);
+	add_param(params, "imex_source", req->imex_source);
+	add_param(params, "fabric", req->fabric);
 	if (req->requirements)
 		(void)json_object_set(params, "requirements", req->requirements);
 	if (targets->pidfd >= 0 && !req->standalone) {

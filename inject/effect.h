@@ -35,7 +35,7 @@ struct effect {
 	char name[NAME_MAX + 1];
 };
 
-#define EFFECTS_MAX 512
+#define EFFECTS_MAX 1024
 
 /* Zero-initialise. A fixed table, so that no change can fail to be recorded. */
 struct effects {

@@ -20,7 +20,6 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/file.h"
-#include "common/log.h"
 #include "common/parse.h"
 #include "inject/imageenv.h"
 
@@ -29,6 +28,7 @@
 #define ROOT_OF_BUNDLE "rootfs" /* where config.json names none */
 #define DEVICE_MOUNTS "/var/run/nvidia-container-devices/"
 #define CDI_MOUNTS "cdi/nvidia.com/gpu/"
+#define IMEX_MOUNTS "imex/"
 
 static void cleanup_json(json_t **json)
 {
@@ -122,6 +122,9 @@ void hook_wish_done(struct hook_wish *wish)
 	free(wish->devices);
 	free(wish->driver_caps);
 	json_decref(wish->requirements);
+	free(wish->mig_config);
+	free(wish->mig_monitor);
+	free(wish->imex_channels);
 	free(wish->root);
 	memset(wish, 0, sizeof(*wish));
 }
@@ -157,48 +160,93 @@ static int tidy_devices(const char *list, char **ret, struct error *err)
 }
 
 /*
- * "/dev/null" mounted on DEVICE_MOUNTS<device>, or below its cdi/; imex/ means other things. Another source
- * may be an image's doing: a VOLUME of its Dockerfile is a mount, of a folder that the engine has made.
+ * "/dev/null" mounted on DEVICE_MOUNTS<device>, or below its cdi/ and imex/. Another source may be an
+ * image's doing: a VOLUME of its Dockerfile is a mount, of a folder that the engine has made.
  */
-static const char *mounted_device(const json_t *mount)
+static const char *mounted_name(const json_t *mount)
 {
 	const char *where = json_string_value(json_object_get(mount, "destination"));
 	const char *source = json_string_value(json_object_get(mount, "source"));
-	const char *name;
 
 	if (!where || !source || strcmp(source, "/dev/null") != 0)
 		return NULL;
 	if (strncmp(where, "/run/", 5) == 0 &&
 	    strncmp(where, DEVICE_MOUNTS + 4, strlen(DEVICE_MOUNTS) - 4) == 0)
-		name = where + strlen(DEVICE_MOUNTS) - 4;
-	else if (strncmp(where, DEVICE_MOUNTS, strlen(DEVICE_MOUNTS)) == 0)
-		name = where + strlen(DEVICE_MOUNTS);
-	else
-		return NULL;
-	if (strncmp(name, CDI_MOUNTS, strlen(CDI_MOUNTS)) == 0)
+		return where + strlen(DEVICE_MOUNTS) - 4;
+	return strncmp(where, DEVICE_MOUNTS, strlen(DEVICE_MOUNTS)) == 0 ? where + strlen(DEVICE_MOUNTS) :
+									   NULL;
+}
+
+static const char *mounted_device(const json_t *mount)
+{
+	const char *name = mounted_name(mount);
+
+	if (name && strncmp(name, CDI_MOUNTS, strlen(CDI_MOUNTS)) == 0)
 		name += strlen(CDI_MOUNTS);
+	return name && *name && !strchr(name, '/') ? name : NULL;
+}
+
+static const char *mounted_channel(const json_t *mount)
+{
+	const char *name = mounted_name(mount);
+
+	if (!name || strncmp(name, IMEX_MOUNTS, strlen(IMEX_MOUNTS)) != 0)
+		return NULL;
+	name += strlen(IMEX_MOUNTS);
 	return *name && !strchr(name, '/') ? name : NULL;
+}
+
+/* A comma list of what @name_of finds; NULL: nothing. */
+static int list_mounts(const json_t *mounts, const char *(*name_of)(const json_t *mount), char **ret,
+		       struct error *err)
+{
+	const json_t *mount;
+	size_t i;
+	int r = 0;
+
+	json_array_foreach(mounts, i, mount) {
+		const char *name = name_of(mount);
+
+		if (name)
+			r = request_append(ret, name, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 static int devices_from_mounts(const json_t *mounts, char **ret, struct error *err)
 {
 	auto_free char *list = NULL;
-	const json_t *mount;
-	size_t i, len = 0;
+	int r = list_mounts(mounts, mounted_device, &list, err);
 
-	json_array_foreach(mounts, i, mount) {
-		const char *name = mounted_device(mount);
-		char *longer;
+	return r || !list ? r : tidy_devices(list, ret, err);
+}
 
-		if (!name)
-			continue;
-		longer = realloc(list, len + strlen(name) + 2);
-		if (!longer)
-			return error_set(err, -ENOMEM, "copy a list");
-		list = longer;
-		len += (size_t)sprintf(list + len, "%s%s", len ? "," : "", name);
-	}
-	return list ? tidy_devices(list, ret, err) : 0;
+/* Mounts first, and the environment where there are none, as with GPUs; each by itself. */
+static int fill_imex(struct hook_wish *wish, const json_t *mounts, const json_t *env, struct error *err)
+{
+	const char *channels = imageenv_value(env, "NVIDIA_IMEX_CHANNELS");
+	int r = list_mounts(mounts, mounted_channel, &wish->imex_channels, err);
+
+	wish->imex_source = "mounts";
+	if (r < 0 || wish->imex_channels || !channels)
+		return r;
+	wish->imex_source = "env";
+	return request_set(&wish->imex_channels, channels, err);
+}
+
+static int fill_mig_control(struct hook_wish *wish, const json_t *env, struct error *err)
+{
+	const char *config = NULL, *monitor = NULL;
+	int r = imageenv_mig_control(env, "NVIDIA_MIG_CONFIG_DEVICES", wish->privileged, &config, err);
+
+	r = r ? r : imageenv_mig_control(env, "NVIDIA_MIG_MONITOR_DEVICES", wish->privileged, &monitor, err);
+	if (r == 0 && config)
+		r = request_set(&wish->mig_config, config, err);
+	if (r == 0 && monitor)
+		r = request_set(&wish->mig_monitor, monitor, err);
+	return r;
 }
 
 static bool has_sys_admin(const json_t *process)
@@ -249,13 +297,13 @@ static int wish_fill(struct hook_wish *wish, const json_t *json, const char *swa
 		r = wish_from_env(wish, env, swarm, err);
 	if (r < 0 || !wish->devices)
 		return r;
-	for (size_t i = 0; imageenv_unserved(env, i); i++)
-		log_warning("%s asks for what this version does not give, ignoring",
-			    imageenv_unserved(env, i));
 	wish->wanted = true;
 	wish->privileged = has_sys_admin(process);
 	r = caps_from_env(wish, env, err);
 	r = r ? r : imageenv_requirements(env, &wish->requirements, err);
+	r = r ? r : fill_mig_control(wish, env, err);
+	wish->nvswitch = imageenv_is_enabled(env, "NVIDIA_NVSWITCH");
+	r = r ? r : fill_imex(wish, json_object_get(json, "mounts"), env, err);
 	return r ? r : copy_string(json_object_get(json, "root"), "path", &wish->root, err);
 }
 
@@ -308,6 +356,12 @@ static int put_root(struct request *req, const struct hook_state *state,
 	return request_set(&req->rootfs, path, err);
 }
 
+/* What is not asked for stays unset. */
+static int put(char **field, const char *value, struct error *err)
+{
+	return value ? request_set(field, value, err) : 0;
+}
+
 static int complete(struct request *req, const struct hook_state *state,
 		    const struct hook_wish *wish, struct error *err)
 {
@@ -320,8 +374,12 @@ static int complete(struct request *req, const struct hook_state *state,
 	req->privileged = wish->privileged;
 	r = request_set(&req->id, state->id, err);
 	r = r ? r : request_set(&req->devices, wish->devices, err);
-	if (r == 0 && wish->driver_caps)
-		r = request_set(&req->driver_caps, wish->driver_caps, err);
+	r = r ? r : put(&req->driver_caps, wish->driver_caps, err);
+	r = r ? r : put(&req->mig_config, wish->mig_config, err);
+	r = r ? r : put(&req->mig_monitor, wish->mig_monitor, err);
+	r = r ? r : put(&req->imex_channels, wish->imex_channels, err);
+	r = r ? r : put(&req->fabric, wish->nvswitch ? "nvswitch" : NULL, err);
+	req->imex_source = wish->imex_source;
 	json_decref(req->requirements);
 	req->requirements = json_incref(wish->requirements);
 	return r ? r : put_root(req, state, wish, err);

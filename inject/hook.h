@@ -30,6 +30,10 @@ struct hook_wish {
 	char *devices;      /* list, as the daemon takes it */
 	char *driver_caps;  /* NULL: the default */
 	json_t *requirements; /* array of expressions that must hold */
+	char *mig_config, *mig_monitor; /* "all"; NULL: not asked for */
+	char *imex_channels; /* list of numbers; NULL: none */
+	const char *imex_source; /* "env" or "mounts" */
+	bool nvswitch;
 	const char *source; /* "env" or "mounts" */
 	char *root;         /* root.path, maybe relative to the bundle; NULL */
 	bool privileged;

@@ -177,20 +177,24 @@ int imageenv_requirements(const json_t *env, json_t **ret, struct error *err)
 	return 0;
 }
 
-/* "all" channels was an old image's way to say nothing. */
-static bool asks(const json_t *env, const char *name)
+bool imageenv_is_enabled(const json_t *env, const char *name)
 {
-	return is_set(env, name) && (strcmp(name, "NVIDIA_IMEX_CHANNELS") != 0 ||
-				     strcmp(imageenv_value(env, name), "all") != 0);
+	const char *value = imageenv_value(env, name);
+
+	return value && strcmp(value, "enabled") == 0;
 }
 
-const char *imageenv_unserved(const json_t *env, size_t i)
+int imageenv_mig_control(const json_t *env, const char *name, bool privileged, const char **ret,
+			 struct error *err)
 {
-	static const char *const names[] = { "NVIDIA_MIG_CONFIG_DEVICES",
-					     "NVIDIA_MIG_MONITOR_DEVICES", "NVIDIA_IMEX_CHANNELS" };
-
-	for (size_t k = 0; k < ARRAY_SIZE(names); k++)
-		if (asks(env, names[k]) && i-- == 0)
-			return names[k];
-	return NULL;
+	if (!is_set(env, name))
+		return 0;
+	if (!privileged) {
+		(void)error_setc(err, ERROR_PERMISSION, -EPERM,
+				 "cannot set %s in non privileged container",
+				 name + strlen("NVIDIA_"));
+		return error_remedy(err, -EPERM, "leave %s out, or run it privileged", name);
+	}
+	*ret = imageenv_value(env, name);
+	return 0;
 }

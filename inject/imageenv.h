@@ -47,12 +47,18 @@ int imageenv_devices(const json_t *env, const char *swarm, char **ret, struct er
  */
 int imageenv_requirements(const json_t *env, json_t **ret, struct error *err);
 
+/** imageenv_is_enabled() - NVIDIA_NVSWITCH and the like: "enabled", and no other word */
+bool imageenv_is_enabled(const json_t *env, const char *name);
+
 /**
- * imageenv_unserved() - variables that ask for what is not given
- * @i: counted from 0
+ * imageenv_mig_control() - who may divide or watch GPUs
+ * @name:       "NVIDIA_MIG_CONFIG_DEVICES" or "NVIDIA_MIG_MONITOR_DEVICES"
+ * @privileged: the container's bounding set has CAP_SYS_ADMIN
+ * @ret:        value, in @env; NULL: it asks for nothing
  *
- * Return: the name of the i-th that is set and asks for something, or NULL.
+ * Return: 0, or -EPERM (ERROR_PERMISSION), in the toolkit's words: not for an unprivileged container.
  */
-const char *imageenv_unserved(const json_t *env, size_t i);
+int imageenv_mig_control(const json_t *env, const char *name, bool privileged, const char **ret,
+			 struct error *err);
 
 #endif

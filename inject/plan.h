@@ -22,7 +22,7 @@ enum step_kind {
 	STEP_LINK,   /* a symbolic link */
 };
 
-#define PLAN_STEPS_MAX 256
+#define PLAN_STEPS_MAX 512
 
 struct step {
 	enum step_kind kind;

@@ -10,6 +10,7 @@
 #include <jansson.h>
 #include <limits.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,9 @@ static const char usage_text[] =
 	"  --devices LIST              all, none, or indexes, UUIDs, bus ids: 0,GPU-...\n"
 	"  --driver-capabilities LIST  compute,utility,video,graphics,display,ngx,compat32,all\n"
 	"  --cuda-compat-mode MODE     which libcuda, of image or host: auto, ldconfig, mount, disabled\n"
+	"  --mig-config all            let it divide the GPUs; --mig-monitor all: watch them\n"
+	"  --imex-channel LIST         IMEX channels: 0,1; may be repeated\n"
+	"  --fabric LIST               nvswitch: the NVSwitches; imex-mgmt: for the daemon nvidia-imex\n"
 	"  --require EXPRESSION        what driver and GPUs must be: cuda>=12.4; may be repeated\n"
 	"  --swarm-resource NAMES      hook: variables that count more than NVIDIA_VISIBLE_DEVICES\n"
 	"  --id ID                     name of the container; default: from its cgroup\n"
@@ -52,6 +56,10 @@ enum {
 	OPT_DEVICES,
 	OPT_CAPS,
 	OPT_COMPAT_MODE,
+	OPT_MIG_CONFIG,
+	OPT_MIG_MONITOR,
+	OPT_IMEX_CHANNEL,
+	OPT_FABRIC,
 	OPT_REQUIRE,
 	OPT_SWARM,
 	OPT_ID,
@@ -76,6 +84,10 @@ static const struct option options[] = {
 	{ "driver-capabilities", required_argument, NULL, OPT_CAPS },
 	{ "capabilities", required_argument, NULL, OPT_CAPS },
 	{ "cuda-compat-mode", required_argument, NULL, OPT_COMPAT_MODE },
+	{ "mig-config", required_argument, NULL, OPT_MIG_CONFIG },
+	{ "mig-monitor", required_argument, NULL, OPT_MIG_MONITOR },
+	{ "imex-channel", required_argument, NULL, OPT_IMEX_CHANNEL },
+	{ "fabric", required_argument, NULL, OPT_FABRIC },
 	{ "require", required_argument, NULL, OPT_REQUIRE },
 	{ "swarm-resource", required_argument, NULL, OPT_SWARM },
 	{ "id", required_argument, NULL, OPT_ID },
@@ -107,6 +119,10 @@ void request_done(struct request *req)
 	free(req->driver_caps);
 	free(req->compat_mode);
 	free(req->swarm_resource);
+	free(req->mig_config);
+	free(req->mig_monitor);
+	free(req->imex_channels);
+	free(req->fabric);
 	json_decref(req->requirements);
 	free(req->rootfs);
 	free(req->target);
@@ -122,6 +138,19 @@ int request_set(char **field, const char *value, struct error *err)
 		return error_set(err, -ENOMEM, "copy an argument");
 	free(*field);
 	*field = copy;
+	return 0;
+}
+
+int request_append(char **list, const char *value, struct error *err)
+{
+	char *longer = NULL;
+
+	if (!*list)
+		return request_set(list, value, err);
+	if (asprintf(&longer, "%s,%s", *list, value) < 0)
+		return error_set(err, -ENOMEM, "copy an argument");
+	free(*list);
+	*list = longer;
 	return 0;
 }
 
@@ -212,6 +241,14 @@ static int put_option(struct request *req, int opt, const char *value, struct er
 		return request_set(&req->driver_caps, value, err);
 	case OPT_COMPAT_MODE:
 		return request_set(&req->compat_mode, value, err);
+	case OPT_MIG_CONFIG:
+		return request_set(&req->mig_config, value, err);
+	case OPT_MIG_MONITOR:
+		return request_set(&req->mig_monitor, value, err);
+	case OPT_IMEX_CHANNEL:
+		return request_append(&req->imex_channels, value, err);
+	case OPT_FABRIC:
+		return request_append(&req->fabric, value, err);
 	case OPT_REQUIRE:
 		return put_requirement(req, value, err);
 	case OPT_SWARM:
@@ -297,7 +334,9 @@ static int check_places(const struct request *req, struct error *err)
 		return -EINVAL;
 	if (req->compat_mode && !is_compat_mode(req->compat_mode))
 		return usage(err, "invalid option: cuda-compat-mode=%.40s", req->compat_mode);
-	if (req->devices && !is_text(req->devices))
+	if ((req->devices && !is_text(req->devices)) || (req->mig_config && !is_text(req->mig_config)) ||
+	    (req->mig_monitor && !is_text(req->mig_monitor)) ||
+	    (req->imex_channels && !is_text(req->imex_channels)) || (req->fabric && !is_text(req->fabric)))
 		return usage(err, "the devices are not UTF-8");
 	if (req->rootfs && *req->rootfs != '/')
 		return usage(err, "root '%.80s' is not an absolute path", req->rootfs);
@@ -321,6 +360,12 @@ static int check_inject(const struct request *req, struct error *err)
 	return 0;
 }
 
+/* Beside devices */
+static bool asks_more(const struct request *req)
+{
+	return req->mig_config || req->mig_monitor || req->imex_channels || req->fabric;
+}
+
 static int check_remove(const struct request *req, struct error *err)
 {
 	if (!req->pid && !req->id)
@@ -328,7 +373,7 @@ static int check_remove(const struct request *req, struct error *err)
 	if (req->standalone && (!req->rootfs || !req->id || req->pid))
 		return usage(err, "--standalone needs --rootfs and --id, and no --pid");
 	if (req->devices || req->driver_caps || req->target || req->requirements ||
-	    req->compat_mode || req->as_owner)
+	    req->compat_mode || req->as_owner || asks_more(req))
 		return usage(err, "--remove takes back all: no --devices, --target");
 	return 0;
 }
@@ -338,14 +383,14 @@ static int check_heal(const struct request *req, struct error *err)
 	if (!req->pid || !req->id)
 		return usage(err, "--heal needs --pid and --id");
 	if (req->devices || req->driver_caps || req->target || req->rootfs || req->standalone ||
-	    req->dry_run || !req->cgroup || req->compat_mode)
+	    asks_more(req) || req->dry_run || !req->cgroup || req->compat_mode)
 		return usage(err, "--heal permits what was given: no other options");
 	return 0;
 }
 
 static int check_hook(const struct request *req, struct error *err)
 {
-	if (req->pid || req->id || req->rootfs || req->devices || req->requirements ||
+	if (req->pid || req->id || req->rootfs || req->devices || req->requirements || asks_more(req) ||
 	    req->standalone || req->as_owner)
 		return usage(err, "hook takes container and devices from the runtime");
 	return 0;

@@ -37,6 +37,10 @@ struct request {
 	char *id;         /* NULL: derived from the pid's cgroup */
 	char *devices;    /* "all", "none", "0,GPU-..." */
 	char *driver_caps; /* NULL: the daemon's default */
+	char *mig_config, *mig_monitor; /* "all"; NULL: no */
+	char *imex_channels; /* list of numbers; NULL: none */
+	char *fabric;        /* "nvswitch,imex-mgmt"; NULL: none */
+	const char *imex_source; /* who asked for these, as @source; NULL: the same */
 	json_t *requirements; /* array of expressions, see nvml/require.h; NULL: none */
 	char *rootfs;     /* as the container's mount namespace shows it; NULL: /proc/PID/root */
 	char *target;     /* NULL: REQUEST_TARGET */
@@ -74,6 +78,13 @@ int request_check_id(const char *id, struct error *err);
  * Return: 0 or -ENOMEM.
  */
 int request_set(char **field, const char *value, struct error *err);
+
+/**
+ * request_append() - add to a comma list; NULL is an empty one
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int request_append(char **list, const char *value, struct error *err);
 
 /**
  * request_add_requirement() - one more, checked for length and number

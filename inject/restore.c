@@ -167,6 +167,14 @@ static void remove_dirs(struct place_roots *roots, const char *target, json_int_
 	}
 }
 
+static void remove_dirs_of(struct restore *restore, const json_t *record)
+{
+	const char *target = varlink_string(record, "target", "");
+
+	if (way_back(record) && plan_path_ok(target))
+		remove_dirs(&restore->roots, target, json_integer_value(json_object_get(record, "dirs")));
+}
+
 static int restore_one(struct restore *restore, const json_t *record, struct error *err)
 {
 	const char *target = varlink_string(record, "target", "");
@@ -185,7 +193,7 @@ static int restore_one(struct restore *restore, const json_t *record, struct err
 		return error_set(err, r, "take back '%s'", target);
 	restore->removed += r > 0;
 	restore->left += r == 0;
-	remove_dirs(&restore->roots, target, json_integer_value(json_object_get(record, "dirs")));
+	remove_dirs_of(restore, record);
 	return 0;
 }
 
@@ -199,5 +207,8 @@ int restore_run(void *arg, struct error *err)
 
 		first = first ? first : r;
 	}
+	/* What several injections have put into one directory lies in no order there: it is empty now. */
+	for (size_t i = json_array_size(restore->done); i-- > 0;)
+		remove_dirs_of(restore, json_array_get(restore->done, i));
 	return first;
 }

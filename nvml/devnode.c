@@ -6,7 +6,7 @@
  * majors move when a module is loaded again and a stale node may by then be
  * another driver's door.
  */
-#include "nvml/devnode.h"
+#include "nvml/devnode_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,6 +24,8 @@
 #include "nvml/driver_cap.h"
 #include "nvml/finding.h"
 #include "nvml/gpu.h"
+#include "nvml/imex.h"
+#include "nvml/nvcap.h"
 #include "nvml/select.h"
 
 #define DEVICES_MAX_BYTES (64 * 1024)
@@ -63,12 +65,6 @@ static const struct {
 /* WSL2's way to the GPUs of its host, a misc device: drivers/hv/dxgkrnl of Microsoft's kernel. */
 #define DXG "dxg"
 #define MISC_MAJOR 10 /* linux/major.h */
-
-struct majors {
-	int dxg; /* its minor; below 0: this is not WSL2 */
-	int nvidia;
-	int uvm; /* below 0: the module nvidia-uvm is not loaded */
-};
 
 /* "195 nvidia" */
 static int parse_device_line(const char *line, size_t len, const char *name)
@@ -150,7 +146,7 @@ static int read_dxg(const char *proc_root)
 	return major_in_lines(text, DXG);
 }
 
-static int read_majors(const char *proc_root, struct majors *ret, struct error *err)
+static int read_majors(const char *proc_root, struct devnode_majors *ret, struct error *err)
 {
 	auto_free char *path = NULL, *text = NULL;
 	int r;
@@ -162,8 +158,14 @@ static int read_majors(const char *proc_root, struct majors *ret, struct error *
 	r = file_read_at(AT_FDCWD, path, DEVICES_MAX_BYTES, &text, NULL, err);
 	if (r < 0)
 		return error_wrap(err, r, "list device nodes");
-	*ret = (struct majors){ .nvidia = -ENOENT, .uvm = devnode_major(text, NVIDIA_UVM),
-				 .dxg = read_dxg(proc_root) };
+	*ret = (struct devnode_majors){
+		.nvidia = -ENOENT,
+		.dxg = read_dxg(proc_root),
+		.uvm = devnode_major(text, NVIDIA_UVM),
+		.caps = devnode_major(text, "nvidia-caps"),
+		.imex = devnode_major(text, "nvidia-caps-imex-channels"),
+		.nvswitch = devnode_major(text, "nvidia-nvswitch"),
+	};
 	for (size_t i = 0; i < ARRAY_SIZE(nvidia_names) && ret->nvidia < 0; i++)
 		ret->nvidia = devnode_major(text, nvidia_names[i]);
 	if (ret->nvidia < 0)
@@ -171,8 +173,7 @@ static int read_majors(const char *proc_root, struct majors *ret, struct error *
 	return 0;
 }
 
-/* Is the node there, and the right one? "" for yes, else what is wrong with it. */
-static void check_node(int dev_fd, const struct devnode *node, char *why, size_t size)
+enum devnode_state devnode_check(int dev_fd, struct devnode *node, char *why, size_t size)
 {
 	struct stat st;
 
@@ -180,25 +181,18 @@ static void check_node(int dev_fd, const struct devnode *node, char *why, size_t
 	if (fstatat(dev_fd, node->path, &st, AT_SYMLINK_NOFOLLOW) < 0) {
 		(void)snprintf(why, size, "%s",
 			       errno == ENOENT ? "does not exist" : strerror(errno));
-		return;
+		return errno == ENOENT ? DEVNODE_MISSING : DEVNODE_WRONG;
 	}
-	if (!S_ISCHR(st.st_mode)) {
+	node->mode = st.st_mode & 0777;
+	if (!S_ISCHR(st.st_mode))
 		(void)snprintf(why, size, "is no character device");
-		return;
-	}
-	if (major(st.st_rdev) != node->major || minor(st.st_rdev) != node->minor)
+	else if (major(st.st_rdev) != node->major || minor(st.st_rdev) != node->minor)
 		(void)snprintf(why, size, "is device %u:%u, the module's is %u:%u",
 			       major(st.st_rdev), minor(st.st_rdev), node->major, node->minor);
+	return why[0] ? DEVNODE_WRONG : DEVNODE_RIGHT;
 }
 
-struct gathering {
-	int dev_fd;
-	struct majors majors;
-	struct devnode *nodes; /* room for all that may come */
-	size_t n;
-};
-
-static int add_control_nodes(struct gathering *g, unsigned int caps, struct finding_list *findings)
+static int add_control_nodes(struct devnode_gathering *g, unsigned int caps, struct finding_list *findings)
 {
 	char why[96];
 	int r = 0;
@@ -216,7 +210,7 @@ static int add_control_nodes(struct gathering *g, unsigned int caps, struct find
 			(void)snprintf(why, sizeof(why), "the module " NVIDIA_UVM " is not loaded");
 		} else {
 			node.major = (unsigned int)number;
-			check_node(g->dev_fd, &node, why, sizeof(why));
+			(void)devnode_check(g->dev_fd, &node, why, sizeof(why));
 		}
 		if (!why[0])
 			g->nodes[g->n++] = node;
@@ -228,7 +222,7 @@ static int add_control_nodes(struct gathering *g, unsigned int caps, struct find
 }
 
 /* It stands for all of the host's GPUs, and there is no other node. */
-static int add_dxg(struct gathering *g, struct finding_list *findings)
+static int add_dxg(struct devnode_gathering *g, struct finding_list *findings)
 {
 	struct devnode node = { .path = DXG,
 				.major = MISC_MAJOR,
@@ -236,14 +230,14 @@ static int add_dxg(struct gathering *g, struct finding_list *findings)
 				.access = DEVNODE_READ | DEVNODE_WRITE };
 	char why[96];
 
-	check_node(g->dev_fd, &node, why, sizeof(why));
+	(void)devnode_check(g->dev_fd, &node, why, sizeof(why));
 	if (why[0])
 		return finding_add(findings, true, "device node " DXG ": %s, left out", why);
 	g->nodes[g->n++] = node;
 	return 0;
 }
 
-static int add_gpu_node(struct gathering *g, const struct gpu *gpu, struct error *err)
+static int add_gpu_node(struct devnode_gathering *g, const struct gpu *gpu, struct error *err)
 {
 	struct devnode node = { .major = (unsigned int)g->majors.nvidia,
 				.minor = gpu->minor,
@@ -251,7 +245,7 @@ static int add_gpu_node(struct gathering *g, const struct gpu *gpu, struct error
 	char why[96];
 
 	(void)snprintf(node.path, sizeof(node.path), "nvidia%u", gpu->minor);
-	check_node(g->dev_fd, &node, why, sizeof(why));
+	(void)devnode_check(g->dev_fd, &node, why, sizeof(why));
 	if (why[0]) {
 		(void)error_setc(err, ERROR_DEVICE, -ENODEV, "GPU %u (%s): device node %s %s",
 				 gpu->index, gpu->bus_id, node.path, why);
@@ -276,7 +270,7 @@ int devnode_list(const struct devnode_request *request, struct devnode **ret, si
 	const struct gpu_selection *selection = request->selection;
 	auto_free struct devnode *nodes = NULL;
 	auto_close int dev_fd = -1;
-	struct gathering g = { 0 };
+	struct devnode_gathering g = { .request = request };
 	int r;
 
 	if (!selection->wanted) {
@@ -290,7 +284,9 @@ int devnode_list(const struct devnode_request *request, struct devnode **ret, si
 	r = read_majors(request->proc_root, &g.majors, err);
 	if (r < 0)
 		return r;
-	nodes = calloc(ARRAY_SIZE(control_nodes) + selection->n, sizeof(*nodes));
+	g.room = ARRAY_SIZE(control_nodes) + selection->n + (request->nvcaps ? request->nvcaps->n : 0) +
+		 (request->imex ? request->imex->n : 0) + DEVNODE_NVSWITCHES_MAX + 1;
+	nodes = calloc(g.room, sizeof(*nodes));
 	if (!nodes)
 		return error_set(err, -ENOMEM, "list device nodes");
 	g.dev_fd = dev_fd;
@@ -303,6 +299,11 @@ int devnode_list(const struct devnode_request *request, struct devnode **ret, si
 		if (r < 0)
 			return r;
 	}
+	r = devnode_add_nvcaps(&g, err);
+	r = r ? r : devnode_add_imex(&g, err);
+	r = r ? r : devnode_add_nvswitches(&g, err);
+	if (r < 0)
+		return r;
 	*ret_n = g.n;
 	*ret = take_ptr(&nodes);
 	return 0;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,8 +14,6 @@
 #include "common/error.h"
 #include "common/parse.h"
 
-/* Kernel minors have 20 bits: linux/kdev_t.h. */
-#define MINOR_MAX ((1U << 20) - 1)
 #define NVCAPS_MAX 262144
 
 static bool take_word(const char **s, const char *word)
@@ -57,7 +56,7 @@ static bool parse_line(const char *line, size_t len, struct nvcap *cap)
 {
 	const char *s = line;
 
-	*cap = (struct nvcap){ 0 };
+	*cap = (struct nvcap){ .mode = NVCAP_MODE_DEFAULT };
 	if (take_word(&s, "config"))
 		cap->kind = NVCAP_CONFIG;
 	else if (take_word(&s, "monitor"))
@@ -67,7 +66,7 @@ static bool parse_line(const char *line, size_t len, struct nvcap *cap)
 	if (*s != ' ' && *s != '\t')
 		return false;
 	s += strspn(s, " \t");
-	return take_number(&s, &cap->minor) && cap->minor <= MINOR_MAX && s == line + len;
+	return take_number(&s, &cap->minor) && cap->minor <= NVCAP_MINOR_MAX && s == line + len;
 }
 
 static int order(const struct nvcap *a, const struct nvcap *b)
@@ -138,32 +137,92 @@ void nvcap_list_done(struct nvcap_list *list)
 	*list = (struct nvcap_list){ 0 };
 }
 
+int nvcap_list_copy(const struct nvcap *caps, size_t n, struct nvcap_list *ret)
+{
+	struct nvcap_list list = { .caps = calloc(n + 1, sizeof(*caps)), .n = n };
+
+	if (!list.caps)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		if (caps[i].kind >= NVCAP_KINDS || caps[i].minor > NVCAP_MINOR_MAX ||
+		    caps[i].mode & ~0666U) {
+			free(list.caps);
+			return -EBADMSG;
+		}
+		list.caps[i] = caps[i];
+	}
+	qsort(list.caps, list.n, sizeof(*list.caps), compare);
+	drop_repeated(&list);
+	*ret = list;
+	return 0;
+}
+
+const struct nvcap *nvcap_find(const struct nvcap_list *list, enum nvcap_kind kind,
+			       unsigned int gpu, unsigned int gi, unsigned int ci)
+{
+	const struct nvcap key = { .kind = kind, .gpu = gpu, .gi = gi, .ci = ci };
+
+	return list->n ? bsearch(&key, list->caps, list->n, sizeof(key), compare_names) : NULL;
+}
+
 int nvcap_minor(const struct nvcap_list *list, enum nvcap_kind kind, unsigned int gpu,
 		unsigned int gi, unsigned int ci)
 {
-	const struct nvcap key = { .kind = kind, .gpu = gpu, .gi = gi, .ci = ci };
-	const struct nvcap *found = list->n ? bsearch(&key, list->caps, list->n, sizeof(key),
-						      compare_names)
-					    : NULL;
+	const struct nvcap *found = nvcap_find(list, kind, gpu, gi, ci);
 
 	return found ? (int)found->minor : -ENOENT;
 }
 
-int nvcap_file_minor(const char *text)
+void nvcap_file_name(const struct nvcap *cap, char name[NVCAP_NAME_MAX])
+{
+	switch (cap->kind) {
+	case NVCAP_CONFIG:
+		(void)snprintf(name, NVCAP_NAME_MAX, "mig/config");
+		break;
+	case NVCAP_MONITOR:
+		(void)snprintf(name, NVCAP_NAME_MAX, "mig/monitor");
+		break;
+	case NVCAP_FABRIC:
+		(void)snprintf(name, NVCAP_NAME_MAX, "fabric-imex-mgmt");
+		break;
+	case NVCAP_GI:
+		(void)snprintf(name, NVCAP_NAME_MAX, "gpu%u/mig/gi%u/access", cap->gpu, cap->gi);
+		break;
+	default:
+		(void)snprintf(name, NVCAP_NAME_MAX, "gpu%u/mig/gi%u/ci%u/access", cap->gpu,
+			       cap->gi, cap->ci);
+	}
+}
+
+/* "Key: 12", the whole line */
+static bool parse_number_line(const char *line, size_t len, const char *key, unsigned int *ret)
+{
+	const char *s = line;
+	unsigned int number;
+
+	if (!take_word(&s, key))
+		return false;
+	s += strspn(s, " \t");
+	if (!take_number(&s, &number) || s != line + len)
+		return false;
+	*ret = number;
+	return true;
+}
+
+int nvcap_file_parse(const char *text, struct nvcap *ret)
 {
 	const char *cursor = text, *line;
-	unsigned int minor;
+	unsigned int minor = NVCAP_MINOR_MAX + 1, mode = 0;
 	size_t len;
 
 	while ((line = parse_field(&cursor, '\n', &len))) {
-		const char *s = line;
-
-		if (!take_word(&s, "DeviceFileMinor:"))
-			continue;
-		s += strspn(s, " \t");
-		if (take_number(&s, &minor) && s == line + len && minor <= MINOR_MAX)
-			return (int)minor;
-		return -EBADMSG;
+		(void)parse_number_line(line, len, "DeviceFileMinor:", &minor);
+		(void)parse_number_line(line, len, "DeviceFileMode:", &mode);
 	}
-	return -EBADMSG;
+	if (minor > NVCAP_MINOR_MAX)
+		return -EBADMSG;
+	ret->minor = minor;
+	/* Nothing but to read and to write, and somebody at least. */
+	ret->mode = mode && !(mode & ~0666U) ? mode : NVCAP_MODE_DEFAULT;
+	return 0;
 }

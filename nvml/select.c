@@ -31,6 +31,7 @@ struct chooser {
 	const struct gpu_list *list;
 	struct gpu_selection selection;
 	bool *has_gpu, *has_mig;     /* by position: in the selection already */
+	bool *is_whole;              /* likewise: the GPU itself was asked for */
 	unsigned long long *bus_ids; /* of each GPU, as numbers; NO_BUS_ID for none */
 	size_t *by_uuid; /* positions of the MIG devices, sorted; NULL until one is looked for */
 };
@@ -247,16 +248,17 @@ static int find_mig(struct chooser *c, const char *item, size_t *ret, struct err
 
 /* choosing */
 
-static void select_gpu(struct chooser *c, size_t at)
+static void select_gpu(struct chooser *c, size_t at, bool is_whole)
 {
 	if (!c->has_gpu[at])
 		c->selection.at[c->selection.n++] = at;
 	c->has_gpu[at] = true;
+	c->is_whole[at] = c->is_whole[at] || is_whole;
 }
 
 static void select_mig(struct chooser *c, size_t at)
 {
-	select_gpu(c, c->list->migs[at].gpu);
+	select_gpu(c, c->list->migs[at].gpu, false);
 	if (!c->has_mig[at])
 		c->selection.migs[c->selection.n_migs++] = at;
 	c->has_mig[at] = true;
@@ -267,7 +269,7 @@ static void select_all(struct chooser *c)
 	c->selection.all = true;
 	for (size_t i = 0; i < c->list->n; i++)
 		if (c->list->gpus[i].usable)
-			select_gpu(c, i);
+			select_gpu(c, i, true);
 	for (size_t i = 0; i < c->list->n_migs; i++)
 		if (c->list->gpus[c->list->migs[i].gpu].usable)
 			select_mig(c, i);
@@ -294,7 +296,7 @@ static int select_device(struct chooser *c, const char *item, struct error *err)
 	if (mig != NOWHERE)
 		select_mig(c, mig);
 	else
-		select_gpu(c, at);
+		select_gpu(c, at, true);
 	return 0;
 }
 
@@ -346,7 +348,9 @@ static int chooser_init(struct chooser *c, const struct gpu_list *list)
 	c->bus_ids = calloc(list->n + 1, sizeof(*c->bus_ids));
 	c->has_gpu = calloc(list->n + 1, sizeof(*c->has_gpu));
 	c->has_mig = calloc(list->n_migs + 1, sizeof(*c->has_mig));
-	if (!c->selection.at || !c->selection.migs || !c->bus_ids || !c->has_gpu || !c->has_mig)
+	c->is_whole = calloc(list->n + 1, sizeof(*c->is_whole));
+	c->selection.is_parent = calloc(list->n + 1, sizeof(*c->selection.is_parent));
+	if (!c->is_whole || !c->selection.is_parent || !c->selection.at || !c->selection.migs || !c->bus_ids || !c->has_gpu || !c->has_mig)
 		return -ENOMEM;
 	for (size_t i = 0; i < list->n; i++)
 		if (gpu_bus_id_parse(list->gpus[i].bus_id, &c->bus_ids[i]) < 0)
@@ -360,6 +364,7 @@ static void chooser_done(struct chooser *c)
 	free(c->bus_ids);
 	free(c->has_gpu);
 	free(c->has_mig);
+	free(c->is_whole);
 	free(c->by_uuid);
 }
 
@@ -397,6 +402,8 @@ int gpu_select(const struct gpu_list *list, const char *devices, struct gpu_sele
 			if (r < 0)
 				return r;
 		}
+		for (size_t i = 0; i < c.selection.n; i++)
+			c.selection.is_parent[i] = !c.is_whole[c.selection.at[i]];
 	}
 	*ret = c.selection;
 	c.selection = (struct gpu_selection){ 0 };
@@ -427,5 +434,6 @@ void gpu_selection_done(struct gpu_selection *selection)
 		return;
 	free(selection->at);
 	free(selection->migs);
+	free(selection->is_parent);
 	*selection = (struct gpu_selection){ 0 };
 }

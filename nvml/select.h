@@ -14,6 +14,7 @@ struct gpu_selection {
 	size_t n;    /* 0 with wanted: the driver without GPUs ("none", or "all" of no GPUs) */
 	size_t *migs; /* likewise in gpu_list.migs; their GPUs are in @at */
 	size_t n_migs;
+	bool *is_parent; /* of each of @at: it is there for its MIG devices alone */
 	bool all; /* "all" was among them */
 };
 

@@ -10,6 +10,7 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "nvml/devnode.h"
+#include "nvml/devparams.h"
 #include "nvml/driver_cap.h"
 #include "nvml/driver_table.h"
 #include "nvml/driver_version.h"
@@ -68,6 +69,7 @@ static void check_lists(const char *text)
 {
 	struct imex_channels channels = { .n = 0 };
 	struct nvcap_list caps;
+	struct nvcap cap = { 0 };
 
 	if (imex_channels_parse(text, &channels, NULL) == 0)
 		for (size_t i = 0; i < channels.n; i++)
@@ -77,8 +79,10 @@ static void check_lists(const char *text)
 		require(nvcap_minor(&caps, caps.caps[i].kind, caps.caps[i].gpu, caps.caps[i].gi,
 				    caps.caps[i].ci) == (int)caps.caps[i].minor);
 	nvcap_list_done(&caps);
-	require(nvcap_file_minor(text) < 1 << 20);
+	if (nvcap_file_parse(text, &cap) == 0)
+		require(cap.minor <= NVCAP_MINOR_MAX && !(cap.mode & ~0666U));
 	require(pci_nvidia_device(text, 0x30) <= 0xffff);
+	require(!(devparams_parse(text).mode & ~0666U));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -2,6 +2,7 @@
 #include "fs/claim.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -167,7 +168,7 @@ static struct gpu gpus[] = { { .index = 0, .uuid = "GPU-a0", .bus_id = "0000:01:
 static struct mig_device migs[] = { { .gpu = 1, .index = 0, .gi = 1, .uuid = "MIG-0" },
 				    { .gpu = 1, .index = 1, .gi = 2, .uuid = "MIG-1" } };
 
-/* The positions that are left as one number, or a negative errno: 102 is 1, 0, 2. */
+/* The positions that are left as one number, MIG devices after a 9, or a negative errno: 3192 is 2, 0, MIG 1. */
 static int limited(const char *devices, const char *ceiling)
 {
 	const struct gpu_list list = { .gpus = gpus, .n = 3, .migs = migs, .n_migs = 2 };
@@ -179,16 +180,18 @@ static int limited(const char *devices, const char *ceiling)
 	r = claim_limit_devices(devices, &list, ceiling, &selection, &err);
 	for (size_t i = 0; i < selection.n && r >= 0; i++)
 		r = r * 10 + (int)selection.at[i] + 1;
+	for (size_t i = 0; i < selection.n_migs && r >= 0; i++)
+		r = (i ? r : r * 10 + 9) * 10 + (int)selection.migs[i] + 1;
 	gpu_selection_done(&selection);
 	return r;
 }
 
 START_TEST(users_have_no_device_beyond_the_ceiling)
 {
-	ck_assert_int_eq(limited("all", "all"), 123);
+	ck_assert_int_eq(limited("all", "all"), 123912);
 	ck_assert_int_eq(limited("2,0", "all"), 31);
 	ck_assert_int_eq(limited("all", "0,2"), 13);
-	ck_assert_int_eq(limited("ALL", "GPU-b1"), 2);
+	ck_assert_int_eq(limited("ALL", "GPU-b1"), 2912);
 	ck_assert_int_eq(limited("2", "0,2"), 3);
 	ck_assert_int_eq(limited("1", "0,2"), -EPERM);
 	ck_assert_ptr_nonnull(strstr(err.text, "GPU-b1"));
@@ -198,11 +201,79 @@ START_TEST(users_have_no_device_beyond_the_ceiling)
 	ck_assert_int_eq(limited("all", "void"), 0);
 	ck_assert_int_eq(limited("none", "none"), 0);
 	ck_assert_int_eq(limited("0", "none"), -EPERM);
-	ck_assert_int_eq(limited("1:1", "1"), 2);
+	ck_assert_int_eq(limited("1:1", "1"), 292);
 	ck_assert_int_eq(limited("1:1", "0"), -EPERM);
-	/* a part of a GPU is no permission for the whole */
+}
+END_TEST
+
+START_TEST(a_ceiling_of_mig_devices_is_for_these_and_the_nodes_of_their_gpus)
+{
+	/* a part of a GPU is no permission for the whole, nor for another part */
 	ck_assert_int_eq(limited("1", "1:0"), -EPERM);
-	ck_assert_str_eq(err.text, "user_devices of nvfs.conf names MIG devices");
+	ck_assert_str_eq(err.text, "GPU-b1 is not for users");
+	ck_assert_int_eq(limited("1:0", "1:0"), 291);
+	ck_assert_int_eq(limited("1:1", "1:0"), -EPERM);
+	ck_assert_str_eq(err.text, "MIG-GPU-b1/2/0 is not for users");
+	ck_assert_int_eq(error_exit_status(&err), ERROR_PERMISSION);
+	ck_assert_int_eq(limited("1:0,1", "1:0"), -EPERM);
+	ck_assert_int_eq(limited("1:0,1:1", "MIG-1,MIG-0"), 2912);
+	ck_assert_int_eq(limited("all", "1:1"), 292);
+	ck_assert_int_eq(limited("all", "0,1:1"), 1292);
+	ck_assert_int_eq(limited("all", "1:0,1"), 2912);
+	ck_assert_int_eq(limited("0,1:1", "0,1:1"), 1292);
+	ck_assert_int_eq(limited("all", "0"), 1);
+	ck_assert_int_eq(limited("1:0", "none"), -EPERM);
+	ck_assert_int_eq(limited("0", "1:7"), -EPERM);
+	ck_assert_ptr_nonnull(strstr(err.text, "user_devices of nvfs.conf: 1:7: unknown device"));
+}
+END_TEST
+
+START_TEST(users_neither_divide_nor_watch_gpus)
+{
+	config.user_group = (char[]){ "" };
+	claim = (struct claim){ .mig_config = "", .mig_monitor = "all", .source = "arguments" };
+	ck_assert(claim_asks_mig_control(&claim));
+	ck_assert(claim_control_counts(&claim, ACCEPT_ENV_NEVER));
+	claim.source = "mounts";
+	ck_assert(!claim_control_counts(&claim, ACCEPT_ENV_NEVER));
+	ck_assert(!claim_control_counts(&claim, ACCEPT_ENV_PRIVILEGED));
+	claim.privileged = true;
+	ck_assert(claim_control_counts(&claim, ACCEPT_ENV_PRIVILEGED));
+	claim.imex_source = "env";
+	ck_assert(claim_imex_counts(&claim, ACCEPT_ENV_PRIVILEGED) && !claim_imex_counts(&claim, ACCEPT_ENV_NEVER));
+	claim.imex_source = "mounts";
+	ck_assert(claim_imex_counts(&claim, ACCEPT_ENV_NEVER));
+	config.user_group = group;
+}
+END_TEST
+
+START_TEST(the_fabric_goes_by_two_words)
+{
+	ck_assert_int_eq(parse("{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"fabric\":\"imex-mgmt, nvswitch,\"}"), 0);
+	ck_assert(claim.nvswitch && claim.imex_mgmt);
+	ck_assert_int_eq(parse("{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\"}"), 0);
+	ck_assert(!claim.nvswitch && !claim.imex_mgmt);
+	ck_assert_int_eq(parse("{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"fabric\":\"nvlink\"}"), -EINVAL);
+	ck_assert_str_eq(err.text, "fabric 'nvlink' is none of nvswitch, imex-mgmt");
+}
+END_TEST
+
+START_TEST(a_channel_that_is_none_is_a_wrong_device)
+{
+	static const char *const channels[] = { "-1", "2048", "0,x", "1.5", "../0" };
+	char text[128];
+
+	ck_assert_int_eq(parse("{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"imex_channels\":\"7,all,0\"}"), 0);
+	ck_assert(claim.imex.n == 2 && claim.imex.ids[0] == 7 && claim.imex.ids[1] == 0);
+	ck_assert_int_eq(parse("{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"imex_channels\":\"all\"}"), 0);
+	ck_assert_uint_eq(claim.imex.n, 0);
+	for (size_t i = 0; i < sizeof(channels) / sizeof(*channels); i++) {
+		(void)snprintf(text, sizeof(text),
+			       "{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"imex_channels\":\"%s\"}", channels[i]);
+		ck_assert_int_eq(parse(text), -EINVAL);
+		ck_assert_int_eq(error_exit_status(&err), ERROR_DEVICE);
+		ck_assert_ptr_nonnull(strstr(err.text, "is not one from 0 to 2047"));
+	}
 }
 END_TEST
 
@@ -248,4 +319,6 @@ UNIT_MAIN("claim", a_plain_claim_has_the_defaults, what_is_missing_or_wrong_is_r
 	  root_of_the_daemons_namespaces_may_do_all, root_of_another_namespace_is_no_root,
 	  root_that_could_enter_the_daemons_namespace_is_root,
 	  a_group_of_users_leaves_others_and_not_root_out, users_have_no_device_beyond_the_ceiling,
+	  a_ceiling_of_mig_devices_is_for_these_and_the_nodes_of_their_gpus, users_neither_divide_nor_watch_gpus,
+	  a_channel_that_is_none_is_a_wrong_device, the_fabric_goes_by_two_words,
 	  a_ceiling_that_is_nonsense_lets_nothing_through, a_user_may_have_trees_for_namespaces_of_its_own, accept_env_decides_on_the_environment_alone)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -146,6 +147,65 @@ START_TEST(no_gpu_chosen_means_an_empty_gpus_directory)
 	ck_assert_ptr_null(strstr(text, "gpus/0"));
 	free(text);
 	store_free(store);
+}
+END_TEST
+
+static struct mig_device migs[] = { { .gpu = 1, .gi = 2, .ci = 0 }, { .gpu = 1, .gi = 2, .ci = 1 } };
+
+/* The lines below proc/driver/nvidia/capabilities, without what they begin with */
+static void ck_capabilities(const struct compose_spec *spec, const char *expected)
+{
+	char *text, *lines, list[1024] = "";
+
+	open_sample();
+	text = lines = printed(spec);
+	for (char *line; (line = strsep(&lines, "\n"));) {
+		const char *at = strstr(line, "/capabilities/");
+
+		if (at && strncmp(line, "text", 4) == 0)
+			(void)snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s\n",
+				       at + strlen("/capabilities/"));
+	}
+	ck_assert_str_eq(list, expected);
+	free(text);
+	store_free(store);
+}
+
+START_TEST(capabilities_are_those_of_what_was_chosen)
+{
+	const struct nvcap known[] = { { NVCAP_CONFIG, 0, 0, 0, 1, 0400 },  { NVCAP_MONITOR, 0, 0, 0, 2, 0444 },
+				       { NVCAP_FABRIC, 0, 0, 0, 4323, 0400 }, { NVCAP_GI, 7, 2, 0, 200, 0444 },
+				       { NVCAP_CI, 7, 2, 0, 201, 0444 },    { NVCAP_CI, 7, 2, 1, 202, 0444 },
+				       { NVCAP_GI, 7, 3, 0, 300, 0444 },    { NVCAP_GI, 6, 1, 0, 12, 0444 } };
+	size_t second[] = { 1 }, one[] = { 1 };
+	bool parent[] = { true };
+	struct gpu_selection selection = { .wanted = true, .at = second, .n = 1, .migs = one, .n_migs = 1,
+					   .is_parent = parent };
+	struct compose_spec spec = { .caps = DRIVER_CAP_UTILITY, .selection = &selection };
+
+	gpus[0].minor = 6;
+	gpus[1].minor = 7;
+	gpu_list.migs = migs;
+	gpu_list.n_migs = 2;
+	ck_assert_int_eq(nvcap_list_copy(known, sizeof(known) / sizeof(*known), &generation.nvcaps), 0);
+	ck_capabilities(&spec, "gpu7/mig/gi2/access 61 bytes\ngpu7/mig/gi2/ci1/access 61 bytes\n");
+	selection.n_migs = 0;
+	ck_capabilities(&spec, "");
+	spec.mig_config = true;
+	ck_capabilities(&spec, "gpu7/mig/gi2/access 61 bytes\ngpu7/mig/gi2/ci0/access 61 bytes\n"
+			       "gpu7/mig/gi2/ci1/access 61 bytes\ngpu7/mig/gi3/access 61 bytes\n"
+			       "mig/config 59 bytes\n");
+	selection.n = 0;
+	spec.mig_monitor = true;
+	ck_capabilities(&spec, "mig/config 59 bytes\nmig/monitor 59 bytes\n");
+	spec.selection = NULL;
+	ck_capabilities(&spec, "fabric-imex-mgmt 62 bytes\ngpu6/mig/gi1/access 60 bytes\n"
+			       "gpu7/mig/gi2/access 61 bytes\ngpu7/mig/gi2/ci0/access 61 bytes\n"
+			       "gpu7/mig/gi2/ci1/access 61 bytes\ngpu7/mig/gi3/access 61 bytes\n"
+			       "mig/config 59 bytes\nmig/monitor 59 bytes\n");
+	nvcap_list_done(&generation.nvcaps);
+	gpu_list.migs = NULL;
+	gpu_list.n_migs = 0;
 }
 END_TEST
 
@@ -436,7 +496,8 @@ END_TEST
 
 UNIT_MAIN("compose", names_that_the_image_has_are_links_to_it, a_compute_and_utility_tree_with_one_gpu,
 	  a_library_whose_soname_is_its_file_name_gets_the_so_link_alone,
-	  no_gpu_chosen_means_an_empty_gpus_directory, the_same_request_twice_is_one_layout,
+	  no_gpu_chosen_means_an_empty_gpus_directory,
+	  capabilities_are_those_of_what_was_chosen, the_same_request_twice_is_one_layout,
 	  the_manifest_names_no_path_of_the_host,
 	  the_cache_gets_the_soname_and_the_so_name_of_each_library,
 	  what_stands_beside_the_core_of_a_driver, a_cache_with_compat32_has_entries_of_both_kinds,

@@ -67,8 +67,10 @@ static double now(void)
 
 static int take(const char *path, struct donor_clone *clone, struct error *err)
 {
+	const struct donor_request request = { .dev_root = "/tmp/dev", .is_locked = true, .clones = clone, .n = 1 };
+
 	*clone = (struct donor_clone){ .path = path, .fd = -1 };
-	return donor_take(donors, "/tmp/dev", clone, 1, err);
+	return donor_take(donors, &request, err);
 }
 
 START_TEST(a_clone_of_the_nodes_is_read_only)

@@ -367,7 +367,7 @@ START_TEST(packages_of_another_version_beside_the_loaded_module_change_nothing)
 }
 END_TEST
 
-START_TEST(gpus_majors_and_parameters_that_changed_are_more)
+START_TEST(gpus_capabilities_majors_and_parameters_that_changed_are_other_devices)
 {
 	static const struct {
 		const char *name, *text;
@@ -379,6 +379,8 @@ START_TEST(gpus_majors_and_parameters_that_changed_are_more)
 		{ "driver/nvidia/gpus/0000:00:07.0/information",
 		  "GPU UUID: \t GPU-5a3d1e00-0000-0000-0000-000000000002\nDevice Minor: \t 4\n" },
 		{ "devices", "195 nvidia\n511 nvidia-uvm\n" },
+		{ "driver/nvidia/capabilities/gpu3/mig/gi1/access", "DeviceFileMinor: 3\n" },
+		{ "driver/nvidia/capabilities/mig/config", "DeviceFileMinor: 1\nDeviceFileMode: 256\n" },
 	};
 
 	for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++) {
@@ -387,10 +389,44 @@ START_TEST(gpus_majors_and_parameters_that_changed_are_more)
 		host_new();
 		g = recorded(1, NULL);
 		scratch_text(root, changes[i].name, changes[i].text);
-		ck_assert_msg(change(g) == GENERATION_MORE, "%s", changes[i].name);
+		ck_assert_msg(change(g) == GENERATION_DEVICES, "%s", changes[i].name);
 		generation_free(g);
 		host_done();
 	}
+}
+END_TEST
+
+START_TEST(what_nvml_tells_of_mig_devices_is_no_change)
+{
+	struct generation *g;
+
+	host_new();
+	scratch_text(root, "driver/nvidia/capabilities/gpu3/mig/gi1/ci0/access", "DeviceFileMinor: 3\n");
+	g = recorded(1, NULL);
+	ck_assert_uint_eq(g->gpus->n_migs, 1);
+	(void)snprintf(g->gpus->migs[0].uuid, sizeof(g->gpus->migs[0].uuid), "MIG-1");
+	ck_assert_int_eq(change(g), GENERATION_SAME);
+	generation_free(g);
+	host_done();
+}
+END_TEST
+
+START_TEST(files_are_the_same_or_not)
+{
+	struct generation *a, *b, *c;
+
+	host_new();
+	a = recorded(1, NULL);
+	scratch_text(root, "driver/nvidia/capabilities/gpu3/mig/gi1/access", "DeviceFileMinor: 3\n");
+	b = recorded(2, a);
+	replace_library(LIB "libnvidia-ml.so." V, "libnvidia-ml.so.1");
+	c = recorded(3, b);
+	ck_assert(generation_has_files_of(a, b));
+	ck_assert(!generation_has_files_of(a, c) && !generation_has_files_of(c, b));
+	generation_free(a);
+	generation_free(b);
+	generation_free(c);
+	host_done();
 }
 END_TEST
 
@@ -596,7 +632,8 @@ UNIT_MAIN("generation", a_generation_holds_copies_of_the_texts_of_proc, majors_a
 	  a_library_more_is_more, a_library_that_was_written_anew_is_more,
 	  a_library_that_was_written_in_place_is_more, a_library_less_is_less_whatever_came,
 	  a_library_that_the_admin_leaves_out_is_no_loss, another_version_is_other, packages_of_another_version_beside_the_loaded_module_change_nothing,
-	  gpus_majors_and_parameters_that_changed_are_more, a_module_is_known_by_its_version_and_majors,
+	  gpus_capabilities_majors_and_parameters_that_changed_are_other_devices,
+	  what_nvml_tells_of_mig_devices_is_no_change, files_are_the_same_or_not, a_module_is_known_by_its_version_and_majors,
 	  generations_are_loaded_as_they_were_saved_older_ones_too,
 	  a_loaded_generation_compares_as_the_saved_one_did, what_is_saved_last_is_loaded,
 	  what_is_no_generation_is_refused)

@@ -196,6 +196,53 @@ START_TEST(environment_and_mounts_choose_as_with_the_toolkit_rule_by_rule)
 }
 END_TEST
 
+START_TEST(imex_channels_and_mig_control_go_along)
+{
+	static const struct {
+		const char *rule, *env, *mounts, *channels, *source;
+	} samples[] = {
+		{ "none", VISIBLE("0"), "", NULL, NULL },
+		{ "the environment", VISIBLE("0") ",\"NVIDIA_IMEX_CHANNELS=0,1\"", "", "0,1", "env" },
+		{ "mounts", VISIBLE("0"), MOUNT("imex/3") "," MOUNT("imex/4"), "3,4", "mounts" },
+		{ "mounts count more", VISIBLE("0") ",\"NVIDIA_IMEX_CHANNELS=0\"", MOUNT("imex/3"), "3", "mounts" },
+		{ "GPUs by mounts", "\"NVIDIA_IMEX_CHANNELS=0\"", MOUNT("GPU-1"), "0", "env" },
+		{ "the folder itself", VISIBLE("0"), MOUNT("imex/"), NULL, NULL },
+		{ "below a channel", VISIBLE("0"), MOUNT("imex/1/2"), NULL, NULL },
+		{ "nonsense is the daemon's to refuse", VISIBLE("0"), MOUNT("imex/all"), "all", "mounts" },
+	};
+	static const char control[] = "{\"process\":{\"env\":[" VISIBLE("all") ",\"NVIDIA_MIG_CONFIG_DEVICES=all\"]%s}}";
+	char config[1024];
+	struct hook_wish wish;
+	struct error err = { 0 };
+
+	for (size_t i = 0; i < sizeof(samples) / sizeof(*samples); i++) {
+		(void)snprintf(config, sizeof(config), "{\"process\":{\"env\":[%s]},\"mounts\":[%s]}",
+			       samples[i].env, samples[i].mounts);
+		wish = wish_of(config);
+		ck_assert_msg(wish.wanted && !strcmp(wish.imex_channels ? wish.imex_channels : "",
+						     samples[i].channels ? samples[i].channels : ""),
+			      "%s: '%s'", samples[i].rule, wish.imex_channels);
+		if (samples[i].source)
+			ck_assert_str_eq(wish.imex_source, samples[i].source);
+		hook_wish_done(&wish);
+	}
+	wish = wish_of("{\"process\":{\"env\":[" VISIBLE("0") ",\"NVIDIA_NVSWITCH=enabled\"]}}");
+	ck_assert(wish.nvswitch);
+	hook_wish_done(&wish);
+	wish = wish_of("{\"process\":{\"env\":[" VISIBLE("0") ",\"NVIDIA_NVSWITCH=1\"]}}");
+	ck_assert(!wish.nvswitch);
+	hook_wish_done(&wish);
+	(void)snprintf(config, sizeof(config), control, ",\"capabilities\":{\"bounding\":[\"CAP_SYS_ADMIN\"]}");
+	wish = wish_of(config);
+	ck_assert_str_eq(wish.mig_config, "all");
+	ck_assert_ptr_null(wish.mig_monitor);
+	hook_wish_done(&wish);
+	(void)snprintf(config, sizeof(config), control, "");
+	ck_assert_int_eq(hook_config_parse(config, strlen(config), NULL, &wish, &err), -EPERM);
+	ck_assert_ptr_nonnull(strstr(err.text, "cannot set MIG_CONFIG_DEVICES in non privileged container"));
+}
+END_TEST
+
 START_TEST(requirements_go_along_with_what_is_wanted)
 {
 	struct hook_wish wish = wish_of("{\"process\":{\"env\":[\"NVIDIA_REQUIRE_CUDA=cuda>=12\","
@@ -394,6 +441,7 @@ END_TEST
 UNIT_MAIN("hook", a_state_of_runc_and_one_of_crun_are_read,
 	  the_containers_own_view_of_its_pid_is_none, a_bad_state_is_refused_by_name,
 	  deep_nesting_is_refused, environment_and_mounts_choose_as_with_the_toolkit_rule_by_rule,
+	  imex_channels_and_mig_control_go_along,
 	  requirements_go_along_with_what_is_wanted, device_mounts_count_more_than_the_environment,
 	  capabilities_privilege_and_root_are_read, a_container_is_privileged_by_its_bounding_set_alone,
 	  members_of_wrong_types_ask_for_nothing,

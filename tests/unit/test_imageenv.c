@@ -125,7 +125,6 @@ START_TEST(an_environment_of_another_shape_asks_for_nothing)
 		ck_assert_int_eq(imageenv_requirements(env, &list, NULL), 0);
 		ck_assert_uint_eq(json_array_size(list), 0);
 		ck_assert_ptr_null(imageenv_value(env, "PATH"));
-		ck_assert_ptr_null(imageenv_unserved(env, 0));
 		json_decref(list);
 		json_decref(env);
 	}
@@ -155,21 +154,37 @@ START_TEST(more_or_longer_requirements_than_anybody_needs_are_refused)
 }
 END_TEST
 
-START_TEST(what_is_not_given_is_named)
+START_TEST(dividing_and_watching_gpus_is_for_privileged_containers)
 {
-	json_t *env = env_of("NVIDIA_MIG_CONFIG_DEVICES=all\nNVIDIA_MIG_MONITOR_DEVICES=\n"
-			     "NVIDIA_IMEX_CHANNELS=0,1");
+	static const struct {
+		const char *env, *name, *value; /* "!": refused */
+		bool privileged;
+	} samples[] = {
+		{ "PATH=/bin", "NVIDIA_MIG_CONFIG_DEVICES", NULL, false },
+		{ "NVIDIA_MIG_CONFIG_DEVICES=", "NVIDIA_MIG_CONFIG_DEVICES", NULL, false },
+		{ "NVIDIA_MIG_CONFIG_DEVICES=all", "NVIDIA_MIG_CONFIG_DEVICES", "all", true },
+		{ "NVIDIA_MIG_CONFIG_DEVICES=0", "NVIDIA_MIG_CONFIG_DEVICES", "0", true },
+		{ "NVIDIA_MIG_CONFIG_DEVICES=all", "NVIDIA_MIG_MONITOR_DEVICES", NULL, false },
+		{ "NVIDIA_MIG_MONITOR_DEVICES=all", "NVIDIA_MIG_MONITOR_DEVICES", "!", false },
+	};
 
-	ck_assert_str_eq(imageenv_unserved(env, 0), "NVIDIA_MIG_CONFIG_DEVICES");
-	ck_assert_str_eq(imageenv_unserved(env, 1), "NVIDIA_IMEX_CHANNELS");
-	ck_assert_ptr_null(imageenv_unserved(env, 2));
-	json_decref(env);
-	env = env_of("NVIDIA_IMEX_CHANNELS=all");
-	ck_assert_ptr_null(imageenv_unserved(env, 0));
-	json_decref(env);
+	for (size_t i = 0; i < ARRAY_SIZE(samples); i++) {
+		json_t *env = env_of(samples[i].env);
+		const char *value = NULL;
+		struct error err = { 0 };
+		int r = imageenv_mig_control(env, samples[i].name, samples[i].privileged, &value, &err);
+		const char *expected = samples[i].value ? samples[i].value : "";
+
+		ck_assert_str_eq(r < 0 ? "!" : value ? value : "", expected);
+		if (r < 0) {
+			ck_assert_int_eq(err.class, ERROR_PERMISSION);
+			ck_assert_str_eq(err.text, "cannot set MIG_MONITOR_DEVICES in non privileged container");
+		}
+		json_decref(env);
+	}
 }
 END_TEST
 
 UNIT_MAIN("imageenv", requirements_follow_the_toolkit_rule_by_rule,
 	  an_environment_of_another_shape_asks_for_nothing,
-	  more_or_longer_requirements_than_anybody_needs_are_refused, what_is_not_given_is_named)
+	  more_or_longer_requirements_than_anybody_needs_are_refused, dividing_and_watching_gpus_is_for_privileged_containers)

@@ -77,6 +77,10 @@ END_TEST
 
 START_TEST(a_node_is_ready_when_the_host_has_it)
 {
+	/* Those of capabilities can be made. */
+	ck_assert_uint_eq(check("[" STEP("/dev/nvidia-caps/nvidia-cap3", "mounted", "238:3") ","
+				STEP("/dev/nvidia-caps-imex-channels/channel0", "mounted", "239:0") "]",
+				MAJORS "242 nvidia-caps-imex-channels\n").ready, 2);
 	/* Nobody's nvidia-uvm has the major of /dev/null. */
 	ck_assert_uint_eq(check("[" STEP("/dev/nvidia-uvm", "mounted", "510:0") "]", "1 nvidia-uvm\n").ready, 0);
 }

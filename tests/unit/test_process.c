@@ -233,6 +233,25 @@ START_TEST(where_all_are_chrooted_the_kernel_knows)
 }
 END_TEST
 
+START_TEST(root_of_our_own_user_namespace_is_known)
+{
+	struct process_root process_root_of = { .uid = 4711, .gid = 4711 };
+	char text[64] = "";
+	FILE *map = fopen("/proc/self/uid_map", "re");
+	unsigned int inside = 1, outside = 0;
+
+	ck_assert_ptr_nonnull(map);
+	while (inside != 0 && fgets(text, sizeof(text), map))
+		ck_assert_int_eq(sscanf(text, "%u %u", &inside, &outside), 2);
+	(void)fclose(map);
+	if (inside == 0) {
+		ck_assert_int_eq(process_root(getpid(), &process_root_of), 0);
+		ck_assert_uint_eq(process_root_of.uid, outside);
+	}
+	ck_assert_int_eq(process_root(-1, &process_root_of), -ENOENT);
+}
+END_TEST
+
 START_TEST(who_is_in_other_namespaces_could_not_enter_ours)
 {
 	struct process self, other;
@@ -256,4 +275,4 @@ UNIT_MAIN("process", a_label_is_the_same_only_where_nothing_differs,
 	  what_is_no_pidfd_is_refused, our_own_mount_namespace_is_in_use_and_no_other_number,
 	  a_mount_of_a_directory_is_found_in_any_namespace,
 	  a_chrooted_process_does_not_hide_mounts_of_its_namespace, where_all_are_chrooted_the_kernel_knows,
-	  who_is_in_other_namespaces_could_not_enter_ours)
+	  root_of_our_own_user_namespace_is_known, who_is_in_other_namespaces_could_not_enter_ours)

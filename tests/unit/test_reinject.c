@@ -2,6 +2,7 @@
 #include "fs/reinject_command.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/error.h"
@@ -71,6 +72,35 @@ START_TEST(a_gpu_that_is_gone_is_not_replaced_by_another)
 }
 END_TEST
 
+START_TEST(mig_devices_channels_and_control_are_repeated_as_far_as_they_are_there)
+{
+	static struct mig_device migs[] = { { .gpu = 1, .gi = 2, .ci = 0, .uuid = "MIG-new" },
+					    { .gpu = 1, .gi = 3, .ci = 0 } };
+	static const char given[] =
+		"[\"GPU-b\"],\"migs\":[{\"name\":\"MIG-GPU-b/2/0\",\"uuid\":\"%s\"},"
+		"{\"name\":\"MIG-GPU-b/3/0\",\"uuid\":\"MIG-x\"},{\"name\":\"MIG-GPU-b/9/0\"},7]%s";
+	struct reinject_request request;
+	char spec[512], head[] = SPEC("");
+
+	head[strlen(head) - 1] = '\0';
+	list.migs = migs;
+	list.n_migs = 2;
+	(void)sprintf(spec, "%s", head);
+	(void)sprintf(spec + strlen(spec), given, "MIG-new", "}");
+	request = request_of(spec);
+	ck_command(&request, COMMAND("GPU-b,MIG-GPU-b/2/0,MIG-GPU-b/3/0", ""));
+	(void)sprintf(spec, "%s", head);
+	(void)sprintf(spec + strlen(spec), given, "MIG-old", ",\"imex_channels\":[0,7]}");
+	request = request_of(spec);
+	ck_command(&request, COMMAND("GPU-b,MIG-GPU-b/3/0", " --imex-channel 0,7"));
+	(void)sprintf(spec, "%s", head);
+	(void)sprintf(spec + strlen(spec), given, "MIG-new", ",\"mig_config\":true,\"mig_monitor\":true}");
+	request = request_of(spec);
+	ck_command(&request, COMMAND("GPU-b", " --mig-config all --mig-monitor all"));
+	list.n_migs = 0;
+}
+END_TEST
+
 START_TEST(a_cgroup_is_changed_only_if_it_was_before)
 {
 	struct reinject_request request = request_of(SPEC("[\"GPU-a\"]"));
@@ -121,6 +151,8 @@ START_TEST(a_damaged_request_is_refused)
 END_TEST
 
 UNIT_MAIN("reinject", the_request_is_repeated, the_choice_of_libcuda_is_the_same_again,
-	  a_gpu_that_is_gone_is_not_replaced_by_another, a_cgroup_is_changed_only_if_it_was_before,
-	  a_users_container_is_entered_as_that_user, without_the_program_the_error_names_it_and_the_remedy,
+	  a_gpu_that_is_gone_is_not_replaced_by_another,
+	  mig_devices_channels_and_control_are_repeated_as_far_as_they_are_there,
+	  a_cgroup_is_changed_only_if_it_was_before, a_users_container_is_entered_as_that_user,
+	  without_the_program_the_error_names_it_and_the_remedy,
 	  a_damaged_request_is_refused)

@@ -167,6 +167,23 @@ START_TEST(devices_and_container_must_be_said)
 }
 END_TEST
 
+START_TEST(channels_add_up_and_control_of_mig_is_read)
+{
+	struct request req;
+
+	ck_assert_int_eq(parse(&req, ARGS("--pid=1", "--devices=all", "--imex-channel=0", "--imex-channel", "7,8",
+					  "--mig-config", "all", "--mig-monitor=all", "--fabric=nvswitch"), NULL), 0);
+	ck_assert_str_eq(req.fabric, "nvswitch");
+	ck_assert_str_eq(req.imex_channels, "0,7,8");
+	ck_assert_str_eq(req.mig_config, "all");
+	ck_assert_str_eq(req.mig_monitor, "all");
+	request_done(&req);
+	refuse(ARGS("--remove", "--id=c1", "--imex-channel=0"), "--remove takes back all");
+	refuse(ARGS("--heal", "--pid=1", "--id=c1", "--mig-config=all"), "no other options");
+	refuse(ARGS("hook", "--mig-monitor=all"), "from the runtime");
+}
+END_TEST
+
 START_TEST(junk_is_refused_by_name)
 {
 	refuse(ARGS("--pid", "1x", "--devices=all"), "'1x' is not a process id");
@@ -205,4 +222,4 @@ END_TEST
 
 UNIT_MAIN("request", requirements_add_up_to_a_limit, a_whole_command_line_is_read, cgroups_and_socket_have_defaults, an_owners_container_keeps_its_cgroup,
 	  hook_remove_help_and_version_are_told_apart, devices_and_container_must_be_said,
-	  junk_is_refused_by_name, an_id_that_is_a_path_is_refused, a_target_must_be_a_plain_path)
+	  channels_add_up_and_control_of_mig_is_read, junk_is_refused_by_name, an_id_that_is_a_path_is_refused, a_target_must_be_a_plain_path)
