@@ -56,6 +56,13 @@ static char *block(char **rest, size_t *rest_len)
 	return text;
 }
 
+static void ck_nothing(void)
+{
+	auto_free char *text = block(NULL, NULL);
+
+	ck_assert_str_eq(text, "");
+}
+
 START_TEST(names_links_and_both_ends_of_libcuda)
 {
 	size_t size = 3 * COMPATLIST_PIECE_MAX + 7, len;
@@ -117,12 +124,12 @@ START_TEST(an_image_without_such_a_directory_has_nothing)
 	char path[512];
 
 	open_sample();
-	ck_assert_str_eq(block(NULL, NULL), "");
+	ck_nothing();
 	scratch_path(path, root, COMPATLIST_DIR);
 	ck_assert_int_eq(rmdir(path), 0);
-	ck_assert_str_eq(block(NULL, NULL), "");
+	ck_nothing();
 	scratch_text(root, COMPATLIST_DIR, "no directory");
-	ck_assert_str_eq(block(NULL, NULL), "");
+	ck_nothing();
 	scratch_remove(root);
 }
 END_TEST
@@ -163,11 +170,11 @@ START_TEST(what_is_no_library_of_the_directory_is_passed_over)
 	scratch_text(root, DIR "lib\033[31m.so.1", "x");
 	scratch_text(root, DIR "lib x.so.1", "x");
 	scratch_text(root, DIR "README", "x");
-	ck_assert_str_eq(block(NULL, NULL), "");
+	ck_nothing();
 	/* The one that decides, as a FIFO: it is neither opened nor waited for. */
 	scratch_path(path, root, DIR "libcuda.so.590.1");
 	ck_assert_int_eq(mkfifo(path, 0644), 0);
-	ck_assert_str_eq(block(NULL, NULL), "");
+	ck_nothing();
 	scratch_remove(root);
 }
 END_TEST
