@@ -25,12 +25,12 @@ give_compat()
 	rm -rf "$ROOTFS/usr/local/cuda-12"
 	mkdir -p "$dir"
 	ln -sfn cuda-12 "$ROOTFS/usr/local/cuda"
-	for file in $(find "$1" -type f \( -name 'libcuda.so.*' -o -name 'libnvidia-ptxjitcompiler.so.*' -o \
-		-name 'libnvidia-nvvm.so.*' \)); do
+	while IFS= read -r file; do
 		cp "$file" "$dir/"
 		soname=$(readelf -d "$file" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
 		ln -sf "${file##*/}" "$dir/$soname"
-	done
+	done < <(find "$1" -type f \( -name 'libcuda.so.*' -o -name 'libnvidia-ptxjitcompiler.so.*' -o \
+		-name 'libnvidia-nvvm.so.*' \))
 	ln -sf libcuda.so.1 "$dir/libcuda.so"
 }
 
@@ -202,6 +202,7 @@ write_config 'settle = 1'
 start_daemon --config "$CONFIG"
 new_container
 give_compat "$images"
+# shellcheck disable=SC2317 # for wait_for
 is_loaded()
 {
 	[ "$(loaded "$C")" = "$1" ]
