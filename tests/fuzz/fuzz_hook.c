@@ -46,7 +46,8 @@ static void check_config(const char *text, size_t len)
 	struct error err = { 0 };
 	int r = hook_config_parse(text, len, "DOCKER_RESOURCE_GPU,SWARM", &wish, &err);
 
-	require(r == 0 || (r == -EINVAL && err.text[0] && err.class == ERROR_USAGE));
+	require(r == 0 || (r == -EINVAL && err.text[0] &&
+			   (err.class == ERROR_USAGE || err.class == ERROR_REQUIREMENT)));
 	if (r == 0 && wish.wanted) {
 		require(!strcmp(wish.source, "env") || !strcmp(wish.source, "mounts"));
 		check_devices(wish.devices);
