@@ -17,8 +17,8 @@
 #include "common/seed.h"
 #include "fs/cachebox.h"
 #include "fs/look.h"
-#include "fs/nodemaker.h"
 #include "fs/nvmlbox.h"
+#include "fs/nodemaker.h"
 
 static int cmd_help(int argc, char **argv);
 static int cmd_version(int argc, char **argv);

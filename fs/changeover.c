@@ -158,13 +158,29 @@ static enum reach reach_of(enum generation_change change)
 					      REFERENCE_ALONE;
 }
 
+static json_t *spec_of(const struct daemon *daemon, uint32_t index)
+{
+	return json_loads(store_blob(daemon->store, store_tree(daemon->store, index)->spec, NULL), 0, NULL);
+}
+
+/* Does it show anything of MIG? */
+static bool has_migs(const struct daemon *daemon, uint32_t index)
+{
+	json_t *spec = spec_of(daemon, index);
+	bool has = !store_tree(daemon->store, index)->mnt_ns || given_has_mig_control(spec) ||
+		   json_array_size(json_object_get(spec, "migs")) > 0;
+
+	json_decref(spec);
+	return has;
+}
+
 static bool wants_next(const struct daemon *daemon, uint32_t index, enum reach reach)
 {
 	const struct store_tree *tree = store_tree(daemon->store, index);
 	uint32_t number = tree ? store_snapshot(daemon->store, tree->snapshot)->generation : 0;
 
 	if (!tree || number == daemon->generation->number)
-		return tree && reach == OF_PRESENT;
+		return tree && reach == OF_PRESENT && has_migs(daemon, index);
 	if (!tree->mnt_ns || is_damaged(daemon, index))
 		return true;
 	if (reach == ALL_TREES)
@@ -184,6 +200,13 @@ static bool is_other(struct daemon *daemon, const struct daemon_next *next, enum
 	return false;
 }
 
+/* What was planned with the driver before, and is not committed, must be planned again. */
+static void end_injections(struct daemon *daemon)
+{
+	while (daemon->injections)
+		daemon_injection_end(daemon, daemon->injections, false);
+}
+
 static void switch_trees(struct daemon *daemon, enum reach reach)
 {
 	auto_free struct daemon_next *next =
@@ -191,9 +214,8 @@ static void switch_trees(struct daemon *daemon, enum reach reach)
 	struct error err = { 0 };
 	size_t n = 0;
 
-	/* What was planned with the driver before, and is not committed, must be planned again. */
-	while (reach != REFERENCE_ALONE && daemon->injections)
-		daemon_injection_end(daemon, daemon->injections, false);
+	if (reach == OF_SAME_FILES || reach == ALL_TREES)
+		end_injections(daemon);
 	for (uint32_t i = 0; next && i < store_trees_end(daemon->store); i++) {
 		if (!wants_next(daemon, i, reach))
 			continue;
@@ -258,7 +280,7 @@ static void renew_nodes(struct daemon *daemon)
 
 static bool has_mig_control(const struct daemon *daemon, uint32_t index)
 {
-	json_t *spec = json_loads(store_blob(daemon->store, store_tree(daemon->store, index)->spec, NULL), 0, NULL);
+	json_t *spec = spec_of(daemon, index);
 	bool has = given_has_mig_control(spec);
 
 	json_decref(spec);
@@ -432,16 +454,21 @@ void changeover_migs(struct daemon *daemon)
 {
 	struct generation *g = daemon->generation;
 	struct nvcap_list nvcaps;
+	bool same;
 
-	if (!g || nvcap_list_read(daemon->config.proc_root, g->gpus, &nvcaps, NULL) < 0)
+	deriver_forget(daemon->deriver);
+	if (nvcap_list_read(daemon->config.proc_root, g->gpus, &nvcaps, NULL) < 0)
 		return;
+	same = nvcap_list_equal(&g->nvcaps, &nvcaps);
 	nvcap_list_done(&g->nvcaps);
 	g->nvcaps = nvcaps;
-	deriver_forget(daemon->deriver);
+	if (!same)
+		end_injections(daemon);
 	switch_trees(daemon, OF_PRESENT);
+	if (same)
+		return;
 	nodemaker_start(daemon);
 	renew_mig_control(daemon);
-	(void)generation_save(g, daemon->store, NULL);
 }
 
 void changeover_resume(struct daemon *daemon)

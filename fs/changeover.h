@@ -35,8 +35,9 @@ int changeover_to(struct daemon *daemon, struct generation *generation, enum gen
 /**
  * changeover_migs() - the present generation's list of MIG devices has changed where it stands
  *
- * Its capabilities are read anew, and trees follow as with GENERATION_DEVICES. What was planned and
- * is not committed must be planned again.
+ * What is remembered of it is forgotten, its capabilities are read anew, and trees that show MIG devices
+ * follow as with GENERATION_DEVICES. Where capabilities have come or gone, what was planned and is not committed must be
+ * planned again. The caller saves the generation.
  */
 void changeover_migs(struct daemon *daemon);
 

@@ -103,8 +103,8 @@ static char *make_key(const struct derive_request *request, const struct blobs *
 
 	if (!out)
 		return NULL;
-	fprintf(out, "%u %u %d %u %d %d %s %d %d %d ", request->caps, blobs->image, request->image != NULL, blobs->compat,
-		request->compat != NULL, request->compat_mode, request->target, request->mig_config,
+	fprintf(out, "%u %u %d %u %d %d %s %d %d %d ", request->caps, blobs->image, request->image != NULL,
+		blobs->compat, request->compat != NULL, request->compat_mode, request->target, request->mig_config,
 		request->mig_monitor, request->imex_mgmt);
 	if (!request->selection)
 		fputs("all", out);

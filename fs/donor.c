@@ -60,7 +60,6 @@ struct job {
 	struct job *next; /* of the list; only who asks looks at it */
 	struct donor donor;
 	char *dev_root;
-	struct donor_node *nodes; /* those of the clones that have one */
 	char *stacks; /* of both children; MAP_FAILED: none */
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
@@ -96,7 +95,7 @@ static int take_clone(struct donor *donor, size_t i)
 	if (clone->gone)
 		return 0;
 	donor->step = clone->path;
-	if (clone->node) {
+	if (clone->is_made) {
 		node_path(i, made);
 		path = made;
 	}
@@ -183,10 +182,10 @@ static int make_nodes(struct donor *donor)
 	if (cap_set_proc(donor->caps) < 0 || mount("nvfs-nodes", NODES_DIR, "tmpfs", NODES_FLAGS, NODES_OPTIONS) < 0)
 		return -errno;
 	for (size_t i = 0; i < donor->n && r == 0; i++) {
-		if (!donor->clones[i].node)
+		if (!donor->clones[i].is_made)
 			continue;
 		donor->step = donor->clones[i].path;
-		r = make_node(donor->clones[i].node, i);
+		r = make_node(&donor->clones[i].node, i);
 	}
 	return r ? r : sys_mount_setattr(AT_FDCWD, NODES_DIR, 0, &attr);
 }
@@ -247,7 +246,6 @@ static void job_free(struct job *job)
 	if (job->donor.caps)
 		(void)cap_free(job->donor.caps);
 	free(job->donor.clones);
-	free(job->nodes);
 	free(job->dev_root);
 	free(job);
 }
@@ -270,7 +268,7 @@ static int node_capabilities(const struct donor_request *request, cap_t *ret)
 	size_t i = 0;
 	cap_t caps;
 
-	while (i < request->n && !request->clones[i].node)
+	while (i < request->n && !request->clones[i].is_made)
 		i++;
 	if (i == request->n)
 		return 0;
@@ -285,24 +283,11 @@ static int node_capabilities(const struct donor_request *request, cap_t *ret)
 	return 0;
 }
 
-/* Of its own: the caller's are gone when a job is left to itself. */
-static bool copy_clone(struct job *job, size_t i, const struct donor_clone *clone)
-{
-	struct donor_clone *copy = &job->donor.clones[i];
-
-	*copy = *clone;
-	copy->fd = -1;
-	if (clone->node) {
-		job->nodes[i] = *clone->node;
-		copy->node = &job->nodes[i];
-	}
-	copy->path = strdup(clone->path);
-	return copy->path;
-}
-
 /* NULL: out of memory. */
 static struct job *job_new(const struct donor_request *request)
 {
+	const struct donor_clone *clones = request->clones;
+	size_t n = request->n;
 	struct job *job = calloc(1, sizeof(*job));
 	bool whole;
 
@@ -313,15 +298,16 @@ static struct job *job_new(const struct donor_request *request)
 	job->stacks = mmap(NULL, 2 * STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK,
 			   -1, 0);
 	job->dev_root = strdup(request->dev_root);
-	job->nodes = calloc(request->n + 1, sizeof(*job->nodes));
-	job->donor = (struct donor){ .dev_root = job->dev_root,
-				     .clones = calloc(request->n + 1, sizeof(*request->clones)),
-				     .is_locked = request->is_locked,
-				     .step = "" };
-	whole = job->stacks != MAP_FAILED && job->dev_root && job->nodes && job->donor.clones &&
+	job->donor = (struct donor){ .dev_root = job->dev_root, .clones = calloc(n + 1, sizeof(*clones)), .n = n,
+				     .is_locked = request->is_locked, .step = "" };
+	whole = job->stacks != MAP_FAILED && job->dev_root && job->donor.clones &&
 		node_capabilities(request, &job->donor.caps) == 0;
-	for (; whole && job->donor.n < request->n; job->donor.n++)
-		whole = copy_clone(job, job->donor.n, &request->clones[job->donor.n]);
+	for (size_t i = 0; job->donor.clones && i < n; i++) {
+		job->donor.clones[i] = clones[i];
+		job->donor.clones[i].fd = -1;
+		job->donor.clones[i].path = strdup(clones[i].path);
+		whole = whole && job->donor.clones[i].path;
+	}
 	if (whole) {
 		job->donor.inner_stack = job->stacks + STACK_SIZE;
 		return job;
@@ -409,14 +395,14 @@ static int no_answer(struct error *err, const char *path)
 }
 
 /* What hangs there now hangs there for whoever comes next, too. */
-static int check_hanging(struct donors *donors, const struct donor_clone *clones, size_t n, struct error *err)
+static int check_hanging(struct donors *donors, const struct donor_request *request, struct error *err)
 {
 	if (count_hanging(donors) >= HANGING_MAX)
 		return no_answer(err, step_of(donors->hanging));
 	for (const struct job *job = donors->hanging; job; job = job->next) {
-		for (size_t i = 0; i < n; i++) {
-			if (strcmp(step_of(job), clones[i].path) == 0)
-				return no_answer(err, clones[i].path);
+		for (size_t i = 0; i < request->n; i++) {
+			if (strcmp(step_of(job), request->clones[i].path) == 0)
+				return no_answer(err, request->clones[i].path);
 		}
 	}
 	return 0;
@@ -451,7 +437,7 @@ static int job_take(struct job *job, struct donor_clone *clones, struct error *e
 int donor_take(struct donors *donors, const struct donor_request *request, struct error *err)
 {
 	struct job *job;
-	int r = check_hanging(donors, request->clones, request->n, err);
+	int r = check_hanging(donors, request, err);
 
 	for (size_t i = 0; i < request->n; i++)
 		request->clones[i].fd = -1;
@@ -461,7 +447,7 @@ int donor_take(struct donors *donors, const struct donor_request *request, struc
 	r = job ? thread_start(job_run, job, STACK_SIZE) : -ENOMEM;
 	if (r < 0) {
 		job_free(job);
-		return error_set(err, r, "clone mounts for a container");
+		return error_set(err, r, "clone mounts");
 	}
 	if (!job_wait(job)) {
 		job->next = donors->hanging;

@@ -40,7 +40,8 @@ struct donor_clone {
 	const char *path; /* absolute, in the daemon's mount namespace */
 	bool cover;       /* read-only, nosuid, nodev and noexec, whatever the host's mount is */
 	bool optional;    /* it may be gone by now: its fd is then -1, and that is no error */
-	const struct donor_node *node; /* make this instead; the path is for messages then. NULL: it is there */
+	bool is_made;     /* make this instead of cloning it; the path is for messages then: */
+	struct donor_node node;
 	bool gone;        /* result, where it is optional: nothing was there to be covered */
 	int fd;           /* result: a detached mount, propagation private; -1 before */
 };

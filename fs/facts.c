@@ -22,8 +22,8 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/log.h"
+#include "fs/changeover.h"
 #include "fs/daemon.h"
-#include "fs/derive.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/nvmlbox.h"
@@ -126,7 +126,7 @@ static void apply(struct facts *facts, const struct answer *answer, struct findi
 	mig_print_read(daemon->config.proc_root, &g->nvml.print);
 	/* What is remembered names MIG devices by their places in the list. */
 	if (had_migs || g->gpus->n_migs)
-		deriver_forget(daemon->deriver);
+		changeover_migs(daemon);
 }
 
 static void retry_later(struct facts *facts)
@@ -409,7 +409,7 @@ static void take_migs(struct facts *facts, const struct mig_print *print)
 	g->nvml.print = *print;
 	if (mig_list_read(daemon->config.proc_root, g->gpus, NULL) < 0)
 		log_warning("out of memory: not all MIG devices are known, ignoring");
-	deriver_forget(daemon->deriver);
+	changeover_migs(daemon);
 	want(facts, true);
 	save(facts);
 }

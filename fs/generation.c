@@ -167,21 +167,6 @@ static bool same_gpus(const struct generation *a, const struct generation *b)
 	return true;
 }
 
-/* Not the MIG devices themselves: of these NVML may have told more by now. */
-static bool same_nvcaps(const struct nvcap_list *a, const struct nvcap_list *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++) {
-		const struct nvcap *x = &a->caps[i], *y = &b->caps[i];
-
-		if (x->kind != y->kind || x->gpu != y->gpu || x->gi != y->gi || x->ci != y->ci ||
-		    x->minor != y->minor || x->mode != y->mode)
-			return false;
-	}
-	return true;
-}
-
 static bool same_texts(const struct generation *a, const struct generation *b)
 {
 	return same_text(a->proc_version, b->proc_version) && same_text(a->majors, b->majors) &&
@@ -227,7 +212,8 @@ enum generation_change generation_compare(const struct store *store, const struc
 	}
 	if (!same)
 		return GENERATION_MORE;
-	return same_gpus(before, now) && same_nvcaps(&before->nvcaps, &now->nvcaps) && same_texts(before, now) ?
+	/* Not the MIG devices themselves: of these NVML may have told more by now. */
+	return same_gpus(before, now) && nvcap_list_equal(&before->nvcaps, &now->nvcaps) && same_texts(before, now) ?
 		       GENERATION_SAME :
 		       GENERATION_DEVICES;
 }
@@ -239,7 +225,9 @@ bool generation_has_files_of(const struct generation *a, const struct generation
 	if (a->driver->n_files != b->driver->n_files || strcmp(a->driver->version, b->driver->version) != 0)
 		return false;
 	for (size_t i = 0; i < a->driver->n_files; i++) {
-		if (!find_file(b->driver, &a->driver->files[i], &at) || a->objects[i] != b->objects[at])
+		const struct driver_file *file = find_file(b->driver, &a->driver->files[i], &at);
+
+		if (!file || a->objects[i] != b->objects[at] || !is_shown_same(file, &a->driver->files[i]))
 			return false;
 	}
 	return true;

@@ -437,8 +437,8 @@ static int load(const json_t *json, const struct store *store, struct generation
 	r = load_files(json, store, g);
 	r = r < 0 ? r : load_gpus(json, g);
 	r = r < 0 ? r : load_migs(json_object_get(json, "migs"), g->gpus);
-	r = r < 0 ? r : load_nvml(json_object_get(json, "nvml"), g);
 	r = r < 0 ? r : load_nvcaps(json, &g->nvcaps);
+	r = r < 0 ? r : load_nvml(json_object_get(json, "nvml"), g);
 	if (r == 0) {
 		fact_fill(g->driver, g->gpus);
 		load_facts(json, g);

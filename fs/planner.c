@@ -155,7 +155,7 @@ static int clone_by_donor(const struct planner_input *in, struct sources *source
 			continue;
 		at[request.n] = i;
 		clones[request.n++] = (struct donor_clone){ .path = source->path, .cover = is_ipc, .optional = is_ipc,
-							    .node = source->is_made ? &source->node : NULL };
+							    .is_made = source->is_made, .node = source->node };
 	}
 	r = request.n ? donor_take(in->donors, &request, err) : 0;
 	for (size_t i = 0; i < request.n; i++) {

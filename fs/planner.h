@@ -32,7 +32,7 @@ struct planner_input {
 	int dev_fd;  /* O_PATH: where the device nodes are */
 	const char *mountpoint, *dev_root; /* the same two, as paths in our mount namespace */
 	bool locked; /* for another user namespace: mounts come from the lock donor */
-	struct donors *donors; /* NULL where neither locked nor may_make */
+	struct donors *donors; /* NULL where not locked, and no node is made */
 	bool may_make; /* the container may have nodes of its own, of those that the host has not, or not so
 			* that its root could open them */
 	uid_t root_uid; /* of the container's root, as we see it; with may_make */

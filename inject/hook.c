@@ -160,8 +160,8 @@ static int tidy_devices(const char *list, char **ret, struct error *err)
 }
 
 /*
- * "/dev/null" mounted on DEVICE_MOUNTS<device>, or below its cdi/ and imex/. Another source may be an
- * image's doing: a VOLUME of its Dockerfile is a mount, of a folder that the engine has made.
+ * "/dev/null" mounted on DEVICE_MOUNTS<device>, or below its cdi/ and imex/. Another source
+ * may be an image's doing: a VOLUME of its Dockerfile is a mount, of a folder that the engine has made.
  */
 static const char *mounted_name(const json_t *mount)
 {

@@ -157,6 +157,16 @@ int nvcap_list_copy(const struct nvcap *caps, size_t n, struct nvcap_list *ret)
 	return 0;
 }
 
+bool nvcap_list_equal(const struct nvcap_list *a, const struct nvcap_list *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (compare(&a->caps[i], &b->caps[i]) != 0 || a->caps[i].mode != b->caps[i].mode)
+			return false;
+	return true;
+}
+
 const struct nvcap *nvcap_find(const struct nvcap_list *list, enum nvcap_kind kind,
 			       unsigned int gpu, unsigned int gi, unsigned int ci)
 {

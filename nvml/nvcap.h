@@ -2,6 +2,7 @@
 #ifndef NVFS_NVML_NVCAP_H
 #define NVFS_NVML_NVCAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct error;
@@ -81,6 +82,9 @@ int nvcap_list_read(const char *proc_root, const struct gpu_list *gpus, struct n
 
 /** nvcap_list_copy() - one that is sound, sorted: what another process has read; 0, -EBADMSG or -ENOMEM */
 int nvcap_list_copy(const struct nvcap *caps, size_t n, struct nvcap_list *ret);
+
+/** nvcap_list_equal() - the same capabilities, by the same minors and modes? */
+bool nvcap_list_equal(const struct nvcap_list *a, const struct nvcap_list *b);
 
 /** nvcap_find() - likewise; NULL where there is none */
 const struct nvcap *nvcap_find(const struct nvcap_list *list, enum nvcap_kind kind,

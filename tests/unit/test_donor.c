@@ -67,9 +67,9 @@ static double now(void)
 
 static int take(const char *path, struct donor_clone *clone, struct error *err)
 {
+	*clone = (struct donor_clone){ .path = path, .fd = -1 };
 	const struct donor_request request = { .dev_root = "/tmp/dev", .is_locked = true, .clones = clone, .n = 1 };
 
-	*clone = (struct donor_clone){ .path = path, .fd = -1 };
 	return donor_take(donors, &request, err);
 }
 

@@ -151,8 +151,7 @@ START_TEST(a_damaged_request_is_refused)
 END_TEST
 
 UNIT_MAIN("reinject", the_request_is_repeated, the_choice_of_libcuda_is_the_same_again,
-	  a_gpu_that_is_gone_is_not_replaced_by_another,
+	  a_gpu_that_is_gone_is_not_replaced_by_another, a_cgroup_is_changed_only_if_it_was_before,
 	  mig_devices_channels_and_control_are_repeated_as_far_as_they_are_there,
-	  a_cgroup_is_changed_only_if_it_was_before, a_users_container_is_entered_as_that_user,
-	  without_the_program_the_error_names_it_and_the_remedy,
+	  a_users_container_is_entered_as_that_user, without_the_program_the_error_names_it_and_the_remedy,
 	  a_damaged_request_is_refused)
