@@ -21,6 +21,7 @@
 #include "common/error.h"
 #include "common/file.h"
 #include "common/parse.h"
+#include "inject/engine.h"
 #include "inject/imageenv.h"
 
 #define STATE_MAX (1024 * 1024)
@@ -36,11 +37,15 @@ static void cleanup_json(json_t **json)
 }
 #define auto_json __attribute__((cleanup(cleanup_json)))
 
-/* jansson ends at 2048 levels (JSON_PARSER_MAX_DEPTH), which our stack holds many times. */
-static json_t *load_object(const char *text, size_t len, const char *what, struct error *err)
+/*
+ * jansson ends at 2048 levels (JSON_PARSER_MAX_DEPTH), which our stack holds many times.
+ * @flags: of config.json JSON_DECODE_INT_AS_REAL, since "unlimited" is 2^64 - 1 there, more than an
+ * integer of jansson's holds.
+ */
+static json_t *load_object(const char *text, size_t len, size_t flags, const char *what, struct error *err)
 {
 	json_error_t why;
-	json_t *json = json_loadb(text, len, 0, &why);
+	json_t *json = json_loadb(text, len, flags, &why);
 
 	if (json_is_object(json))
 		return json;
@@ -102,7 +107,7 @@ static int state_fill(struct hook_state *state, const json_t *json, struct error
 
 int hook_state_parse(const char *text, size_t len, struct hook_state *ret, struct error *err)
 {
-	auto_json json_t *json = load_object(text, len, "state", err);
+	auto_json json_t *json = load_object(text, len, 0, "state", err);
 	struct hook_state state = { 0 };
 	int r;
 
@@ -126,6 +131,7 @@ void hook_wish_done(struct hook_wish *wish)
 	free(wish->mig_monitor);
 	free(wish->imex_channels);
 	free(wish->root);
+	free(wish->why);
 	memset(wish, 0, sizeof(*wish));
 }
 
@@ -274,49 +280,97 @@ static int wish_from_env(struct hook_wish *wish, const json_t *env, const char *
 	return r == 0 && devices ? tidy_devices(devices, &wish->devices, err) : r;
 }
 
-static int caps_from_env(struct hook_wish *wish, const json_t *env, struct error *err)
+static int caps_from_env(struct hook_wish *wish, const json_t *env, bool is_cdi, struct error *err)
 {
 	const char *caps = imageenv_value(env, "NVIDIA_DRIVER_CAPABILITIES");
 
 	if (caps && *caps)
 		return request_set(&wish->driver_caps, caps, err);
-	if (!caps && imageenv_is_legacy(env))
+	if (is_cdi || (!caps && imageenv_is_legacy(env)))
 		return request_set(&wish->driver_caps, "all", err);
 	return 0;
 }
 
-static int wish_fill(struct hook_wish *wish, const json_t *json, const char *swarm, struct error *err)
+static int wish_from_cdi(struct hook_wish *wish, const json_t *config, const char *own, struct error *err)
 {
-	const json_t *process = json_object_get(json, "process");
+	bool is_first = false;
+	int r;
+
+	wish->source = "cdi";
+	r = engine_cdi_devices(config, own, &wish->devices, &is_first, err);
+	if (r < 0 || is_first)
+		return r;
+	free(wish->devices);
+	wish->devices = NULL;
+	return request_set(&wish->why, "the hook of another of its devices gives it all of them", err);
+}
+
+static int wish_devices(struct hook_wish *wish, const json_t *config, const struct hook_rules *rules,
+			struct error *err)
+{
+	int r;
+
+	if (rules->cdi_device)
+		return wish_from_cdi(wish, config, rules->cdi_device, err);
+	wish->source = "mounts";
+	r = devices_from_mounts(json_object_get(config, "mounts"), &wish->devices, err);
+	if (r == 0 && !wish->devices)
+		r = wish_from_env(wish, json_object_get(json_object_get(config, "process"), "env"),
+				  rules->swarm, err);
+	return r;
+}
+
+/* Somebody else has been here: two drivers in one container would be one too many. */
+static int yield_to(struct hook_wish *wish, const char *file, struct error *err)
+{
+	free(wish->devices);
+	wish->devices = NULL;
+	if (asprintf(&wish->why, "it has the driver from elsewhere: '%.100s' is mounted", file) < 0) {
+		wish->why = NULL;
+		return error_set(err, -ENOMEM, "copy a path");
+	}
+	return 0;
+}
+
+static int wish_rest(struct hook_wish *wish, const json_t *config, bool is_cdi, struct error *err)
+{
+	const json_t *process = json_object_get(config, "process");
 	const json_t *env = json_object_get(process, "env");
 	int r;
 
-	wish->source = "mounts";
-	r = devices_from_mounts(json_object_get(json, "mounts"), &wish->devices, err);
-	if (r == 0 && !wish->devices)
-		r = wish_from_env(wish, env, swarm, err);
-	if (r < 0 || !wish->devices)
-		return r;
 	wish->wanted = true;
 	wish->privileged = has_sys_admin(process);
-	r = caps_from_env(wish, env, err);
+	r = caps_from_env(wish, env, is_cdi, err);
 	r = r ? r : imageenv_requirements(env, &wish->requirements, err);
 	r = r ? r : fill_mig_control(wish, env, err);
 	wish->nvswitch = imageenv_is_enabled(env, "NVIDIA_NVSWITCH");
-	r = r ? r : fill_imex(wish, json_object_get(json, "mounts"), env, err);
-	return r ? r : copy_string(json_object_get(json, "root"), "path", &wish->root, err);
+	r = r ? r : fill_imex(wish, json_object_get(config, "mounts"), env, err);
+	return r ? r : copy_string(json_object_get(config, "root"), "path", &wish->root, err);
 }
 
-int hook_config_parse(const char *text, size_t len, const char *swarm, struct hook_wish *ret,
-		      struct error *err)
+static int wish_fill(struct hook_wish *wish, const json_t *config, const struct hook_rules *rules,
+		     struct error *err)
 {
-	auto_json json_t *json = load_object(text, len, "config.json", err);
+	const char *foreign = engine_driver_file(config);
+	int r = wish_devices(wish, config, rules, err);
+
+	if (r == 0 && wish->devices && foreign)
+		r = yield_to(wish, foreign, err);
+	if (r == 0 && !wish->devices && !wish->why)
+		r = request_set(&wish->why, "the container asks for no GPU", err);
+	return r < 0 || !wish->devices ? r : wish_rest(wish, config, rules->cdi_device, err);
+}
+
+int hook_config_parse(const char *text, size_t len, const struct hook_rules *rules,
+		      struct hook_wish *ret, struct error *err)
+{
+	auto_json json_t *json = load_object(text, len, JSON_DECODE_INT_AS_REAL, "config.json", err);
 	struct hook_wish wish = { 0 };
 	int r;
 
 	if (!json)
 		return -EINVAL;
-	r = wish_fill(&wish, json, swarm, err);
+	r = wish_fill(&wish, json, rules, err);
 	if (r < 0) {
 		hook_wish_done(&wish);
 		return r == -ENOMEM ? r : error_wrap(err, r, "config.json");
@@ -325,7 +379,8 @@ int hook_config_parse(const char *text, size_t len, const char *swarm, struct ho
 	return 0;
 }
 
-static int read_config(const char *bundle, const char *swarm, struct hook_wish *ret, struct error *err)
+static int read_config(const char *bundle, const struct hook_rules *rules, struct hook_wish *ret,
+		       struct error *err)
 {
 	auto_close int dir = open(bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	auto_free char *text = NULL;
@@ -335,7 +390,7 @@ static int read_config(const char *bundle, const char *swarm, struct hook_wish *
 	if (dir < 0)
 		return error_set(err, -errno, "open bundle '%.100s'", bundle);
 	r = file_read_at(dir, "config.json", CONFIG_MAX, &text, &len, err);
-	return r < 0 ? r : hook_config_parse(text, len, swarm, ret, err);
+	return r < 0 ? r : hook_config_parse(text, len, rules, ret, err);
 }
 
 /* The root as the mount namespace shows it: crun tells, else config.json, else the custom. */
@@ -385,8 +440,9 @@ static int complete(struct request *req, const struct hook_state *state,
 	return r ? r : put_root(req, state, wish, err);
 }
 
-int hook_request(struct request *req, int state_fd, bool *ret_wanted, struct error *err)
+int hook_request(struct request *req, int state_fd, char **ret_why, struct error *err)
 {
+	const struct hook_rules rules = { .swarm = req->swarm_resource, .cdi_device = req->cdi_device };
 	struct hook_state state = { 0 };
 	struct hook_wish wish = { 0 };
 	auto_free char *text = NULL;
@@ -397,11 +453,11 @@ int hook_request(struct request *req, int state_fd, bool *ret_wanted, struct err
 	if (r < 0)
 		(void)error_wrap(err, r, "state");
 	r = r ? r : hook_state_parse(text, len, &state, err);
-	r = r ? r : read_config(state.bundle, req->swarm_resource, &wish, err);
+	r = r ? r : read_config(state.bundle, &rules, &wish, err);
 	if (r == 0 && wish.wanted)
 		r = complete(req, &state, &wish, err);
 	if (r == 0)
-		*ret_wanted = wish.wanted;
+		*ret_why = take_ptr(&wish.why);
 	hook_wish_done(&wish);
 	hook_state_done(&state);
 	return r < 0 ? error_classify(err, r, ERROR_USAGE) : 0;

@@ -369,6 +369,13 @@ static int inject_until_done(struct injection *in, struct error *err)
 	}
 }
 
+static void yield(struct session *session)
+{
+	session->result = "nothing";
+	session->report = json_pack("{s:s, s:s}", "id", session->request.id, "why",
+				    "NVIDIA's own tool has injected it, by its tmpfs on /proc/driver/nvidia");
+}
+
 int session_inject(struct session *session, struct error *err)
 {
 	struct injection *in = shared_new(sizeof(*in));
@@ -378,7 +385,10 @@ int session_inject(struct session *session, struct error *err)
 		return error_set(err, -ENOMEM, "inject");
 	injection_init(in, session);
 	r = session_pin(session, err);
-	r = r ? r : inject_until_done(in, err);
+	if (r == 0 && session->is_foreign)
+		yield(session);
+	else if (r == 0)
+		r = inject_until_done(in, err);
 	enter_done(&session->enter);
 	return r; /* what is open is closed by the end of the process, all at once */
 }

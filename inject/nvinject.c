@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,19 +26,22 @@
 
 static int run_hook(struct session *session, struct error *err)
 {
-	bool wanted = false;
+	char *why = NULL;
 	int r;
 
 	session->hook = true;
 	r = privilege_enter(PRIVILEGE_BUNDLE, err);
-	r = r ? r : hook_request(&session->request, STDIN_FILENO, &wanted, err);
+	r = r ? r : hook_request(&session->request, STDIN_FILENO, &why, err);
 	r = r ? r : privilege_enter(PRIVILEGE_START, err);
 	if (r < 0)
 		return r;
-	if (wanted)
+	if (!why)
 		return session_inject(session, err);
 	session->result = "nothing";
-	session->report = json_pack("{s:s}", "why", "the container asks for no GPU");
+	session->report = json_pack("{s:o}", "why", json_string(why)); /* NULL where a path in it is no UTF-8 */
+	if (!session->report)
+		session->report = json_pack("{s:s}", "why", "it has the driver from elsewhere");
+	free(why);
 	return 0;
 }
 
@@ -52,6 +56,8 @@ static int run(struct session *session, struct error *err)
 		return session_heal(session, err);
 	case REQUEST_HOOK:
 		return run_hook(session, err);
+	case REQUEST_NONE:
+		return 0;
 	case REQUEST_HELP:
 		return fputs(request_usage(), stdout) < 0 ? -1 : 0;
 	case REQUEST_VERSION:

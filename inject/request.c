@@ -25,6 +25,7 @@ static const char usage_text[] =
 	"       nvinject --remove --pid PID | --id ID\n"
 	"       nvinject --heal --pid PID --id ID\n"
 	"       nvinject hook [--socket PATH]      (OCI state on standard input)\n"
+	"       nvidia-container-runtime-hook prestart     (the same)\n"
 	"\n"
 	"Give a container the NVIDIA driver and GPUs, while it starts or while it runs.\n"
 	"\n"
@@ -36,6 +37,7 @@ static const char usage_text[] =
 	"  --imex-channel LIST         IMEX channels: 0,1; may be repeated\n"
 	"  --fabric LIST               nvswitch: the NVSwitches; imex-mgmt: for the daemon nvidia-imex\n"
 	"  --require EXPRESSION        what driver and GPUs must be: cuda>=12.4; may be repeated\n"
+	"  --cdi-device NAME           hook: called for this device of a CDI specification\n"
 	"  --swarm-resource NAMES      hook: variables that count more than NVIDIA_VISIBLE_DEVICES\n"
 	"  --id ID                     name of the container; default: from its cgroup\n"
 	"  --rootfs DIR                its root before pivot_root, as its mount namespace has it\n"
@@ -62,6 +64,7 @@ enum {
 	OPT_FABRIC,
 	OPT_REQUIRE,
 	OPT_SWARM,
+	OPT_CDI,
 	OPT_ID,
 	OPT_ROOTFS,
 	OPT_TARGET,
@@ -90,6 +93,7 @@ static const struct option options[] = {
 	{ "fabric", required_argument, NULL, OPT_FABRIC },
 	{ "require", required_argument, NULL, OPT_REQUIRE },
 	{ "swarm-resource", required_argument, NULL, OPT_SWARM },
+	{ "cdi-device", required_argument, NULL, OPT_CDI },
 	{ "id", required_argument, NULL, OPT_ID },
 	{ "rootfs", required_argument, NULL, OPT_ROOTFS },
 	{ "target", required_argument, NULL, OPT_TARGET },
@@ -123,6 +127,7 @@ void request_done(struct request *req)
 	free(req->mig_monitor);
 	free(req->imex_channels);
 	free(req->fabric);
+	free(req->cdi_device);
 	json_decref(req->requirements);
 	free(req->rootfs);
 	free(req->target);
@@ -253,6 +258,8 @@ static int put_option(struct request *req, int opt, const char *value, struct er
 		return put_requirement(req, value, err);
 	case OPT_SWARM:
 		return request_set(&req->swarm_resource, value, err);
+	case OPT_CDI:
+		return request_set(&req->cdi_device, value, err);
 	case OPT_ID:
 		return request_set(&req->id, value, err);
 	case OPT_ROOTFS:
@@ -292,9 +299,35 @@ static int put_option(struct request *req, int opt, const char *value, struct er
 	}
 }
 
+/* As which dockerd (--gpus), podman and CRI-O (hooks.d) know NVIDIA's own. */
+static bool is_nvidias_hook(const char *program)
+{
+	static const char *const names[] = { "nvidia-container-runtime-hook", "nvidia-container-toolkit" };
+	const char *slash = program ? strrchr(program, '/') : NULL;
+
+	for (size_t i = 0; program && i < ARRAY_SIZE(names); i++)
+		if (strcmp(slash ? slash + 1 : program, names[i]) == 0)
+			return true;
+	return false;
+}
+
+/* The one argument that is no option. */
+static int put_word(struct request *req, bool as_nvidias, const char *word, bool *ret_hook, struct error *err)
+{
+	if (as_nvidias && (strcmp(word, "poststart") == 0 || strcmp(word, "poststop") == 0)) {
+		req->action = REQUEST_NONE;
+		return 0;
+	}
+	if (strcmp(word, as_nvidias ? "prestart" : "hook") != 0)
+		return usage(err, "surplus argument '%.60s'", word);
+	*ret_hook = true;
+	return 0;
+}
+
 static int parse_options(struct request *req, int argc, char *argv[], bool *ret_hook,
 			 struct error *err)
 {
+	bool as_nvidias = is_nvidias_hook(argv[0]);
 	int opt, r = 0;
 
 	opterr = 0;
@@ -308,10 +341,10 @@ static int parse_options(struct request *req, int argc, char *argv[], bool *ret_
 		if (req->action == REQUEST_HELP || req->action == REQUEST_VERSION)
 			return r;
 	}
-	if (r == 0 && optind < argc && strcmp(argv[optind], "hook") == 0) {
-		optind++;
-		*ret_hook = true;
-	}
+	if (r == 0 && as_nvidias && optind >= argc)
+		return usage(err, "called as a hook, without the word 'prestart'");
+	if (r == 0 && optind < argc)
+		r = put_word(req, as_nvidias, argv[optind++], ret_hook, err);
 	if (r == 0 && optind < argc)
 		return usage(err, "surplus argument '%.60s'", argv[optind]);
 	return r;
@@ -406,7 +439,8 @@ int request_parse(struct request *req, int argc, char *argv[], struct error *err
 	req->timeout_s = REQUEST_TIMEOUT_S;
 	req->action = REQUEST_INJECT;
 	r = parse_options(req, argc, argv, &hook, err);
-	if (r < 0 || req->action == REQUEST_HELP || req->action == REQUEST_VERSION)
+	if (r < 0 || req->action == REQUEST_HELP || req->action == REQUEST_VERSION ||
+	    req->action == REQUEST_NONE)
 		return r;
 	if (!req->socket)
 		r = request_set(&req->socket, REQUEST_SOCKET, err);
@@ -415,8 +449,9 @@ int request_parse(struct request *req, int argc, char *argv[], struct error *err
 		return r;
 	if (hook && req->action != REQUEST_INJECT)
 		return usage(err, "hook excludes --remove and --heal");
-	if (!hook && req->swarm_resource)
-		return usage(err, "--swarm-resource is for hook alone");
+	if (!hook && (req->swarm_resource || req->cdi_device))
+		return usage(err, "--%s is for hook alone",
+			     req->swarm_resource ? "swarm-resource" : "cdi-device");
 	if (hook)
 		req->action = REQUEST_HOOK;
 	return req->action == REQUEST_HOOK     ? check_hook(req, err)

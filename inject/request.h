@@ -25,6 +25,7 @@ enum request_action {
 	REQUEST_REMOVE,
 	REQUEST_HEAL, /* the device cgroups of an injected container alone; called by the daemon */
 	REQUEST_HOOK, /* the rest comes from the runtime: hook_request() */
+	REQUEST_NONE, /* a hook of NVIDIA's that has nothing to do */
 	REQUEST_HELP,
 	REQUEST_VERSION,
 };
@@ -46,8 +47,9 @@ struct request {
 	char *target;     /* NULL: REQUEST_TARGET */
 	char *compat_mode; /* for CUDA forward compatibility; NULL: the daemon's */
 	char *swarm_resource; /* hook: variables that count more than NVIDIA_VISIBLE_DEVICES; NULL: none */
+	char *cdi_device; /* hook: of this device of a CDI specification; NULL: of none */
 	char *socket;     /* never NULL after request_parse() */
-	const char *source; /* who asked for the devices: "arguments", "env", "mounts" */
+	const char *source; /* who asked for the devices: "arguments", "env", "mounts", "cdi" */
 	bool privileged;  /* the container's bounding set has CAP_SYS_ADMIN */
 	unsigned int timeout_s; /* of the whole run; what has been begun is undone beyond it */
 	bool cgroup;      /* change the device cgroups */
@@ -58,6 +60,10 @@ struct request {
 
 /**
  * request_parse() - read the command line
+ *
+ * Called by the name of NVIDIA's hook, nvidia-container-runtime-hook or nvidia-container-toolkit, its word
+ * "prestart" is our "hook"; "poststart" and "poststop" are REQUEST_NONE.
+ *
  * @req:  zero-initialised; release with request_done() also on failure
  * @err:  message chain, may be NULL
  *

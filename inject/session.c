@@ -3,6 +3,8 @@
 #include "inject/session.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -10,9 +12,11 @@
 #include "common/compatlist.h"
 #include "common/error.h"
 #include "common/log.h"
+#include "common/sys.h"
 #include "inject/enter.h"
 #include "inject/imagecache.h"
 #include "inject/imagecompat.h"
+#include "inject/mounted.h"
 #include "inject/privilege.h"
 #include "inject/shared.h"
 
@@ -46,11 +50,22 @@ struct pin {
 	int image_cache;
 	int cache; /* what reading the ld.so.cache came to */
 	struct error why;
+	bool hook, is_foreign;
 	bool wants_compat;
 	int image_compat;
 	int compat; /* the same of the libraries for forward compatibility */
 	struct error compat_why;
 };
+
+/* NVIDIA's tool mounts a tmpfs there, in every container that it has given anything. */
+static bool has_foreign_driver(int root)
+{
+	auto_close int fd = sys_openat2(root, "proc/driver/nvidia", O_PATH | O_DIRECTORY | O_CLOEXEC, 0,
+					RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS);
+	uint32_t magic = 0;
+
+	return fd >= 0 && mounted_magic(fd, &magic) == 0 && magic == TMPFS_MAGIC;
+}
 
 static int pin_inside(void *arg, struct error *err)
 {
@@ -59,6 +74,10 @@ static int pin_inside(void *arg, struct error *err)
 
 	if (r < 0)
 		return r;
+	if (pin->hook && has_foreign_driver(pin->targets.root)) {
+		pin->is_foreign = true;
+		return 0;
+	}
 	pin->cache = -ETIMEDOUT;
 	pin->cache = imagecache_read(pin->targets.root, &pin->image_cache, &pin->why);
 	if (!pin->wants_compat)
@@ -87,6 +106,7 @@ static int pin_begin(struct session *session, struct pin *pin, struct error *err
 {
 	*pin = (struct pin){ .rootfs = session->request.rootfs,
 			     .targets = session->targets,
+			     .hook = session->hook,
 			     .image_cache = -1,
 			     .image_compat = -1 };
 	pin->wants_compat = session->request.action == REQUEST_INJECT &&
@@ -114,6 +134,7 @@ static int pin_end(struct session *session, struct pin *pin, struct error *err)
 	int r = enter_end(&session->enter, pin_timeout_ms(session), &why);
 
 	session->targets.root = pin->targets.root;
+	session->is_foreign = pin->is_foreign;
 	session->image_cache = pin->image_cache;
 	session->image_compat = pin->image_compat;
 	if (r == -ETIMEDOUT)

@@ -40,20 +40,26 @@ static void check_devices(const char *list)
 	}
 }
 
-static void check_config(const char *text, size_t len)
+static void check_config(const char *text, size_t len, const char *cdi_device)
 {
+	const struct hook_rules rules = { .swarm = "DOCKER_RESOURCE_GPU,SWARM", .cdi_device = cdi_device };
 	struct hook_wish wish = { 0 };
 	struct error err = { 0 };
-	int r = hook_config_parse(text, len, "DOCKER_RESOURCE_GPU,SWARM", &wish, &err);
+	int r = hook_config_parse(text, len, &rules, &wish, &err);
 
 	require(r == 0 || (r == -EINVAL && err.text[0] &&
 			   (err.class == ERROR_USAGE || err.class == ERROR_REQUIREMENT)));
 	if (r == 0 && wish.wanted) {
-		require(!strcmp(wish.source, "env") || !strcmp(wish.source, "mounts"));
-		check_devices(wish.devices);
+		if (cdi_device)
+			require(!strcmp(wish.source, "cdi") && wish.devices);
+		else
+			require(!strcmp(wish.source, "env") || !strcmp(wish.source, "mounts"));
+		if (!cdi_device)
+			check_devices(wish.devices);
 		require(!wish.driver_caps || wish.driver_caps[0]);
 	} else {
 		require(!wish.devices && !wish.driver_caps && !wish.root && !wish.privileged);
+		require(r < 0 || wish.why);
 	}
 	hook_wish_done(&wish);
 }
@@ -63,6 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	auto_free char *text = fuzz_text(data, size);
 
 	check_state(text, size);
-	check_config(text, size);
+	check_config(text, size, NULL);
+	check_config(text, size, "GPU-1");
 	return 0;
 }

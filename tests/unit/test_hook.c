@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,14 +16,20 @@
 
 #define SWARM "DOCKER_RESOURCE_GPU, DOCKER_RESOURCE_MORE"
 
-static struct hook_wish wish_of(const char *config)
+static struct hook_wish wish_of_cdi(const char *config, const char *device)
 {
+	const struct hook_rules rules = { .swarm = SWARM, .cdi_device = device };
 	struct hook_wish wish = { 0 };
 	struct error err = { 0 };
-	int r = hook_config_parse(config, strlen(config), SWARM, &wish, &err);
+	int r = hook_config_parse(config, strlen(config), &rules, &wish, &err);
 
 	ck_assert_msg(r == 0, "%s", err.text);
 	return wish;
+}
+
+static struct hook_wish wish_of(const char *config)
+{
+	return wish_of_cdi(config, NULL);
 }
 
 static void refuse_state(const char *text, const char *what)
@@ -211,6 +218,7 @@ START_TEST(imex_channels_and_mig_control_go_along)
 		{ "nonsense is the daemon's to refuse", VISIBLE("0"), MOUNT("imex/all"), "all", "mounts" },
 	};
 	static const char control[] = "{\"process\":{\"env\":[" VISIBLE("all") ",\"NVIDIA_MIG_CONFIG_DEVICES=all\"]%s}}";
+	const struct hook_rules rules = { 0 };
 	char config[1024];
 	struct hook_wish wish;
 	struct error err = { 0 };
@@ -238,7 +246,7 @@ START_TEST(imex_channels_and_mig_control_go_along)
 	ck_assert_ptr_null(wish.mig_monitor);
 	hook_wish_done(&wish);
 	(void)snprintf(config, sizeof(config), control, "");
-	ck_assert_int_eq(hook_config_parse(config, strlen(config), NULL, &wish, &err), -EPERM);
+	ck_assert_int_eq(hook_config_parse(config, strlen(config), &rules, &wish, &err), -EPERM);
 	ck_assert_ptr_nonnull(strstr(err.text, "cannot set MIG_CONFIG_DEVICES in non privileged container"));
 }
 END_TEST
@@ -248,6 +256,7 @@ START_TEST(requirements_go_along_with_what_is_wanted)
 	struct hook_wish wish = wish_of("{\"process\":{\"env\":[\"NVIDIA_REQUIRE_CUDA=cuda>=12\","
 					"\"NVIDIA_VISIBLE_DEVICES=0\"]}}");
 	const char *bad = "{\"process\":{\"env\":[\"CUDA_VERSION=cu121\"]}}";
+	const struct hook_rules rules = { 0 };
 	struct error err = { 0 };
 
 	ck_assert_uint_eq(json_array_size(wish.requirements), 1);
@@ -256,7 +265,7 @@ START_TEST(requirements_go_along_with_what_is_wanted)
 	/* A container without GPUs may require what it likes. */
 	wish = wish_of("{\"process\":{\"env\":[\"CUDA_VERSION=cu121\",\"NVIDIA_VISIBLE_DEVICES=\"]}}");
 	ck_assert(!wish.wanted && !wish.requirements);
-	ck_assert_int_eq(hook_config_parse(bad, strlen(bad), NULL, &wish, &err), -EINVAL);
+	ck_assert_int_eq(hook_config_parse(bad, strlen(bad), &rules, &wish, &err), -EINVAL);
 	ck_assert_int_eq(err.class, ERROR_REQUIREMENT);
 	ck_assert_ptr_nonnull(strstr(err.text, "CUDA_VERSION 'cu121'"));
 }
@@ -335,7 +344,7 @@ START_TEST(members_of_wrong_types_ask_for_nothing)
 END_TEST
 
 /* A bundle in a scratch directory, and its state on a pipe that ends. */
-static int request_from(const char *config, const char *extra, struct request *req, bool *wanted,
+static int request_from(const char *config, const char *extra, struct request *req, char **why,
 			struct error *err)
 {
 	char dir[] = "/tmp/nvfs-hook-XXXXXX", path[64], state[256];
@@ -351,7 +360,7 @@ static int request_from(const char *config, const char *extra, struct request *r
 	(void)snprintf(state, sizeof(state), "{\"id\":\"c1\",\"bundle\":\"%s\"%s}", dir, extra);
 	fd = file_memfd("state", state, strlen(state));
 	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
-	r = hook_request(req, fd, wanted, err);
+	r = hook_request(req, fd, why, err);
 	(void)close(fd);
 	(void)unlink(path);
 	(void)rmdir(dir);
@@ -361,13 +370,13 @@ static int request_from(const char *config, const char *extra, struct request *r
 START_TEST(a_hook_becomes_a_request)
 {
 	struct request req = { .action = REQUEST_HOOK };
-	bool wanted = false;
+	char *why = NULL;
 
 	ck_assert_int_eq(request_from("{\"root\":{\"path\":\"fs\"},\"process\":{\"env\":"
 				      "[\"NVIDIA_VISIBLE_DEVICES=0\",\"NVIDIA_REQUIRE_CUDA=cuda>=9\"]}}",
-				      ",\"pid\":4123", &req, &wanted, NULL),
+				      ",\"pid\":4123", &req, &why, NULL),
 			 0);
-	ck_assert(wanted);
+	ck_assert_ptr_null(why);
 	ck_assert_int_eq(req.action, REQUEST_INJECT);
 	ck_assert_int_eq(req.pid, 4123);
 	ck_assert(!req.standalone);
@@ -383,11 +392,11 @@ END_TEST
 START_TEST(a_hook_without_a_pid_is_standalone_and_cruns_root_counts)
 {
 	struct request req = { .action = REQUEST_HOOK };
-	bool wanted = false;
+	char *why = NULL;
 
 	ck_assert_int_eq(request_from("{\"root\":{\"path\":\"fs\"},\"process\":{\"env\":"
 				      "[\"NVIDIA_VISIBLE_DEVICES=0\"]}}",
-				      ",\"pid\":0,\"root\":\"/its/root\"", &req, &wanted, NULL),
+				      ",\"pid\":0,\"root\":\"/its/root\"", &req, &why, NULL),
 			 0);
 	ck_assert(req.standalone);
 	ck_assert_str_eq(req.rootfs, "/its/root");
@@ -398,10 +407,11 @@ END_TEST
 START_TEST(a_container_without_gpus_is_not_wanted)
 {
 	struct request req = { .action = REQUEST_HOOK };
-	bool wanted = true;
+	char *why = NULL;
 
-	ck_assert_int_eq(request_from("{\"process\":{\"env\":[]}}", "", &req, &wanted, NULL), 0);
-	ck_assert(!wanted);
+	ck_assert_int_eq(request_from("{\"process\":{\"env\":[]}}", "", &req, &why, NULL), 0);
+	ck_assert_str_eq(why, "the container asks for no GPU");
+	free(why);
 	ck_assert_int_eq(req.action, REQUEST_HOOK);
 	request_done(&req);
 }
@@ -411,9 +421,9 @@ START_TEST(a_bundle_without_config_json_is_an_error)
 {
 	struct request req = { .action = REQUEST_HOOK };
 	struct error err = { 0 };
-	bool wanted = false;
+	char *why = NULL;
 
-	ck_assert_int_eq(request_from(NULL, "", &req, &wanted, &err), -ENOENT);
+	ck_assert_int_eq(request_from(NULL, "", &req, &why, &err), -ENOENT);
 	ck_assert_int_eq(err.class, ERROR_USAGE);
 	ck_assert_ptr_nonnull(strstr(err.text, "config.json"));
 	request_done(&req);
@@ -425,20 +435,90 @@ START_TEST(ten_megabytes_of_state_are_refused)
 	static char big[10 * 1024 * 1024];
 	struct request req = { .action = REQUEST_HOOK };
 	struct error err = { 0 };
-	bool wanted = false;
+	char *why = NULL;
 	int fd;
 
 	memset(big, ' ', sizeof(big));
 	fd = file_memfd("state", big, sizeof(big));
 	ck_assert_int_eq(lseek(fd, 0, SEEK_SET), 0);
-	ck_assert_int_eq(hook_request(&req, fd, &wanted, &err), -EFBIG);
+	ck_assert_int_eq(hook_request(&req, fd, &why, &err), -EFBIG);
 	ck_assert_int_eq(err.class, ERROR_USAGE);
 	(void)close(fd);
 	request_done(&req);
 }
 END_TEST
 
-UNIT_MAIN("hook", a_state_of_runc_and_one_of_crun_are_read,
+START_TEST(unlimited_is_a_number_too)
+{
+	struct hook_wish wish = wish_of("{\"process\":{\"env\":[" VISIBLE("0") "],\"rlimits\":[{\"type\":"
+					"\"RLIMIT_MEMLOCK\",\"hard\":18446744073709551615}]}}");
+
+	ck_assert(wish.wanted);
+	hook_wish_done(&wish);
+}
+END_TEST
+
+#define CDI(name) "{\"path\":\"/n\",\"args\":[\"nvinject\",\"hook\",\"--cdi-device\",\"" name "\"]}"
+#define OTHERS "{\"path\":\"/o\",\"args\":[\"o\",\"hook\"]},{\"path\":\"/p\"},7,"
+
+START_TEST(the_first_hook_of_cdi_gives_all_devices)
+{
+	const char *two = "{\"process\":{\"env\":[" VISIBLE("void") "]},\"hooks\":{\"createRuntime\":[" OTHERS
+			  CDI("GPU-1") "," CDI("none") "," CDI("GPU-2") "]}}";
+	struct hook_wish wish = wish_of_cdi(two, "GPU-1");
+
+	ck_assert(wish.wanted);
+	ck_assert_str_eq(wish.devices, "GPU-1,GPU-2");
+	ck_assert_str_eq(wish.source, "cdi");
+	ck_assert_str_eq(wish.driver_caps, "all");
+	hook_wish_done(&wish);
+	wish = wish_of_cdi(two, "GPU-2");
+	ck_assert(!wish.wanted && !wish.devices);
+	ck_assert_ptr_nonnull(strstr(wish.why, "another"));
+	hook_wish_done(&wish);
+	/* One that is not of CDI sees what the specification's environment says. */
+	wish = wish_of(two);
+	ck_assert(!wish.wanted);
+	hook_wish_done(&wish);
+}
+END_TEST
+
+START_TEST(cdi_with_the_driver_alone_and_with_capabilities)
+{
+	struct hook_wish wish = wish_of_cdi("{\"hooks\":{\"prestart\":[{\"args\":[\"n\",\"hook\","
+					    "\"--cdi-device=none\"]}]},\"process\":{\"env\":[" CAPS("utility")
+					    "]}}", "none");
+
+	ck_assert_str_eq(wish.devices, "none");
+	ck_assert_str_eq(wish.driver_caps, "utility");
+	hook_wish_done(&wish);
+	wish = wish_of_cdi("{}", "0"); /* the engine keeps its hooks elsewhere */
+	ck_assert_str_eq(wish.devices, "0");
+	hook_wish_done(&wish);
+}
+END_TEST
+
+#define FILES(at) "{\"process\":{\"env\":[" VISIBLE("0") "]},\"mounts\":[{\"destination\":\"" at "\",\"source\":\"/x\"}]}"
+
+START_TEST(who_has_the_driver_already_is_left_alone)
+{
+	struct hook_wish wish = wish_of(FILES("/usr/lib64/libnvidia-ml.so.580.95.05"));
+
+	ck_assert(!wish.wanted && !wish.devices);
+	ck_assert_ptr_nonnull(strstr(wish.why, "'/usr/lib64/libnvidia-ml.so.580.95.05' is mounted"));
+	hook_wish_done(&wish);
+	wish = wish_of(FILES("/usr/lib64/libcuda.so.1"));
+	ck_assert(wish.wanted);
+	hook_wish_done(&wish);
+	wish = wish_of(FILES("/data/libcuda.so"));
+	ck_assert(wish.wanted);
+	hook_wish_done(&wish);
+}
+END_TEST
+
+UNIT_MAIN("hook", unlimited_is_a_number_too, the_first_hook_of_cdi_gives_all_devices,
+	  cdi_with_the_driver_alone_and_with_capabilities, who_has_the_driver_already_is_left_alone,
+	  a_state_of_runc_and_one_of_crun_are_read,
 	  the_containers_own_view_of_its_pid_is_none, a_bad_state_is_refused_by_name,
 	  deep_nesting_is_refused, environment_and_mounts_choose_as_with_the_toolkit_rule_by_rule,
 	  imex_channels_and_mig_control_go_along,

@@ -220,6 +220,33 @@ START_TEST(a_target_must_be_a_plain_path)
 }
 END_TEST
 
-UNIT_MAIN("request", requirements_add_up_to_a_limit, a_whole_command_line_is_read, cgroups_and_socket_have_defaults, an_owners_container_keeps_its_cgroup,
+#define AS(...) ((char *[]){ "/usr/bin/nvidia-container-runtime-hook", __VA_ARGS__, NULL })
+
+START_TEST(nvidias_hook_is_known_by_its_name)
+{
+	char *toolkit[] = { "nvidia-container-toolkit", "prestart", NULL }, *bare[] = { "nvidia-container-toolkit", NULL };
+	struct request req;
+
+	ck_assert_int_eq(parse(&req, AS("prestart"), NULL), 0);
+	ck_assert_int_eq(req.action, REQUEST_HOOK);
+	request_done(&req);
+	ck_assert_int_eq(parse(&req, toolkit, NULL), 0);
+	ck_assert_int_eq(req.action, REQUEST_HOOK);
+	request_done(&req);
+	ck_assert_int_eq(parse(&req, AS("--socket", "/s", "prestart"), NULL), 0);
+	ck_assert_str_eq(req.socket, "/s");
+	request_done(&req);
+	ck_assert_int_eq(parse(&req, AS("poststop"), NULL), 0);
+	ck_assert_int_eq(req.action, REQUEST_NONE);
+	request_done(&req);
+	refuse(AS("hook"), "surplus argument 'hook'");
+	refuse(AS("prestart", "more"), "surplus argument 'more'");
+	refuse(bare, "without the word 'prestart'");
+	refuse(ARGS("prestart"), "surplus argument 'prestart'");
+	refuse(ARGS("--pid", "1", "--devices", "0", "--cdi-device", "0"), "--cdi-device is for hook alone");
+}
+END_TEST
+
+UNIT_MAIN("request", nvidias_hook_is_known_by_its_name, requirements_add_up_to_a_limit, a_whole_command_line_is_read, cgroups_and_socket_have_defaults, an_owners_container_keeps_its_cgroup,
 	  hook_remove_help_and_version_are_told_apart, devices_and_container_must_be_said,
 	  channels_add_up_and_control_of_mig_is_read, junk_is_refused_by_name, an_id_that_is_a_path_is_refused, a_target_must_be_a_plain_path)
