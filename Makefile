@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# make            nvfs and nvinject in $(BUILD)
+# make            nvfs, nvinject and nvfs-runtime in $(BUILD)
 # make demo       set up, build, and show a driver tree inside a runc container (root)
 # make check      set up, build, unit and end-to-end tests (root)
 # make unit       unit tests: no root, no network
@@ -42,12 +42,13 @@ FUSE_CF    = $(shell $(PKG_CONFIG) --cflags fuse3)
 SYSTEMD   ?= $(shell $(PKG_CONFIG) --exists libsystemd && echo libsystemd)
 NVFS_LIBS  = $(shell $(PKG_CONFIG) --libs fuse3 jansson libelf libcap libseccomp inih $(SYSTEMD)) -pthread
 INJECT_LIBS = $(shell $(PKG_CONFIG) $(if $(SAN),,--static) --libs jansson libcap)
+RUNTIME_LIBS = $(shell $(PKG_CONFIG) --libs jansson inih libelf)
 CHECK_LIBS = $(shell $(PKG_CONFIG) --libs check)
 
 NOT_BUILT  = $(if $(SYSTEMD),fs/unitbus-none.c,fs/unitbus.c)
 sources   = $(filter-out $(NOT_BUILT),$(sort $(wildcard $(1)/*.c)))
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
-MAINS    := cli/nvfs.c inject/nvinject.c
+MAINS    := cli/nvfs.c cli/nvfs-runtime.c inject/nvinject.c
 LIB_DIRS := common nvml fs inject cli
 lib       = $(BUILD)/lib$(1).a
 
@@ -63,7 +64,7 @@ E2E      := $(sort $(wildcard tests/e2e/[0-9]*.sh tests/attack/[0-9]*.sh))
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: programs
-programs: $(BUILD)/nvfs $(BUILD)/nvinject
+programs: $(BUILD)/nvfs $(BUILD)/nvinject $(BUILD)/nvfs-runtime
 tests: programs units $(HELPERS)
 units: $(UNIT) $(FUZZ)
 
@@ -89,6 +90,11 @@ $(BUILD)/nvfs: $(BUILD)/cli/nvfs.o $(call lib,cli) $(call lib,fs) $(call lib,nvm
 $(BUILD)/nvinject: $(BUILD)/inject/nvinject.o $(call lib,inject) $(call lib,common)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(STATIC_LD) -o $@ $^ $(INJECT_LIBS)
+
+$(BUILD)/nvfs-runtime: $(BUILD)/cli/nvfs-runtime.o $(call lib,cli) $(call lib,fs) $(call lib,inject) $(call lib,nvml) \
+		$(call lib,common)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LD) -o $@ $^ $(RUNTIME_LIBS)
 
 # Every unit test may use every module: the order follows the arrows of the layers.
 TEST_ARCHIVES := $(call lib,cli) $(call lib,fs) $(call lib,inject) $(call lib,nvml) $(call lib,common)
@@ -150,6 +156,10 @@ bundle: tests
 install: programs
 	install -D -m 0755 $(BUILD)/nvfs $(DESTDIR)$(PREFIX)/bin/nvfs
 	install -D -m 0755 $(BUILD)/nvinject $(DESTDIR)$(PREFIX)/bin/nvinject
+	install -D -m 0755 $(BUILD)/nvfs-runtime $(DESTDIR)$(PREFIX)/bin/nvfs-runtime
+	install -d $(DESTDIR)$(PREFIX)/libexec/nvfs
+	ln -sf ../../bin/nvinject $(DESTDIR)$(PREFIX)/libexec/nvfs/nvidia-container-runtime-hook
+	install -D -m 0644 cli/nvfs-runtime.8 $(DESTDIR)$(PREFIX)/share/man/man8/nvfs-runtime.8
 	install -D -m 0644 cli/nvfs.1 $(DESTDIR)$(PREFIX)/share/man/man1/nvfs.1
 	install -D -m 0644 inject/nvinject.1 $(DESTDIR)$(PREFIX)/share/man/man1/nvinject.1
 	install -D -m 0644 fs/nvfs.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/nvfs.conf.5
@@ -159,6 +169,10 @@ install: programs
 	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' contrib/nvfs.service \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/nvfs.service
 	install -D -m 0755 contrib/hook.sh $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/hook.sh
+	for file in docker/daemon.json containerd/config.toml containerd/base-spec.jq; do \
+		install -d $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/$${file%/*} && \
+		sed 's|/usr/local/bin/|$(PREFIX)/bin/|' contrib/$$file >$(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/$$file || exit; \
+	done
 
 compile_commands.json:
 	$(Q)$(MAKE) -Bnk V=1 tests | awk -v dir='$(CURDIR)' 'BEGIN { print "[" } \

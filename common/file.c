@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -86,6 +88,41 @@ int file_write_all(int fd, const void *buf, size_t len)
 int file_memfd_seal(int fd)
 {
 	return fcntl(fd, F_ADD_SEALS, SEALS) < 0 ? -errno : 0;
+}
+
+static int write_like(int fd, const struct stat *like, const void *buf, size_t len)
+{
+	int r = file_write_all(fd, buf, len);
+
+	if (r == 0 && like && (like->st_uid != geteuid() || like->st_gid != getegid()) &&
+	    fchown(fd, like->st_uid, like->st_gid) < 0)
+		r = -errno;
+	/* After the owner, whose change takes bits away. */
+	if (r == 0 && fchmod(fd, like ? like->st_mode & 07777 : 0644) < 0)
+		r = -errno;
+	return r;
+}
+
+int file_replace_at(int dirfd, const char *name, const struct stat *like, const void *buf, size_t len,
+		    struct error *err)
+{
+	char temporary[NAME_MAX + 1];
+	auto_close int fd = -1;
+	int n = snprintf(temporary, sizeof(temporary), ".%s.new", name), r;
+
+	if (n < 0 || (size_t)n >= sizeof(temporary))
+		return error_set(err, -ENAMETOOLONG, "'%.60s'", name);
+	(void)unlinkat(dirfd, temporary, 0);
+	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_set(err, -errno, "make '%.60s'", temporary);
+	r = write_like(fd, like, buf, len);
+	if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0)
+		r = -errno;
+	if (r == 0)
+		return 0;
+	(void)unlinkat(dirfd, temporary, 0);
+	return error_set(err, r, "write '%.60s'", name);
 }
 
 int file_memfd(const char *name, const void *buf, size_t len)

@@ -36,6 +36,21 @@ int file_read_at(int dirfd, const char *name, size_t max, char **ret, size_t *re
  */
 int file_write_all(int fd, const void *buf, size_t len);
 
+struct stat;
+
+/**
+ * file_replace_at() - give a file new content, at once and whole: who reads it sees the old one or the new one
+ * @dirfd: open for reading
+ * @name:  in that directory; need not be there
+ * @like:  whose mode and owner it gets; NULL: 0644, and the caller's own
+ *
+ * What a run before has left under the name ".NAME.new" goes. The caller is the only one who writes there.
+ *
+ * Return: 0, -ENAMETOOLONG, or the errno of open(2), write(2), fchown(2) or rename(2): then nothing has changed.
+ */
+int file_replace_at(int dirfd, const char *name, const struct stat *like, const void *buf, size_t len,
+		    struct error *err);
+
 /**
  * file_memfd() - a memfd with this content, sealed against every change
  * @name: shown in /proc/PID/fd

@@ -35,6 +35,8 @@ static const struct key {
 	{ "socket", KEY_PATH, offsetof(struct config, socket), CONFIG_SOCKET, 0, 0 },
 	{ "selinux_context", KEY_TEXT, offsetof(struct config, selinux_context), NULL, 0, 0 },
 	{ "nvinject", KEY_PATH, offsetof(struct config, nvinject), NULL, 0, 0 },
+	{ "runtime", KEY_TEXT, offsetof(struct config, runtime), "", 0, 0 },
+	{ "swarm_resource", KEY_TEXT, offsetof(struct config, swarm_resource), "", 0, 0 },
 	{ "accept_env", KEY_ACCEPT_ENV, offsetof(struct config, accept_env), "always", 0, 0 },
 	{ "disable_require", KEY_BOOL, offsetof(struct config, disable_require), "no", 0, 0 },
 	{ "cuda_compat_mode", KEY_COMPAT_MODE, offsetof(struct config, cuda_compat_mode), COMPAT_MODE_DEFAULT, 0, 0 },
@@ -162,6 +164,8 @@ void config_done(struct config *config)
 	free(config->socket);
 	free(config->selinux_context);
 	free(config->nvinject);
+	free(config->runtime);
+	free(config->swarm_resource);
 	free(config->user_group);
 	free(config->user_devices);
 	memset(config, 0, sizeof(*config));

@@ -27,6 +27,8 @@ struct config {
 	char *socket;
 	char *selinux_context; /* NULL for none */
 	char *nvinject;        /* the program; NULL: beside our own */
+	char *runtime;               /* of nvfs-runtime: the one below; "" for runc, or else crun */
+	char *swarm_resource;        /* of nvfs-runtime: as nvinject's option; "" for none */
 	enum accept_env accept_env;
 	bool disable_require; /* of images, of driver and GPUs */
 	enum compat_mode cuda_compat_mode; /* where a request names none */

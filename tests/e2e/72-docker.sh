@@ -1,0 +1,100 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# dockerd: --gpus, for which it runs a program by the name of NVIDIA's hook, and the runtime of
+# contrib/docker/daemon.json. Without our daemon such a container does not start, and the reason is shown.
+set -eu
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/engines.sh
+. "$TESTS/engines.sh"
+
+[ -x /usr/sbin/dockerd ] && [ -x /usr/bin/docker ] || skip_all "no dockerd"
+example=$(dirname "$TESTS")/contrib/docker/daemon.json
+[ -e "$example" ] || skip_all "no contrib/docker/daemon.json in this bundle"
+
+docker()
+{
+	timeout -k 5 $((60 * SLOW)) /usr/bin/docker -H "unix://$SCRATCH/dk/sock" "$@" <"$SCRATCH/empty"
+}
+
+in_docker()
+{
+	docker run --rm --network none --cgroup-parent "/$RUN_ID" "$@" || return 1 # 125 would look like our own timeout
+}
+
+is_up()
+{
+	docker version
+}
+
+end_dockerd()
+{
+	local pid
+
+	pid=$(cat "$SCRATCH/dk/pid") || return 0
+	kill "$pid"
+	wait_for 20 has_ended "$pid" || kill -KILL "$pid"
+}
+
+# NVIDIA's name in dockerd's PATH, as a link would be, but for the socket
+hook_in_path()
+{
+	mkdir "$SCRATCH/bin"
+	printf '#!/bin/bash\nexec -a nvidia-container-runtime-hook %q --socket %q "$@"\n' "$NVINJECT" "$SOCKET" \
+		>"$SCRATCH/bin/nvidia-container-runtime-hook"
+	chmod 755 "$SCRATCH/bin/nvidia-container-runtime-hook"
+}
+
+start_dockerd()
+{
+	mkdir "$SCRATCH/dk"
+	jq --arg path "$BUILD/nvfs-runtime" '.runtimes.nvidia.path = $path' "$example" >"$SCRATCH/dk/daemon.json"
+	PATH=$SCRATCH/bin:$PATH NVFS_CONFIG=$CONFIG setsid /usr/sbin/dockerd --iptables=false --ip6tables=false --bridge=none \
+		--ip-forward=false --ip-masq=false --storage-driver=overlay2 --data-root "$SCRATCH/dk/data" \
+		--exec-root "$SCRATCH/dk/exec" --pidfile "$SCRATCH/dk/pid" -H "unix://$SCRATCH/dk/sock" \
+		--exec-opt native.cgroupdriver=cgroupfs --config-file="$SCRATCH/dk/daemon.json" \
+		--default-ulimit nofile=1024:1024 >"$SCRATCH/dk/log" 2>&1 <"$SCRATCH/empty" &
+	at_exit end_dockerd
+	wait_for 30 is_up || {
+		diag "dockerd did not come up: $(tail -n 20 "$SCRATCH/dk/log")"
+		return 1
+	}
+}
+
+host_snapshot
+private_host
+use_sample_driver
+write_config "socket = $SOCKET"
+start_daemon --config "$CONFIG"
+hook_in_path
+engine_image
+if start_dockerd; then # in this shell, which ends it
+	pass "dockerd takes contrib/docker/daemon.json"
+else
+	fail "dockerd takes contrib/docker/daemon.json"
+fi
+ok "an image" docker import "$IMAGE" image:1
+
+ok "--gpus all" in_docker --gpus all image:1 sh -c "$WHAT"
+like "--gpus all: it has the GPU" "$(tr '\n' ' ' <<<"$OUT")" "$HAS_GPU"
+ok "--gpus device=0, without a limit" in_docker --ulimit core=-1 --gpus device=0 image:1 sh -c "$WHAT"
+like "--gpus device=0: it has the GPU" "$(tr '\n' ' ' <<<"$OUT")" "$HAS_GPU"
+fails "--gpus device=7: the daemon's word is shown" 1 'nvinject: device: 7' in_docker --gpus device=7 image:1 true
+
+ok "--runtime nvidia" in_docker --runtime nvidia -e NVIDIA_VISIBLE_DEVICES=all image:1 sh -c "$WHAT"
+like "--runtime nvidia: it has the GPU" "$(tr '\n' ' ' <<<"$OUT")" "$HAS_GPU"
+ok "--runtime nvidia and --gpus" in_docker --runtime nvidia --gpus all image:1 sh -c "$WHAT"
+like "--runtime nvidia and --gpus: it has the GPU" "$(tr '\n' ' ' <<<"$OUT")" "$HAS_GPU"
+ok "--runtime nvidia, asked for nothing" in_docker --runtime nvidia image:1 sh -c "$WHAT"
+like "--runtime nvidia, asked for nothing: it has none" "$(tr '\n' ' ' <<<"$OUT")" "$HAS_NONE"
+ok "none of them" in_docker image:1 sh -c "$WHAT"
+like "none of them: it has none" "$(tr '\n' ' ' <<<"$OUT")" "$HAS_NONE"
+
+stop_daemon
+fails "--gpus without a daemon" 1 'nvinject: daemon: .*systemctl start nvfs' in_docker --gpus all image:1 true
+fails "--runtime nvidia without a daemon" 1 'nvinject: daemon: .*systemctl start nvfs' \
+	in_docker --runtime nvidia -e NVIDIA_VISIBLE_DEVICES=all image:1 true
+ok "--runtime nvidia without a daemon, asked for nothing" in_docker --runtime nvidia image:1 true
+host_compare
+done_testing
