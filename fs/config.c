@@ -14,9 +14,10 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "common/parse.h"
+#include "fs/cdi.h"
 #include "nvml/rules.h"
 
-enum key_type { KEY_PATH, KEY_TEXT, KEY_NUMBER, KEY_BOOL, KEY_ACCEPT_ENV, KEY_COMPAT_MODE };
+enum key_type { KEY_PATH, KEY_PATH_OR_NONE, KEY_TEXT, KEY_NUMBER, KEY_BOOL, KEY_ACCEPT_ENV, KEY_COMPAT_MODE };
 
 static const struct key {
 	const char *name;
@@ -35,6 +36,7 @@ static const struct key {
 	{ "socket", KEY_PATH, offsetof(struct config, socket), CONFIG_SOCKET, 0, 0 },
 	{ "selinux_context", KEY_TEXT, offsetof(struct config, selinux_context), NULL, 0, 0 },
 	{ "nvinject", KEY_PATH, offsetof(struct config, nvinject), NULL, 0, 0 },
+	{ "cdi_dir", KEY_PATH_OR_NONE, offsetof(struct config, cdi_dir), CDI_DIR, 0, 0 },
 	{ "runtime", KEY_TEXT, offsetof(struct config, runtime), "", 0, 0 },
 	{ "swarm_resource", KEY_TEXT, offsetof(struct config, swarm_resource), "", 0, 0 },
 	{ "accept_env", KEY_ACCEPT_ENV, offsetof(struct config, accept_env), "always", 0, 0 },
@@ -117,6 +119,8 @@ static int key_set(struct config *config, const struct key *key, const char *val
 	switch (key->type) {
 	case KEY_PATH:
 		return set_path(key, field, value, err);
+	case KEY_PATH_OR_NONE:
+		return *value ? set_path(key, field, value, err) : set_string(field, value);
 	case KEY_TEXT:
 		return set_string(field, value);
 	case KEY_NUMBER:
@@ -164,6 +168,7 @@ void config_done(struct config *config)
 	free(config->socket);
 	free(config->selinux_context);
 	free(config->nvinject);
+	free(config->cdi_dir);
 	free(config->runtime);
 	free(config->swarm_resource);
 	free(config->user_group);

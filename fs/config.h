@@ -27,6 +27,7 @@ struct config {
 	char *socket;
 	char *selinux_context; /* NULL for none */
 	char *nvinject;        /* the program; NULL: beside our own */
+	char *cdi_dir;               /* for the CDI file; "" for none */
 	char *runtime;               /* of nvfs-runtime: the one below; "" for runc, or else crun */
 	char *swarm_resource;        /* of nvfs-runtime: as nvinject's option; "" for none */
 	enum accept_env accept_env;

@@ -24,6 +24,7 @@
 #include "common/parse.h"
 #include "common/seed.h"
 #include "common/sys.h"
+#include "fs/cdi_file.h"
 #include "fs/facts.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
@@ -827,5 +828,6 @@ void daemon_tick(struct daemon *daemon)
 	nodemaker_tick(daemon);
 	reinject_tick(daemon->reinjector);
 	permit_tick(daemon);
+	cdi_file_tick(daemon);
 	handover_tick(daemon);
 }

@@ -78,6 +78,11 @@ struct daemon {
 	struct reinjector *reinjector;
 	struct injector *injector;
 	struct permits *permits;
+	struct {
+		char *text; /* of the file in config.cdi_dir, as it was written; NULL: not yet */
+		char *nvinject; /* its hook's program; NULL: not looked for yet */
+		bool failed;
+	} cdi; /* cdi_file.h */
 	struct closer *closer;
 	struct process self;
 	pid_t nodemaker; /* 0: none is at work */

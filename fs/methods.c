@@ -20,6 +20,7 @@
 #include "common/log.h"
 #include "common/seed.h"
 #include "fs/cachebox.h"
+#include "fs/cdi_file.h"
 #include "fs/changeover.h"
 #include "fs/claim.h"
 #include "fs/compose.h"
@@ -256,6 +257,23 @@ static int method_node(struct daemon *daemon, struct client *client, json_t *par
 	if (json)
 		(void)json_object_set_new(json, "nvml", facts_status(daemon, true));
 	return reply_with(reply, json, err);
+}
+
+/* Which GPUs there are, as above. */
+static int method_cdi(struct daemon *daemon, struct client *client, json_t *params,
+		      struct varlink_message *message, const char *trace, struct method_reply *reply,
+		      struct error *err)
+{
+	const struct daemon_viewer viewer = viewer_of(daemon, client);
+	json_t *json = NULL;
+	int r;
+
+	(void)message;
+	(void)trace;
+	if (!viewer.is_root && !viewer.is_local)
+		return error_setc(err, ERROR_PERMISSION, -EPERM, "all GPUs are told in the host's namespaces alone");
+	r = cdi_method(daemon, params, &json, err);
+	return r ? r : reply_with(reply, json, err);
 }
 
 static int method_check(struct daemon *daemon, struct client *client, json_t *params,
@@ -760,6 +778,8 @@ static const char interface_text[] =
 	"# Driver and GPUs, each fact with its source\n"
 	"method Node() -> (driver_version: object, cuda_version: object, driver_root: string, gpus: []object,\n"
 	"  nvml: (state: string, took_ms: ?int, findings: []string))\n"
+	"# A specification of the Container Device Interface\n"
+	"method Cdi(vendor: ?string, class: ?string, hooks: ?bool) -> (spec: object)\n"
 	"# Is all well? state is ok or degraded\n"
 	"method Check() -> (state: string, reasons: []string, daemon_pid: int, keeper_pid: int, mode: string)\n"
 	"# What the driver was, as far as trees show it: the present one first\n"
@@ -840,6 +860,7 @@ static const struct method methods[] = {
 	{ "io.nvfs.Show", ANYBODY, method_show },
 	{ "io.nvfs.Status", ANYBODY, method_status },
 	{ "io.nvfs.Node", ANYBODY, method_node },
+	{ "io.nvfs.Cdi", ANYBODY, method_cdi },
 	{ "io.nvfs.Check", ANYBODY, method_check },
 	{ "io.nvfs.Why", ANYBODY, method_why },
 	{ "io.nvfs.Generations", ANYBODY, method_generations },

@@ -28,6 +28,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "fs/cachebox.h"
+#include "fs/cdi_file.h"
 #include "fs/closer.h"
 #include "fs/config.h"
 #include "fs/daemon.h"
@@ -366,6 +367,7 @@ static void end_service(struct daemon *daemon)
 	permits_free(daemon->permits);
 	daemon->permits = NULL;
 	donors_free(daemon->donors);
+	cdi_file_done(daemon);
 	facts_free(daemon->facts);
 }
 
@@ -454,6 +456,7 @@ int serve(const struct config *config, const struct keeper_fds *fds, struct erro
 		tell_who_serves(&s);
 		say_ready(&s);
 		facts_ready(s.daemon.facts);
+		cdi_file_tick(&s.daemon);
 		r = loop_run(s.daemon.loop, err);
 	}
 	if (s.daemon.gives_way)

@@ -35,6 +35,45 @@ private_host_end()
 	find /sys/fs/cgroup -depth -type d -name "$RUN_ID*" -exec rmdir {} + 2>/dev/null || true
 }
 
+# own_dev: a /dev of this script's own, with the sample driver's nodes where a driver has them
+own_dev()
+{
+	local dev=$SCRATCH/dev node
+
+	mkdir "$dev"
+	mount -t tmpfs -o mode=755 nvfs-test-dev "$dev"
+	for node in null:3 zero:5 full:7 random:8 urandom:9; do
+		mknod -m 666 "$dev/${node%:*}" c 1 "${node#*:}"
+	done
+	mknod -m 666 "$dev/tty" c 5 0
+	cp -a /dev/fuse "$dev/fuse"
+	ln -s pts/ptmx "$dev/ptmx"
+	ln -s /proc/self/fd "$dev/fd"
+	mkdir -m 1777 "$dev/pts" "$dev/shm" "$dev/mqueue"
+	mount --bind /dev/pts "$dev/pts"
+	cp -a "$DEV_ROOT/." "$dev/"
+	mount --rbind "$dev" /dev
+	at_exit umount -R -l /dev "$dev"
+}
+
+# start_user: $TESTER, a user with subordinate ids, a home and a runtime directory; as_user COMMAND...
+start_user()
+{
+	TESTER=61234
+	echo "nvfs-test:x:$TESTER:$TESTER::$SCRATCH/home:/bin/sh" >>/etc/passwd
+	echo "nvfs-test:x:$TESTER:" >>/etc/group
+	echo nvfs-test:600000:65536 | tee -a /etc/subuid >>/etc/subgid
+	install -d -m 755 -o "$TESTER" -g "$TESTER" "$SCRATCH/home"
+	install -d -m 700 -o "$TESTER" -g "$TESTER" "$SCRATCH/xdg"
+}
+
+as_user()
+{
+	setpriv --reuid "$TESTER" --regid "$TESTER" --clear-groups env -i HOME="$SCRATCH/home" USER=nvfs-test \
+		XDG_RUNTIME_DIR="$SCRATCH/xdg" PATH=/usr/sbin:/usr/bin:/sbin:/bin NVFS_TEST_TAG="$NVFS_TEST_TAG" \
+		CONTAINERS_CONF="$CONTAINERS_CONF" "$@" <"$SCRATCH/no-input"
+}
+
 # engine_image: a root with busybox and the test programs, as a tar archive; its path in $IMAGE
 engine_image()
 {

@@ -417,7 +417,7 @@ write_config()
 {
 	CONFIG=$SCRATCH/nvfs.conf
 	printf '%s = %s\n' driver_root "$DRIVER_ROOT" proc_root "$PROC_ROOT" dev_root "$DEV_ROOT" \
-		ipc_root "$IPC_ROOT" >"$CONFIG"
+		ipc_root "$IPC_ROOT" cdi_dir "" >"$CONFIG"
 	[ $# = 0 ] || printf '%s\n' "$@" >>"$CONFIG"
 }
 

@@ -53,7 +53,7 @@ mkdir "$SCRATCH/bin"
 ln -s "$NVINJECT" "$SCRATCH/bin/nvidia-container-runtime-hook"
 by_name()
 {
-	"$SCRATCH/bin/nvidia-container-runtime-hook" "$@" <"$SCRATCH/empty"
+	"$SCRATCH/bin/nvidia-container-runtime-hook" "$@" <"$SCRATCH/no-input"
 }
 ok "its poststart does nothing" by_name poststart
 ok "its poststop does nothing" by_name poststop

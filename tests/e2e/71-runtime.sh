@@ -21,7 +21,7 @@ export NVFS_CONFIG=$SCRATCH/nvfs.conf
 # lib.sh's containers are made by this.
 runc()
 {
-	NVFS_RUNTIME=$BELOW timeout -k 5 60 "$BUILD/nvfs-runtime" --root "$SCRATCH/$BELOW" "$@" <"$SCRATCH/empty"
+	NVFS_RUNTIME=$BELOW timeout -k 5 60 "$BUILD/nvfs-runtime" --root "$SCRATCH/$BELOW" "$@" <"$SCRATCH/no-input"
 }
 
 ASKS='.process.env += ["NVIDIA_VISIBLE_DEVICES=all"]'
@@ -96,7 +96,7 @@ done
 BELOW=runc
 by_itself()
 {
-	NVFS_RUNTIME=$1 timeout 10 "$BUILD/nvfs-runtime" "${@:2}" <"$SCRATCH/empty"
+	NVFS_RUNTIME=$1 timeout 10 "$BUILD/nvfs-runtime" "${@:2}" <"$SCRATCH/no-input"
 }
 ln -s "$BUILD/nvfs-runtime" "$SCRATCH/runc-again"
 fails "a runtime below that is itself is refused" 2 'nvfs-runtime again' by_itself "$SCRATCH/runc-again" state x

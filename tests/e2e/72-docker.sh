@@ -15,7 +15,7 @@ example=$(dirname "$TESTS")/contrib/docker/daemon.json
 
 docker()
 {
-	timeout -k 5 $((60 * SLOW)) /usr/bin/docker -H "unix://$SCRATCH/dk/sock" "$@" <"$SCRATCH/empty"
+	timeout -k 5 $((60 * SLOW)) /usr/bin/docker -H "unix://$SCRATCH/dk/sock" "$@" <"$SCRATCH/no-input"
 }
 
 in_docker()
@@ -54,7 +54,7 @@ start_dockerd()
 		--ip-forward=false --ip-masq=false --storage-driver=overlay2 --data-root "$SCRATCH/dk/data" \
 		--exec-root "$SCRATCH/dk/exec" --pidfile "$SCRATCH/dk/pid" -H "unix://$SCRATCH/dk/sock" \
 		--exec-opt native.cgroupdriver=cgroupfs --config-file="$SCRATCH/dk/daemon.json" \
-		--default-ulimit nofile=1024:1024 >"$SCRATCH/dk/log" 2>&1 <"$SCRATCH/empty" &
+		--default-ulimit nofile=1024:1024 >"$SCRATCH/dk/log" 2>&1 <"$SCRATCH/no-input" &
 	at_exit end_dockerd
 	wait_for 30 is_up || {
 		diag "dockerd did not come up: $(tail -n 20 "$SCRATCH/dk/log")"

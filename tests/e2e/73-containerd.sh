@@ -15,7 +15,7 @@ example=$(dirname "$TESTS")/contrib/containerd
 
 ctr()
 {
-	timeout -k 5 $((60 * SLOW)) ctr -a "$SCRATCH/cd/sock" "$@" <"$SCRATCH/empty"
+	timeout -k 5 $((60 * SLOW)) ctr -a "$SCRATCH/cd/sock" "$@" <"$SCRATCH/no-input"
 }
 
 is_up()
@@ -32,7 +32,7 @@ start_containerd()
 		sed "s|/usr/local/bin|$BUILD|; s|/etc/containerd/nvfs-base-spec.json|$SCRATCH/base.json|" "$example/config.toml"
 		printf '%s\n' '[grpc]' "  address = \"$SCRATCH/cd/sock\""
 	} >"$SCRATCH/cd/config.toml"
-	NVFS_CONFIG=$CONFIG setsid containerd -c "$SCRATCH/cd/config.toml" >"$SCRATCH/cd/log" 2>&1 <"$SCRATCH/empty" &
+	NVFS_CONFIG=$CONFIG setsid containerd -c "$SCRATCH/cd/config.toml" >"$SCRATCH/cd/log" 2>&1 <"$SCRATCH/no-input" &
 	CONTAINERD=$!
 	at_exit kill -KILL "$CONTAINERD"
 	wait_for 30 is_up || {

@@ -430,6 +430,24 @@ START_TEST(a_bundle_without_config_json_is_an_error)
 }
 END_TEST
 
+START_TEST(cdi_does_without_config_json_where_the_root_is_known)
+{
+	struct request req = { .action = REQUEST_HOOK };
+	struct error err = { 0 };
+	char *why = NULL;
+
+	ck_assert_int_eq(request_set(&req.cdi_device, "GPU-1", NULL), 0);
+	ck_assert_int_eq(request_from(NULL, "", &req, &why, &err), -ENOENT);
+	ck_assert_int_eq(request_from(NULL, ",\"root\":\"/r\",\"pid\":77", &req, &why, NULL), 0);
+	ck_assert_ptr_null(why);
+	ck_assert_str_eq(req.devices, "GPU-1");
+	ck_assert_str_eq(req.driver_caps, "all");
+	ck_assert_str_eq(req.source, "cdi");
+	ck_assert_str_eq(req.rootfs, "/r");
+	request_done(&req);
+}
+END_TEST
+
 START_TEST(ten_megabytes_of_state_are_refused)
 {
 	static char big[10 * 1024 * 1024];
@@ -527,4 +545,4 @@ UNIT_MAIN("hook", unlimited_is_a_number_too, the_first_hook_of_cdi_gives_all_dev
 	  members_of_wrong_types_ask_for_nothing,
 	  a_hook_becomes_a_request, a_hook_without_a_pid_is_standalone_and_cruns_root_counts,
 	  a_container_without_gpus_is_not_wanted, a_bundle_without_config_json_is_an_error,
-	  ten_megabytes_of_state_are_refused)
+	  cdi_does_without_config_json_where_the_root_is_known, ten_megabytes_of_state_are_refused)
