@@ -265,6 +265,7 @@ START_TEST(requirements_go_along_with_what_is_wanted)
 	/* A container without GPUs may require what it likes. */
 	wish = wish_of("{\"process\":{\"env\":[\"CUDA_VERSION=cu121\",\"NVIDIA_VISIBLE_DEVICES=\"]}}");
 	ck_assert(!wish.wanted && !wish.requirements);
+	hook_wish_done(&wish);
 	ck_assert_int_eq(hook_config_parse(bad, strlen(bad), &rules, &wish, &err), -EINVAL);
 	ck_assert_int_eq(err.class, ERROR_REQUIREMENT);
 	ck_assert_ptr_nonnull(strstr(err.text, "CUDA_VERSION 'cu121'"));
