@@ -46,6 +46,8 @@ struct pin {
 	int image_cache;
 	int cache; /* what reading the ld.so.cache came to */
 	struct error why;
+	bool wants_classic;
+	struct classic classic;
 	bool wants_compat;
 	int image_compat;
 	int compat; /* the same of the libraries for forward compatibility */
@@ -59,6 +61,8 @@ static int pin_inside(void *arg, struct error *err)
 
 	if (r < 0)
 		return r;
+	if (pin->wants_classic)
+		classic_find(pin->targets.root, &pin->classic);
 	pin->cache = -ETIMEDOUT;
 	pin->cache = imagecache_read(pin->targets.root, &pin->image_cache, &pin->why);
 	if (!pin->wants_compat)
@@ -89,6 +93,7 @@ static int pin_begin(struct session *session, struct pin *pin, struct error *err
 			     .targets = session->targets,
 			     .image_cache = -1,
 			     .image_compat = -1 };
+	pin->wants_classic = session->request.action == REQUEST_INJECT && session->request.classic_paths;
 	pin->wants_compat = session->request.action == REQUEST_INJECT &&
 			    (!session->request.compat_mode ||
 			     strcmp(session->request.compat_mode, REQUEST_COMPAT_DISABLED) != 0);
@@ -114,6 +119,7 @@ static int pin_end(struct session *session, struct pin *pin, struct error *err)
 	int r = enter_end(&session->enter, pin_timeout_ms(session), &why);
 
 	session->targets.root = pin->targets.root;
+	session->classic = pin->classic;
 	session->image_cache = pin->image_cache;
 	session->image_compat = pin->image_compat;
 	if (r == -ETIMEDOUT)
