@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# make            nvfs and nvinject in $(BUILD)
+# make            nvfs, nvinject and nvidia-container-cli in $(BUILD)
 # make demo       set up, build, and show a driver tree inside a runc container (root)
 # make check      set up, build, unit and end-to-end tests (root)
 # make unit       unit tests: no root, no network
@@ -42,12 +42,13 @@ FUSE_CF    = $(shell $(PKG_CONFIG) --cflags fuse3)
 SYSTEMD   ?= $(shell $(PKG_CONFIG) --exists libsystemd && echo libsystemd)
 NVFS_LIBS  = $(shell $(PKG_CONFIG) --libs fuse3 jansson libelf libcap libseccomp inih $(SYSTEMD)) -pthread
 INJECT_LIBS = $(shell $(PKG_CONFIG) $(if $(SAN),,--static) --libs jansson libcap)
+DROPIN_LIBS = -Wl,--as-needed $(shell $(PKG_CONFIG) --libs jansson libelf)
 CHECK_LIBS = $(shell $(PKG_CONFIG) --libs check)
 
 NOT_BUILT  = $(if $(SYSTEMD),fs/unitbus-none.c,fs/unitbus.c)
 sources   = $(filter-out $(NOT_BUILT),$(sort $(wildcard $(1)/*.c)))
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
-MAINS    := cli/nvfs.c inject/nvinject.c
+MAINS    := cli/nvfs.c cli/dropin.c inject/nvinject.c
 LIB_DIRS := common nvml fs inject cli
 lib       = $(BUILD)/lib$(1).a
 
@@ -63,7 +64,7 @@ E2E      := $(sort $(wildcard tests/e2e/[0-9]*.sh tests/attack/[0-9]*.sh))
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: programs
-programs: $(BUILD)/nvfs $(BUILD)/nvinject
+programs: $(BUILD)/nvfs $(BUILD)/nvinject $(BUILD)/nvidia-container-cli
 tests: programs units $(HELPERS)
 units: $(UNIT) $(FUZZ)
 
@@ -85,6 +86,10 @@ $(foreach d,$(LIB_DIRS),$(eval $(call archive,$(d))))
 $(BUILD)/nvfs: $(BUILD)/cli/nvfs.o $(call lib,cli) $(call lib,fs) $(call lib,nvml) $(call lib,common)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LD) -o $@ $^ $(NVFS_LIBS)
+
+$(BUILD)/nvidia-container-cli: $(BUILD)/cli/dropin.o $(call lib,cli) $(call lib,nvml) $(call lib,common)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LD) -o $@ $^ $(DROPIN_LIBS)
 
 $(BUILD)/nvinject: $(BUILD)/inject/nvinject.o $(call lib,inject) $(call lib,common)
 	$(call say,LD,$@)
