@@ -94,8 +94,11 @@ static int add_devices(json_t *json, const struct daemon *daemon, const char *de
 	int r = gpu_select(gpus, gpus->n ? devices : "all", &selection, err);
 
 	if (r == 0) {
+		const struct gpu_selection whole = { .wanted = selection.wanted, .all = selection.all,
+						     .at = selection.at, .n = selection.n };
+
 		put_selection(json, gpus, &selection);
-		r = put_nodes(json, daemon, &selection, err);
+		r = put_nodes(json, daemon, &whole, err);
 	}
 	gpu_selection_done(&selection);
 	return r;

@@ -38,7 +38,8 @@ START_TEST(a_whole_command_line_is_read)
 	ck_assert_int_eq(parse(&req,
 			       ARGS("--pid", "42", "--devices=0,1", "--capabilities", "compute",
 				    "--id=c1", "--rootfs", "/r", "--target=/opt/nv", "--socket=/s",
-				    "--dry-run", "--json", "--no-cgroup", "--cuda-compat-mode=mount"),
+				    "--dry-run", "--json", "--no-cgroup", "--cuda-compat-mode=mount",
+				    "--classic-paths", "--without=devices,persistenced"),
 			       NULL),
 			 0);
 	ck_assert_int_eq(req.action, REQUEST_INJECT);
@@ -51,6 +52,8 @@ START_TEST(a_whole_command_line_is_read)
 	ck_assert_str_eq(req.socket, "/s");
 	ck_assert_str_eq(req.source, "arguments");
 	ck_assert_str_eq(req.compat_mode, "mount");
+	ck_assert_str_eq(req.without, "devices,persistenced");
+	ck_assert(req.classic_paths);
 	ck_assert(req.dry_run && req.json && !req.cgroup && !req.standalone);
 	request_done(&req);
 }
@@ -210,13 +213,24 @@ START_TEST(an_id_that_is_a_path_is_refused)
 }
 END_TEST
 
-START_TEST(a_target_must_be_a_plain_path)
+START_TEST(a_target_must_be_a_plain_path,
+	  variations_of_a_plan_belong_to_an_injection)
 {
 	refuse(ARGS("--pid=1", "--devices=all", "--target=usr"), "not a plain absolute path");
 	refuse(ARGS("--pid=1", "--devices=all", "--target=/"), "not a plain absolute path");
 	refuse(ARGS("--pid=1", "--devices=all", "--target=/a/../b"), "not a plain absolute path");
 	refuse(ARGS("--pid=1", "--devices=all", "--target=/a//b"), "not a plain absolute path");
 	refuse(ARGS("--pid=1", "--devices=all", "--rootfs=r"), "is not an absolute path");
+}
+END_TEST
+
+START_TEST(variations_of_a_plan_belong_to_an_injection)
+{
+	refuse(ARGS("--remove", "--pid=1", "--classic-paths"), "--remove takes back all");
+	refuse(ARGS("--remove", "--pid=1", "--without=devices"), "--remove takes back all");
+	refuse(ARGS("--heal", "--pid=1", "--id=x", "--classic-paths"), "--heal permits");
+	refuse(ARGS("--heal", "--pid=1", "--id=x", "--without=devices"), "--heal permits");
+	refuse(ARGS("--pid=1", "--devices=all", "--without=\xff"), "not UTF-8");
 }
 END_TEST
 
