@@ -155,6 +155,9 @@ bundle: tests
 install: programs
 	install -D -m 0755 $(BUILD)/nvfs $(DESTDIR)$(PREFIX)/bin/nvfs
 	install -D -m 0755 $(BUILD)/nvinject $(DESTDIR)$(PREFIX)/bin/nvinject
+	install -D -m 0755 $(BUILD)/nvidia-container-cli $(DESTDIR)$(PREFIX)/libexec/nvfs/nvidia-container-cli
+	install -D -m 0644 cli/nvidia-container-cli.1 $(DESTDIR)$(PREFIX)/share/man/man1/nvidia-container-cli.1
+	install -D -m 0644 cli/PARITY.md $(DESTDIR)$(PREFIX)/share/doc/nvfs/PARITY.md
 	install -D -m 0644 cli/nvfs.1 $(DESTDIR)$(PREFIX)/share/man/man1/nvfs.1
 	install -D -m 0644 inject/nvinject.1 $(DESTDIR)$(PREFIX)/share/man/man1/nvinject.1
 	install -D -m 0644 fs/nvfs.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/nvfs.conf.5

@@ -400,6 +400,19 @@ hooked nocg --device=0 --compute --no-cgroups
 like "--no-cgroups: the node is there and not permitted" "$(in_container nocg opendev /dev/nvidia0 2>&1)" EPERM
 kill_container nocg
 
+hooked migs --device=0:1 --compute
+is "a MIG device: its two nodes" "$(in_container migs sh -c 'ls /dev/nvidia-caps' | tr '\n' ' ')" 'nvidia-cap48 nvidia-cap49 '
+kill_container migs
+for control in config:1 monitor:2; do
+	printf 'DeviceFileMinor: %s\nDeviceFileMode: 256\nDeviceFileModify: 1\n' "${control#*:}" \
+		>"$PROC_ROOT/driver/nvidia/capabilities/mig/${control%:*}"
+done
+nvfs rescan >/dev/null
+hooked migctl --device=all --compute --mig-config=all --mig-monitor=all
+is "MIG's control, and all there is of it" "$(in_container migctl sh -c 'ls /dev/nvidia-caps' | sort -V | tr '\n' ' ')" \
+	'nvidia-cap1 nvidia-cap2 nvidia-cap12 nvidia-cap13 nvidia-cap48 nvidia-cap49 '
+kill_container migctl
+
 make_rootfs glibc refused
 fails "a hook that fails is runc's error, in these words" '[1-9]*' \
 	'nvidia-container-cli: requirement error: unsatisfied condition: cuda>=999' \
@@ -423,6 +436,22 @@ ok "a second time" enroot
 is "it is one container" "$(nvfs ls --json | jq '[.trees[] | select(.id | startswith("rootfs"))] | length')" 1
 is "and one mount" "$(mounts_in "$NS" | grep -c "^$ROOTFS/usr/local/nvidia fuse")" 1
 fails "a root that is none" 1 '^nvidia-container-cli: mount error: ' cli configure --no-cgroups --device=0 "$SCRATCH"
+# A hook whose time is up.
+worker=$(worker_pid)
+at_exit kill -CONT "$DAEMON_PID" "$worker"
+kill -STOP "$DAEMON_PID" "$worker"
+inside "$CLI" --socket "$SOCKET" configure --no-cgroups --device=all "$ROOTFS" >/dev/null 2>&1 &
+runner=$!
+nvinject_of()
+{
+	NVINJECT_PID=$(pgrep -o -f "^nvinject .*--socket $SOCKET ") && [ -n "$NVINJECT_PID" ]
+}
+ok "it waits for the daemon" wait_for 5 nvinject_of
+nvinject_of
+kill -KILL "$(cut -d' ' -f4 "/proc/$NVINJECT_PID/stat")"
+ok "nvinject ends with its caller" wait_for 5 has_ended "$NVINJECT_PID"
+kill -CONT "$worker" "$DAEMON_PID"
+wait "$runner" || true
 kill -KILL "$NS"
 
 USERNS=yes

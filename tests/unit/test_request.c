@@ -213,8 +213,7 @@ START_TEST(an_id_that_is_a_path_is_refused)
 }
 END_TEST
 
-START_TEST(a_target_must_be_a_plain_path,
-	  variations_of_a_plan_belong_to_an_injection)
+START_TEST(a_target_must_be_a_plain_path)
 {
 	refuse(ARGS("--pid=1", "--devices=all", "--target=usr"), "not a plain absolute path");
 	refuse(ARGS("--pid=1", "--devices=all", "--target=/"), "not a plain absolute path");
@@ -236,4 +235,5 @@ END_TEST
 
 UNIT_MAIN("request", requirements_add_up_to_a_limit, a_whole_command_line_is_read, cgroups_and_socket_have_defaults, an_owners_container_keeps_its_cgroup,
 	  hook_remove_help_and_version_are_told_apart, devices_and_container_must_be_said,
-	  channels_add_up_and_control_of_mig_is_read, junk_is_refused_by_name, an_id_that_is_a_path_is_refused, a_target_must_be_a_plain_path)
+	  channels_add_up_and_control_of_mig_is_read, junk_is_refused_by_name, an_id_that_is_a_path_is_refused, a_target_must_be_a_plain_path,
+	  variations_of_a_plan_belong_to_an_injection)
