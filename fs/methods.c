@@ -46,8 +46,6 @@
 #include "nvml/gpu.h"
 #include "nvml/node.h"
 
-#define DONE_MAX (128 * 1024)
-
 enum who {
 	ANYBODY, /* what is told depends on who asks */
 	ROOT,    /* root in the daemon's own namespaces */
@@ -530,8 +528,8 @@ static int set_done(struct daemon *daemon, uint32_t tree, const json_t *done, st
 
 	json_decref(before);
 	json_decref(all);
-	if (!text || strlen(text) > DONE_MAX)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "'done' is more than %d bytes", DONE_MAX);
+	if (!text || strlen(text) > RECORD_MAX)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'done' is more than %d bytes", RECORD_MAX);
 	store_write_lock(daemon->store);
 	store_tree_set_done(daemon->store, tree,
 			    store_blob_put(daemon->store, text, strlen(text)));

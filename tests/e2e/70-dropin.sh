@@ -25,11 +25,11 @@ cli()
 # error NAME TEXT ARGS: exit status 1 and this one line, as a whole
 error()
 {
-	local name=$1 text=$2
+	local name=$1 wanted=$2
 
 	shift 2
 	try cli "$@"
-	is "$name" "$STATUS $OUT" "1 nvidia-container-cli: $text"
+	is "$name" "$STATUS $OUT" "1 nvidia-container-cli: $wanted"
 }
 
 # world NAME: a stand-in host; its scenario, after the driver's lines, is standard input
@@ -243,8 +243,8 @@ is "list --mig-config" "$(cli list -d all --mig-config=all | sed 1,4d)" "/proc/d
 /dev/nvidia-caps/nvidia-cap1
 /proc/driver/nvidia/capabilities/gpu0
 /dev/nvidia-caps
-$(mig_lines 1 | grep nvidia-cap[0-9])
-$(mig_lines 5 | grep nvidia-cap[0-9])
+$(mig_lines 1 | grep 'nvidia-cap[0-9]')
+$(mig_lines 5 | grep 'nvidia-cap[0-9]')
 /proc/driver/nvidia/capabilities/gpu1
 /dev/nvidia-caps"
 is "list --mig-monitor" "$(cli list -d 1 --mig-monitor=all | sed 1,3d)" "/proc/driver/nvidia/capabilities/mig/monitor
