@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# make            nvfs, nvinject and nvfs-runtime in $(BUILD)
+# make            nvfs, nvinject, nvfs-runtime and nvidia-container-cli in $(BUILD)
 # make demo       set up, build, and show a driver tree inside a runc container (root)
 # make check      set up, build, unit and end-to-end tests (root)
 # make unit       unit tests: no root, no network
@@ -43,12 +43,13 @@ SYSTEMD   ?= $(shell $(PKG_CONFIG) --exists libsystemd && echo libsystemd)
 NVFS_LIBS  = $(shell $(PKG_CONFIG) --libs fuse3 jansson libelf libcap libseccomp inih $(SYSTEMD)) -pthread
 INJECT_LIBS = $(shell $(PKG_CONFIG) $(if $(SAN),,--static) --libs jansson libcap)
 RUNTIME_LIBS = $(shell $(PKG_CONFIG) --libs jansson inih libelf)
+DROPIN_LIBS = -Wl,--as-needed $(shell $(PKG_CONFIG) --libs jansson libelf)
 CHECK_LIBS = $(shell $(PKG_CONFIG) --libs check)
 
 NOT_BUILT  = $(if $(SYSTEMD),fs/unitbus-none.c,fs/unitbus.c)
 sources   = $(filter-out $(NOT_BUILT),$(sort $(wildcard $(1)/*.c)))
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
-MAINS    := cli/nvfs.c cli/nvfs-runtime.c inject/nvinject.c
+MAINS    := cli/nvfs.c cli/nvfs-runtime.c cli/dropin.c inject/nvinject.c
 LIB_DIRS := common nvml fs inject cli
 lib       = $(BUILD)/lib$(1).a
 
@@ -64,7 +65,7 @@ E2E      := $(sort $(wildcard tests/e2e/[0-9]*.sh tests/attack/[0-9]*.sh))
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: programs
-programs: $(BUILD)/nvfs $(BUILD)/nvinject $(BUILD)/nvfs-runtime
+programs: $(BUILD)/nvfs $(BUILD)/nvinject $(BUILD)/nvfs-runtime $(BUILD)/nvidia-container-cli
 tests: programs units $(HELPERS)
 units: $(UNIT) $(FUZZ)
 
@@ -86,6 +87,10 @@ $(foreach d,$(LIB_DIRS),$(eval $(call archive,$(d))))
 $(BUILD)/nvfs: $(BUILD)/cli/nvfs.o $(call lib,cli) $(call lib,fs) $(call lib,nvml) $(call lib,common)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LD) -o $@ $^ $(NVFS_LIBS)
+
+$(BUILD)/nvidia-container-cli: $(BUILD)/cli/dropin.o $(call lib,cli) $(call lib,nvml) $(call lib,common)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_LD) -o $@ $^ $(DROPIN_LIBS)
 
 $(BUILD)/nvinject: $(BUILD)/inject/nvinject.o $(call lib,inject) $(call lib,common)
 	$(call say,LD,$@)
@@ -160,6 +165,9 @@ install: programs
 	install -d $(DESTDIR)$(PREFIX)/libexec/nvfs
 	ln -sf ../../bin/nvinject $(DESTDIR)$(PREFIX)/libexec/nvfs/nvidia-container-runtime-hook
 	install -D -m 0644 cli/nvfs-runtime.8 $(DESTDIR)$(PREFIX)/share/man/man8/nvfs-runtime.8
+	install -D -m 0755 $(BUILD)/nvidia-container-cli $(DESTDIR)$(PREFIX)/libexec/nvfs/nvidia-container-cli
+	install -D -m 0644 cli/nvidia-container-cli.1 $(DESTDIR)$(PREFIX)/share/man/man1/nvidia-container-cli.1
+	install -D -m 0644 cli/PARITY.md $(DESTDIR)$(PREFIX)/share/doc/nvfs/PARITY.md
 	install -D -m 0644 cli/nvfs.1 $(DESTDIR)$(PREFIX)/share/man/man1/nvfs.1
 	install -D -m 0644 inject/nvinject.1 $(DESTDIR)$(PREFIX)/share/man/man1/nvinject.1
 	install -D -m 0644 fs/nvfs.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/nvfs.conf.5

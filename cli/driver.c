@@ -98,38 +98,6 @@ static void print_text(const struct driver *driver, const struct gpu_list *gpus)
 	print_gpus(gpus);
 }
 
-static json_t *caps_json(unsigned int caps)
-{
-	json_t *array = json_array();
-
-	for (unsigned int bit = 1; bit <= DRIVER_CAP_ALL; bit <<= 1) {
-		char word[DRIVER_CAPS_TEXT_MAX];
-
-		if (!(caps & bit))
-			continue;
-		driver_caps_print(bit, word, sizeof(word));
-		(void)json_array_append_new(array, json_string(word));
-	}
-	return array;
-}
-
-static json_t *file_json(const struct driver_file *file)
-{
-	json_t *json = json_pack(
-		"{s:s, s:o, s:o, s:I, s:o}", "kind", driver_file_kind_name(file->kind), "name",
-		node_text_json(file->name), "path", node_text_json(file->path), "size",
-		(json_int_t)file->st.st_size, "driver_capabilities", caps_json(file->caps));
-
-	if (file->soname)
-		(void)json_object_set_new(json, "soname", node_text_json(file->soname));
-	if (file->elf_class) {
-		(void)json_object_set_new(json, "class", json_integer(file->elf_class));
-		(void)json_object_set_new(json, "machine",
-					  json_string(elf_machine_name(file->elf_machine)));
-	}
-	return json;
-}
-
 static json_t *gpu_json(const struct gpu *gpu)
 {
 	json_t *json = json_pack("{s:o, s:o, s:o, s:o, s:b, s:b, s:o}", "uuid",
@@ -150,7 +118,7 @@ static json_t *driver_json(const struct driver *driver, const struct gpu_list *g
 	json_t *files = json_array(), *findings = json_array(), *list = json_array();
 
 	for (size_t i = 0; i < driver->n_files; i++)
-		(void)json_array_append_new(files, file_json(&driver->files[i]));
+		(void)json_array_append_new(files, node_file_json(&driver->files[i]));
 	for (size_t i = 0; i < driver->n_findings; i++)
 		(void)json_array_append_new(
 			findings, json_pack("{s:b, s:o}", "problem", driver->findings[i].problem,

@@ -69,3 +69,15 @@ const char *parse_field(const char **cursor, char separator, size_t *ret_len)
 	*ret_len = (size_t)(end - start);
 	return start;
 }
+
+bool parse_list_has(const char *list, const char *word)
+{
+	const char *item;
+	size_t len;
+
+	while ((item = parse_field(&list, ',', &len))) {
+		if (len == strlen(word) && memcmp(item, word, len) == 0)
+			return true;
+	}
+	return false;
+}

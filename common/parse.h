@@ -33,4 +33,7 @@ int parse_bool(const char *s, bool *ret);
  */
 const char *parse_field(const char **cursor, char separator, size_t *ret_len);
 
+/** parse_list_has() - is @word an item of a comma list? Blanks around items do not count */
+bool parse_list_has(const char *list, const char *word);
+
 #endif

@@ -6,9 +6,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/cleanup.h"
 #include "common/error.h"
 #include "common/parse.h"
 #include "common/varlink.h"
+#include "fs/ipc.h"
 #include "fs/server.h"
 #include "nvml/driver_cap.h"
 #include "nvml/gpu.h"
@@ -75,6 +77,37 @@ static int parse_fabric(const char *words, struct claim *claim, struct error *er
 	return 0;
 }
 
+static bool is_left_out(const char *word, size_t len)
+{
+	static const char *const words[] = { CLAIM_WITHOUT_DEVICES, IPC_PERSISTENCED, IPC_FABRICMANAGER };
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (strlen(words[i]) == len && memcmp(words[i], word, len) == 0)
+			return true;
+	}
+	return len == 0;
+}
+
+/* What a plan usually has, and this one is to be without or to have besides. */
+static int parse_variations(json_t *params, struct claim *claim, struct error *err)
+{
+	const char *cursor, *word;
+	size_t len;
+
+	claim->without = cursor = varlink_string(params, "without", "");
+	claim->lib64_at = varlink_string(params, "lib64_at", "");
+	claim->lib32_at = varlink_string(params, "lib32_at", "");
+	while ((word = parse_field(&cursor, ',', &len))) {
+		if (!is_left_out(word, len))
+			return error_setc(err, ERROR_USAGE, -EINVAL, "nothing is called '%.*s' that could be left out",
+					  len > 40 ? 40 : (int)len, word);
+	}
+	if ((*claim->lib64_at && !claim_target_is_valid(claim->lib64_at)) ||
+	    (*claim->lib32_at && !claim_target_is_valid(claim->lib32_at)))
+		return error_setc(err, ERROR_USAGE, -EINVAL, "a directory of libraries is not a plain absolute path");
+	return 0;
+}
+
 static int parse_strings(json_t *params, struct claim *claim, struct error *err)
 {
 	const char *caps = varlink_string(params, "driver_capabilities", "");
@@ -97,6 +130,7 @@ static int parse_strings(json_t *params, struct claim *claim, struct error *err)
 	claim->mig_config = varlink_string(params, "mig_config", "");
 	claim->mig_monitor = varlink_string(params, "mig_monitor", "");
 	claim->imex_source = varlink_string(params, "imex_source", claim->source);
+	r = r ? r : parse_variations(params, claim, err);
 	r = r ? r : parse_fabric(varlink_string(params, "fabric", ""), claim, err);
 	return r ? r : imex_channels_parse(varlink_string(params, "imex_channels", ""), &claim->imex, err);
 }

@@ -17,6 +17,7 @@ struct peer;
 struct varlink_message;
 
 #define CLAIM_TARGET_MAX 200
+#define CLAIM_WITHOUT_DEVICES "devices" /* they are permitted, and not bound */
 
 /* io.nvfs.Inject's parameters, checked. Strings point into the message. */
 struct claim {
@@ -27,6 +28,8 @@ struct claim {
 	const char *target;
 	const char *source; /* "arguments", "env" or "mounts" */
 	const char *compat_mode; /* for CUDA forward compatibility; "" is the configuration's */
+	const char *without; /* comma list of CLAIM_WITHOUT_DEVICES and what ipc.h has; "" is none */
+	const char *lib64_at, *lib32_at; /* where else libraries are looked for, and get links; "" is nowhere */
 	bool standalone; /* the caller's own namespaces */
 	bool cgroup;     /* the caller is going to change a cgroup */
 	bool dry_run;

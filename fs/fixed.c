@@ -82,23 +82,44 @@ static int find_dir(const struct layout *layout, const char *path)
 	return slot;
 }
 
-static int link_add(struct fixed_links *links, size_t row, const char *target, const char *name)
+static int link_add(struct fixed_links *links, struct fixed_link link)
 {
-	struct fixed_link *link = &links->items[links->n];
+	if (links->n == FIXED_LINKS_MAX + FIXED_LIBRARIES_MAX) {
+		free(link.path);
+		free(link.to);
+		return -E2BIG;
+	}
+	if (!link.path || !link.to) {
+		free(link.path);
+		free(link.to);
+		return -ENOMEM;
+	}
+	links->items[links->n++] = link;
+	return 0;
+}
 
+/* "DIR/NAME", or DIR alone; NULL: out of memory */
+static char *join(const char *dir, const char *name)
+{
+	char *path;
+
+	return asprintf(&path, "%s%s%s", dir, *name ? "/" : "", name) < 0 ? NULL : path;
+}
+
+static char *join_target(const char *target, const char *dir, const char *name)
+{
+	char *path;
+
+	return asprintf(&path, "%s/%s%s%s", target, dir, *name ? "/" : "", name) < 0 ? NULL : path;
+}
+
+static int add_row(struct fixed_links *links, size_t row, const char *target, const char *name)
+{
 	if (links->n == FIXED_LINKS_MAX)
 		return -E2BIG;
-	*link = (struct fixed_link){ .where = rows[row].where };
-	if (asprintf(&link->path, "%s%s%s", rows[row].container, *name ? "/" : "", name) < 0) {
-		link->path = NULL;
-		return -ENOMEM;
-	}
-	if (asprintf(&link->to, "%s/%s%s%s", target, rows[row].tree, *name ? "/" : "", name) < 0) {
-		free(link->path);
-		return -ENOMEM;
-	}
-	links->n++;
-	return 0;
+	return link_add(links, (struct fixed_link){ .path = join(rows[row].container, name),
+						    .to = join_target(target, rows[row].tree, name),
+						    .where = rows[row].where });
 }
 
 static int list_row(const struct layout *layout, size_t row, const char *target,
@@ -109,14 +130,33 @@ static int list_row(const struct layout *layout, size_t row, const char *target,
 	if (dir < 0)
 		return 0;
 	if (rows[row].whole)
-		return link_add(links, row, target, "");
+		return add_row(links, row, target, "");
 	for (uint32_t i = 0; i < layout->nodes[dir].count && r == 0; i++) {
 		uint32_t slot = layout->nodes[dir].ref + i;
 
 		if (layout->nodes[slot].kind != LAYOUT_DIR)
-			r = link_add(links, row, target, layout_name(layout, slot));
+			r = add_row(links, row, target, layout_name(layout, slot));
 	}
 	return r;
+}
+
+int fixed_links_libraries(const struct layout *layout, const char *dir, const char *at, const char *target,
+			  struct fixed_links *ret, struct finding_list *findings, struct error *err)
+{
+	int found = find_dir(layout, dir), r = 0;
+
+	for (uint32_t i = 0; found >= 0 && i < layout->nodes[found].count && r == 0; i++) {
+		uint32_t slot = layout->nodes[found].ref + i;
+		const char *name = layout_name(layout, slot);
+
+		if (layout->nodes[slot].kind != LAYOUT_DIR)
+			r = link_add(ret, (struct fixed_link){ .path = join(at, name),
+							       .to = join_target(target, dir, name) });
+	}
+	if (r == -E2BIG)
+		r = finding_add(findings, true, "more than %d libraries for '%s', ignoring the rest",
+				FIXED_LIBRARIES_MAX, at);
+	return r < 0 ? error_set(err, r, "list the links of libraries") : 0;
 }
 
 int fixed_links_list(const struct layout *layout, const char *target, struct fixed_links *ret,
@@ -124,7 +164,7 @@ int fixed_links_list(const struct layout *layout, const char *target, struct fix
 {
 	int r = 0;
 
-	ret->items = calloc(FIXED_LINKS_MAX, sizeof(*ret->items));
+	ret->items = calloc(FIXED_LINKS_MAX + FIXED_LIBRARIES_MAX, sizeof(*ret->items));
 	if (!ret->items)
 		return error_set(err, -ENOMEM, "list the links");
 	for (size_t i = 0; i < ARRAY_SIZE(rows) && r == 0; i++)

@@ -27,7 +27,8 @@ struct fixed_links {
 	size_t n;
 };
 
-#define FIXED_LINKS_MAX 96 /* a plan has room for 256 steps, of which 127 are mounts */
+#define FIXED_LINKS_MAX 96
+#define FIXED_LIBRARIES_MAX 256 /* a plan has room for both, and for all mounts */
 
 /**
  * fixed_links_list() - the links for a tree
@@ -44,6 +45,18 @@ struct fixed_links {
  */
 int fixed_links_list(const struct layout *layout, const char *target, struct fixed_links *ret,
 		     struct finding_list *findings, struct error *err);
+
+/**
+ * fixed_links_libraries() - a link for each library of a tree, where the container's own libraries lie
+ * @dir: of the tree: "lib64", "lib32"
+ * @at:  directory in the container: "/usr/lib/x86_64-linux-gnu"
+ * @ret: of fixed_links_list(); what it has stays
+ *
+ * For who opens a library by its path, or copies it from there: the linker's cache is enough for the
+ * others. More than FIXED_LIBRARIES_MAX of one tree are a finding. Return: 0 or -ENOMEM.
+ */
+int fixed_links_libraries(const struct layout *layout, const char *dir, const char *at, const char *target,
+			  struct fixed_links *ret, struct finding_list *findings, struct error *err);
 void fixed_links_done(struct fixed_links *links);
 
 #endif

@@ -18,6 +18,7 @@
 #include "common/file.h"
 #include "common/ldcache.h"
 #include "common/log.h"
+#include "common/parse.h"
 #include "fs/claim.h"
 #include "fs/compose.h"
 #include "fs/daemon.h"
@@ -317,13 +318,14 @@ static json_t *spec_json(const struct call *call)
 		(void)json_array_append_new(
 			gpus, json_string(generation->gpus->gpus[call->selection.at[i]].uuid));
 	driver_caps_print(call->claim.caps, caps, sizeof(caps));
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:b, s:s, s:o*}", "id",
-			 call->claim.id, "devices", call->claim.devices, "driver_capabilities", caps, "target",
-			 call->claim.target, "source", call->claim.source, "gpus", gpus, "migs", migs_json(call),
-			 "imex_channels", imex_json(call), "mig_config", call->mig_config, "mig_monitor",
-			 call->mig_monitor, "nvswitch", call->claim.nvswitch, "imex_mgmt", call->claim.imex_mgmt,
-			 "standalone", call->claim.standalone, "cuda_compat_mode",
-			 compat_mode_name(call->compat_mode), "compat", compat);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:b, s:s, s:o*, s:s, s:b}", "id",
+			 call->claim.id, "devices", call->claim.devices, "driver_capabilities", *caps ? caps : "none",
+			 "target", call->claim.target, "source", call->claim.source, "gpus", gpus, "migs",
+			 migs_json(call), "imex_channels", imex_json(call), "mig_config", call->mig_config,
+			 "mig_monitor", call->mig_monitor, "nvswitch", call->claim.nvswitch, "imex_mgmt",
+			 call->claim.imex_mgmt, "standalone", call->claim.standalone, "cuda_compat_mode",
+			 compat_mode_name(call->compat_mode), "compat", compat, "without", call->claim.without,
+			 "classic_paths", *call->claim.lib64_at);
 }
 
 static uint32_t spec_blob(const struct call *call)
@@ -392,7 +394,15 @@ static int list_links(struct call *call, struct error *err)
 {
 	const struct layout *layout = store_layout(call->daemon->store, call->derived.layout);
 
-	return fixed_links_list(layout, call->claim.target, &call->links, &call->findings, err);
+	int r = fixed_links_list(layout, call->claim.target, &call->links, &call->findings, err);
+
+	if (r == 0 && *call->claim.lib64_at)
+		r = fixed_links_libraries(layout, "lib64", call->claim.lib64_at, call->claim.target, &call->links,
+					  &call->findings, err);
+	if (r == 0 && *call->claim.lib32_at)
+		r = fixed_links_libraries(layout, "lib32", call->claim.lib32_at, call->claim.target, &call->links,
+					  &call->findings, err);
+	return r;
 }
 
 static int list_ipcs(struct call *call, struct error *err)
@@ -406,6 +416,7 @@ static int list_ipcs(struct call *call, struct error *err)
 		.caps = call->claim.caps,
 		.uid = is_users ? tree->owner : peer->uid,
 		.by_root = !is_users && peer_is_root(peer, &call->daemon->self),
+		.without = call->claim.without,
 	};
 
 	return ipc_find(&request, &call->ipcs, &call->findings, err);
@@ -443,6 +454,8 @@ static int make_plan(struct call *call, struct error *err)
 		.target = call->claim.target,
 		.nodes = call->nodes,
 		.n_nodes = call->n_nodes,
+		.permit_only = parse_list_has(call->claim.without, CLAIM_WITHOUT_DEVICES),
+		.replace_stale = *call->claim.lib64_at,
 		.cache_fd = call->derived.cache_fd,
 		.has_proc = daemon->generation->proc_version != NULL,
 		.compat32 = layout_lookup(store_layout(daemon->store, call->derived.layout), 0, "lib32") >= 0,

@@ -18,6 +18,7 @@
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "common/parse.h"
 #include "common/sys.h"
 #include "nvml/driver_cap.h"
 #include "nvml/finding.h"
@@ -32,12 +33,13 @@ static const struct row {
 	mode_t type;
 	unsigned int cap;
 	bool anybodys; /* anybody can make the name */
+	const char *word; /* by which it is left out; NULL: by none */
 } rows[IPC_MAX] = {
 	{ "run", "nvidia-persistenced", "socket", "/run/nvidia-persistenced/socket", S_IFSOCK,
-	  DRIVER_CAP_UTILITY, false },
+	  DRIVER_CAP_UTILITY, false, IPC_PERSISTENCED },
 	{ "run", "nvidia-fabricmanager", "socket", "/run/nvidia-fabricmanager/socket", S_IFSOCK,
-	  DRIVER_CAP_UTILITY, false },
-	{ "tmp", NULL, "nvidia-mps", "/tmp/nvidia-mps", S_IFDIR, DRIVER_CAP_COMPUTE, true },
+	  DRIVER_CAP_UTILITY, false, IPC_FABRICMANAGER },
+	{ "tmp", NULL, "nvidia-mps", "/tmp/nvidia-mps", S_IFDIR, DRIVER_CAP_COMPUTE, true, NULL },
 };
 
 /* statx(2) as told: a FUSE server, which only a mount could bring here, is asked for nothing. */
@@ -116,6 +118,7 @@ static int find_row(const struct ipc_request *request, const struct row *row, st
 		return -ENOMEM;
 	}
 	ipc->target = row->target;
+	ipc->cap = row->cap;
 	ipc->fd = take_fd(&fd);
 	ret->n++;
 	return 0;
@@ -127,6 +130,8 @@ int ipc_find(const struct ipc_request *request, struct ipc_list *ret, struct fin
 	int r = 0;
 
 	for (size_t i = 0; i < IPC_MAX && r == 0; i++) {
+		if (rows[i].word && request->without && parse_list_has(request->without, rows[i].word))
+			continue;
 		if (request->caps & rows[i].cap)
 			r = find_row(request, &rows[i], ret, findings);
 	}

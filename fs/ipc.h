@@ -21,7 +21,11 @@ struct finding_list;
 
 #define IPC_MAX 3
 
+#define IPC_PERSISTENCED "persistenced"
+#define IPC_FABRICMANAGER "fabricmanager"
+
 struct ipc {
+	unsigned int cap;   /* enum driver_cap that gives it */
 	const char *target; /* in the container: "/run/nvidia-persistenced/socket"; static */
 	char *path;         /* absolute, in our mount namespace; owned */
 	int fd;             /* O_PATH; owned */
@@ -37,6 +41,7 @@ struct ipc_request {
 	unsigned int caps; /* enum driver_cap, expanded */
 	uid_t uid;         /* who asks */
 	bool by_root;      /* root in the daemon's own namespaces asks */
+	const char *without; /* comma list of words below: left out; NULL or "": none */
 };
 
 /**

@@ -28,6 +28,7 @@
 #include "fs/daemon.h"
 #include "fs/derive.h"
 #include "fs/facts.h"
+#include "fs/files_method.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/handover.h"
@@ -45,8 +46,6 @@
 #include "nvml/driver.h"
 #include "nvml/gpu.h"
 #include "nvml/node.h"
-
-#define DONE_MAX (128 * 1024)
 
 enum who {
 	ANYBODY, /* what is told depends on who asks */
@@ -274,6 +273,19 @@ static int method_cdi(struct daemon *daemon, struct client *client, json_t *para
 		return error_setc(err, ERROR_PERMISSION, -EPERM, "all GPUs are told in the host's namespaces alone");
 	r = cdi_method(daemon, params, &json, err);
 	return r ? r : reply_with(reply, json, err);
+}
+
+static int call_files(struct daemon *daemon, struct client *client, json_t *params,
+		      struct varlink_message *message, const char *trace, struct method_reply *reply,
+		      struct error *err)
+{
+	const struct daemon_viewer viewer = viewer_of(daemon, client);
+
+	(void)message;
+	(void)trace;
+	if (!viewer.is_root && !viewer.is_local)
+		return error_setc(err, ERROR_PERMISSION, -EPERM, "the driver's files are told in the host's namespaces alone");
+	return method_files(daemon, client, params, viewer.is_root, &reply->params, err);
 }
 
 static int method_check(struct daemon *daemon, struct client *client, json_t *params,
@@ -534,8 +546,8 @@ static int set_done(struct daemon *daemon, uint32_t tree, const json_t *done, st
 
 	json_decref(before);
 	json_decref(all);
-	if (!text || strlen(text) > DONE_MAX)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "'done' is more than %d bytes", DONE_MAX);
+	if (!text || strlen(text) > RECORD_MAX)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'done' is more than %d bytes", RECORD_MAX);
 	store_write_lock(daemon->store);
 	store_tree_set_done(daemon->store, tree,
 			    store_blob_put(daemon->store, text, strlen(text)));
@@ -780,6 +792,9 @@ static const char interface_text[] =
 	"  nvml: (state: string, took_ms: ?int, findings: []string))\n"
 	"# A specification of the Container Device Interface\n"
 	"method Cdi(vendor: ?string, class: ?string, hooks: ?bool) -> (spec: object)\n"
+	"# The host's files, sockets and device nodes of the driver\n"
+	"method Files(devices: ?string) -> (driver_root: string, proc_root: string, driver_version: string,\n"
+	"  has_nvcaps: bool, files: []object, sockets: []object, gpus: ?[]object, migs: ?[]object, nodes: ?[]string)\n"
 	"# Is all well? state is ok or degraded\n"
 	"method Check() -> (state: string, reasons: []string, daemon_pid: int, keeper_pid: int, mode: string)\n"
 	"# What the driver was, as far as trees show it: the present one first\n"
@@ -798,8 +813,8 @@ static const char interface_text[] =
 	"  mig_config: ?string, mig_monitor: ?string, imex_channels: ?string, imex_source: ?string,\n"
 	"  fabric: ?string,\n"
 	"  requirements: ?[]string, source: ?string, privileged: ?bool, standalone: ?bool, cgroup: ?bool,\n"
-	"  dry_run: ?bool, pid: ?int, pidfd: ?int, cache: ?int, compat: ?int, cuda_compat_mode: ?string,\n"
-	"  fds: ?int)\n"
+	"  without: ?string, lib64_at: ?string, lib32_at: ?string, dry_run: ?bool, pid: ?int, pidfd: ?int,\n"
+	"  cache: ?int, compat: ?int, cuda_compat_mode: ?string, fds: ?int)\n"
 	"  -> (id: ?string, trace: ?string, token: ?string, state: ?string, warnings: ?[]string,\n"
 	"  plan: ?[]object, fds: ?int, nothing: ?bool, why: ?string)\n"
 	"method Commit(token: string, done: []object, time_us: ?int) -> ()\n"
@@ -861,6 +876,7 @@ static const struct method methods[] = {
 	{ "io.nvfs.Status", ANYBODY, method_status },
 	{ "io.nvfs.Node", ANYBODY, method_node },
 	{ "io.nvfs.Cdi", ANYBODY, method_cdi },
+	{ "io.nvfs.Files", ANYBODY, call_files },
 	{ "io.nvfs.Check", ANYBODY, method_check },
 	{ "io.nvfs.Why", ANYBODY, method_why },
 	{ "io.nvfs.Generations", ANYBODY, method_generations },

@@ -114,7 +114,7 @@ static int list_sources(const struct planner_input *in, struct sources *sources,
 	if (r == 0 && in->has_proc)
 		r = source_add(sources, in->root_fd, in->mountpoint, proc, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
 			       err);
-	for (size_t i = 0; i < in->n_nodes && r == 0; i++)
+	for (size_t i = 0; !in->permit_only && i < in->n_nodes && r == 0; i++)
 		r = add_node(in, sources, &in->nodes[i], err);
 	return r ? r : add_ipcs(sources, in->ipcs, err);
 }
@@ -230,18 +230,19 @@ static int step_add_fd(struct planned *plan, json_t *step, int fd, struct error 
 	return step_add(plan, step, err);
 }
 
+/* @source: NULL for a node that is permitted and not bound */
 static int add_device(struct planned *plan, struct source *source, const struct devnode *node,
 		      struct error *err)
 {
 	char target[80];
-	int r = check_device(source, node, err);
+	int r = source ? check_device(source, node, err) : 0;
 
 	if (r < 0)
 		return error_classify(err, r, ERROR_DEVICE);
 	(void)snprintf(target, sizeof(target), "/dev/%s", node->path);
-	return step_add_fd(plan, json_pack("{s:s, s:s, s:i, s:i, s:s}", "step", "device", "target", target,
+	return step_add_fd(plan, json_pack("{s:s, s:s, s:i, s:i, s:s, s:o*}", "step", "device", "target", target,
 					   "major", (int)node->major, "minor", (int)node->minor, "access",
-					   "rw"), take_fd(&source->fd), err);
+					   "rw", "bind", source ? NULL : json_false()), source ? take_fd(&source->fd) : -1, err);
 }
 
 static int add_sockets(struct planned *plan, const struct planner_input *in, struct source *source,
@@ -273,7 +274,7 @@ static int add_mounts(struct planned *plan, const struct planner_input *in, stru
 		source++;
 	}
 	for (size_t i = 0; i < in->n_nodes && r == 0; i++)
-		r = add_device(plan, source++, &in->nodes[i], err);
+		r = add_device(plan, in->permit_only ? NULL : source++, &in->nodes[i], err);
 	return r ? r : add_sockets(plan, in, source, err);
 }
 
@@ -296,10 +297,10 @@ static int add_cache(struct planned *plan, const struct planner_input *in, struc
 	return step_add_fd(plan, json_pack("{s:s, s:s}", "step", "cache", "target", CACHE_PATH), fd, err);
 }
 
-static int add_link(struct planned *plan, const struct fixed_link *link, struct error *err)
+static int add_link(struct planned *plan, const struct fixed_link *link, bool stale, struct error *err)
 {
-	return step_add(plan, json_pack("{s:s, s:s, s:s, s:s*}", "step", "link", "target", link->path, "to",
-					link->to, "where", link->where), err);
+	return step_add(plan, json_pack("{s:s, s:s, s:s, s:s*, s:o*}", "step", "link", "target", link->path, "to",
+					link->to, "where", link->where, "stale", stale ? json_true() : NULL), err);
 }
 
 int planner_build(const struct planner_input *in, struct planned *ret, struct error *err)
@@ -317,7 +318,7 @@ int planner_build(const struct planner_input *in, struct planned *ret, struct er
 	if (r == 0)
 		r = add_cache(ret, in, err);
 	for (size_t i = 0; in->links && i < in->links->n && r == 0; i++)
-		r = add_link(ret, &in->links->items[i], err);
+		r = add_link(ret, &in->links->items[i], in->replace_stale, err);
 	return r;
 }
 

@@ -41,6 +41,8 @@ struct planner_input {
 	const char *target;
 	const struct devnode *nodes;
 	size_t n_nodes;
+	bool permit_only; /* the nodes: they are not bound */
+	bool replace_stale; /* links are made in the place of links and empty files too */
 	int cache_fd; /* sealed memfd with the merged ld.so.cache; duplicated */
 	const struct fixed_links *links; /* at fixed paths, into the tree */
 	const struct ipc_list *ipcs;     /* sockets of the host */

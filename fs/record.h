@@ -11,7 +11,7 @@
 struct daemon;
 struct error;
 
-#define RECORD_MAX 65536 /* bytes */
+#define RECORD_MAX (128 * 1024) /* bytes: a plan of 640 steps */
 
 /** record_load() - a new reference, NULL where there is none */
 json_t *record_load(const struct daemon *daemon, uint32_t tree);

@@ -149,6 +149,10 @@ int reinject_command_build(const struct reinject_request *request, struct reinje
 		add(ret, "--fabric", "imex-mgmt");
 	if (*ret->imex)
 		add(ret, "--imex-channel", ret->imex);
+	if (*varlink_string(ret->spec, "without", ""))
+		add(ret, "--without", varlink_string(ret->spec, "without", ""));
+	if (json_is_true(json_object_get(ret->spec, "classic_paths")))
+		add(ret, "--classic-paths", NULL);
 	if (!had_cgroup(request))
 		add(ret, "--no-cgroup", NULL);
 	return 0;

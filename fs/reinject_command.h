@@ -13,7 +13,7 @@ struct gpu_list;
 
 /* Which nvinject, with which arguments: the request that a container was injected with, once more. */
 
-#define REINJECT_ARGS_MAX 36
+#define REINJECT_ARGS_MAX 48
 
 struct reinject_request {
 	const char *program;        /* nvinject of the configuration; NULL: beside this program */

@@ -19,6 +19,7 @@ struct outcome {
 	bool made;          /* the directory or file mounted over was made */
 	bool elsewhere;     /* STEP_FILE: it is the step's alternative that was made */
 	struct place_identity identity; /* of a mount */
+	struct effect_stale stale; /* STEP_LINK: what it replaced */
 };
 
 /*

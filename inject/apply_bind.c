@@ -133,8 +133,11 @@ int apply_device(struct apply *apply, const struct step *step, struct outcome *o
 {
 	auto_point struct point point = POINT_EMPTY;
 	const struct place_identity *there = &point.there;
-	int r = check_device(step, err);
+	int r;
 
+	if (step->permit_only)
+		return apply_note(outcome, "omitted", "it was not asked for");
+	r = check_device(step, err);
 	r = r ? r : find_point(apply, step, &point, outcome, err);
 	if (r < 0)
 		return r;

@@ -162,6 +162,19 @@ static bool has_path(struct apply *apply, const char *path)
 	return apply_find(apply, path, false, &place, &none, NULL) == 0 && anything_there(&place);
 }
 
+/* What is left of another driver: it never leads to ours. -EEXIST: it is more than that. */
+static int replace_stale(struct apply *apply, const struct step *step, const struct place *place,
+			 struct outcome *outcome)
+{
+	int r = effect_stale(place->dirfd, place->name, &outcome->stale);
+
+	if (r == 0)
+		r = effect_relink(&apply->effects, place->dirfd, place->name, step->to, &outcome->stale);
+	if (r < 0)
+		outcome->stale.mode = 0;
+	return r == -EMEDIUMTYPE ? -EEXIST : r;
+}
+
 int apply_link(struct apply *apply, const struct step *step, struct outcome *outcome,
 	       struct error *err)
 {
@@ -179,6 +192,8 @@ int apply_link(struct apply *apply, const struct step *step, struct outcome *out
 	if (n >= 0 && (size_t)n == strlen(step->to) && memcmp(to, step->to, (size_t)n) == 0)
 		return apply_note_already(apply, outcome, "created");
 	r = effect_link(&apply->effects, place.dirfd, place.name, step->to);
+	if (r == -EEXIST && step->replace_stale)
+		r = replace_stale(apply, step, &place, outcome);
 	if (r == -EEXIST)
 		return apply_note(outcome, "kept", "something else is there");
 	return r < 0 ? error_set(err, r, "link '%s'", step->target) : apply_note(outcome, "created", "");

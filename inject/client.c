@@ -10,6 +10,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "common/varlink.h"
+#include "inject/classic.h"
 #include "inject/request.h"
 #include "inject/targets.h"
 
@@ -86,7 +87,7 @@ static json_t *inject_params(const struct request *req, const char *target)
 }
 
 int client_inject(struct client *client, const struct request *req, const struct targets *targets,
-		  int cache, int compat, const char *target, struct plan *ret, struct error *err)
+		  const struct classic *classic, int cache, int compat, const char *target, struct plan *ret, struct error *err)
 {
 	json_t *params = inject_params(req, target);
 	struct varlink_message reply;
@@ -111,6 +112,12 @@ int client_inject(struct client *client, const struct request *req, const struct
 		(void)json_object_set_new(params, "compat", json_integer(n));
 		fds[n++] = compat;
 	}
+	if (req->without)
+		(void)json_object_set_new(params, "without", json_string(req->without));
+	if (classic->lib64)
+		(void)json_object_set_new(params, "lib64_at", json_string(classic->lib64));
+	if (classic->lib32)
+		(void)json_object_set_new(params, "lib32_at", json_string(classic->lib32));
 	if (req->compat_mode)
 		(void)json_object_set_new(params, "cuda_compat_mode", json_string(req->compat_mode));
 	r = call(client, "io.nvfs.Inject", params, fds, (size_t)n, &reply, err);

@@ -8,6 +8,7 @@
 
 #include "inject/plan.h"
 
+struct classic;
 struct error;
 struct request;
 struct targets;
@@ -30,6 +31,7 @@ void client_done(struct client *client);
 
 /**
  * client_inject() - io.nvfs.Inject: ask for a tree and a plan
+ * @classic: where libraries get links, too
  * @cache:  sealed memfd of the container's ld.so.cache; -1: none
  * @compat: sealed memfd of imagecompat_read(); -1: none
  * @target: where the tree is to go
@@ -38,7 +40,7 @@ void client_done(struct client *client);
  * Warnings of the daemon go to the log. Return: 0 or a negative errno.
  */
 int client_inject(struct client *client, const struct request *req, const struct targets *targets,
-		  int cache, int compat, const char *target, struct plan *ret, struct error *err);
+		  const struct classic *classic, int cache, int compat, const char *target, struct plan *ret, struct error *err);
 
 /** client_commit() - io.nvfs.Commit: the plan is done, keep the tree; @done is borrowed */
 int client_commit(struct client *client, const char *token, json_t *done, uint64_t time_us,

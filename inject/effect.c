@@ -24,6 +24,7 @@
 #include "common/file.h"
 #include "common/sys.h"
 #include "inject/name.h"
+#include "inject/place.h"
 #include "inject/regular.h"
 
 #define HERE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV)
@@ -48,6 +49,7 @@ static struct effect *effect_begin(struct effects *effects, enum effect_kind kin
 	effect->kind = kind;
 	effect->fd = effect->old = -1;
 	effect->to = NULL;
+	effect->stale = NULL;
 	memcpy(effect->name, name, len + 1);
 	effect->dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 3);
 	if (effect->dirfd < 0) {
@@ -367,6 +369,90 @@ static int undo_replace(const struct effects *effects, const struct effect *effe
 	return rename_over(within, effect->dirfd, temp, effect->name);
 }
 
+int effect_stale(int dirfd, const char *name, struct effect_stale *ret)
+{
+	auto_close int fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	struct place_identity id;
+	struct stat st;
+	ssize_t n;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = place_identify(fd, &id);
+	if (r < 0)
+		return r;
+	*ret = (struct effect_stale){ .mode = id.mode };
+	if (S_ISREG(id.mode) && !id.mount_root && !(id.mode & (S_ISUID | S_ISGID)))
+		return fstat(fd, &st) == 0 && st.st_size == 0 ? 0 : -EMEDIUMTYPE;
+	if (!S_ISLNK(id.mode))
+		return -EMEDIUMTYPE;
+	n = readlinkat(fd, "", ret->to, sizeof(ret->to));
+	if (n <= 0 || n > EFFECT_STALE_MAX)
+		return n < 0 ? -errno : -EMEDIUMTYPE;
+	ret->to[n] = '\0';
+	for (const char *c = ret->to; *c; c++) {
+		if (*c < ' ' || *c > '~')
+			return -EMEDIUMTYPE;
+	}
+	return 0;
+}
+
+/* A link, or an empty file, under the name for what is to take another's place. */
+static int make_beside(struct place_roots *within, int dirfd, const char *temp, mode_t mode, const char *to)
+{
+	int r = name_make(within, dirfd, temp, mode, to, NULL);
+
+	if (r == -EEXIST && name_unlink(within, dirfd, temp, 0) == 0)
+		r = name_make(within, dirfd, temp, mode, to, NULL);
+	return r;
+}
+
+int effect_relink(struct effects *effects, int dirfd, const char *name, const char *to,
+		  const struct effect_stale *stale)
+{
+	int r;
+	struct effect *effect = effect_begin(effects, EFFECT_RELINK, dirfd, name, &r);
+	char temp[NAME_MAX + 1];
+
+	if (!effect)
+		return r;
+	effect->to = to;
+	effect->stale = stale;
+	name_beside(name, temp);
+	r = make_beside(effects->within, dirfd, temp, S_IFLNK, to);
+	if (r < 0)
+		return effect_end(effects, r);
+	effect->fd = openat(dirfd, temp, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	return effect_end(effects, rename_over(effects->within, dirfd, temp, name));
+}
+
+int effect_unstale(struct place_roots *within, int dirfd, const char *name, const struct effect_stale *stale)
+{
+	char temp[NAME_MAX + 1];
+	int r;
+
+	name_beside(name, temp);
+	r = make_beside(within, dirfd, temp, stale->mode, S_ISLNK(stale->mode) ? stale->to : NULL);
+	if (r < 0)
+		return r;
+	if (S_ISREG(stale->mode))
+		(void)close(r);
+	return rename_over(within, dirfd, temp, name);
+}
+
+static int undo_relink(const struct effects *effects, const struct effect *effect)
+{
+	char temp[NAME_MAX + 1];
+
+	name_beside(effect->name, temp);
+	if (effect->fd >= 0 ? still_there(effect) : looks_like_ours(effect))
+		return effect_unstale(effects->within, effect->dirfd, effect->name, effect->stale);
+	if (effect->fd < 0 || is_there(effect, temp)) /* killed before it took its place */
+		(void)name_unlink(effects->within, effect->dirfd, temp, 0);
+	return 0;
+}
+
 static int effect_undo(const struct effects *effects, const struct effect *effect)
 {
 	switch (effect->kind) {
@@ -381,6 +467,8 @@ static int effect_undo(const struct effects *effects, const struct effect *effec
 		return undo_take(effect);
 	case EFFECT_REPLACE:
 		return undo_replace(effects, effect);
+	case EFFECT_RELINK:
+		return undo_relink(effects, effect);
 	}
 	return -EINVAL;
 }

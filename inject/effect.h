@@ -11,7 +11,7 @@ struct error;
 struct place_roots;
 
 /*
- * The six things that are ever done inside a container, each recorded with
+ * The seven things that are ever done inside a container, each recorded with
  * what its undo needs. All act on one name in a directory that is held by
  * descriptor; none follows a link or resolves a path. They are called inside
  * the container's mount namespace.
@@ -24,6 +24,15 @@ enum effect_kind {
 	EFFECT_MOUNT,   /* attach a detached mount */
 	EFFECT_TAKE,    /* take a mount away */
 	EFFECT_REPLACE, /* rename a new file of mode 0644 into place */
+	EFFECT_RELINK,  /* rename a symlink into the place of another, or of an empty file */
+};
+
+#define EFFECT_STALE_MAX 255
+
+/* What a link of ours has replaced: so little that it can be told, and made again. */
+struct effect_stale {
+	mode_t mode;                   /* S_IFLNK; S_IFREG and permissions: an empty file; 0: nothing */
+	char to[EFFECT_STALE_MAX + 1]; /* of a link: printable ASCII */
 };
 
 struct effect {
@@ -31,11 +40,12 @@ struct effect {
 	int dirfd; /* owned */
 	int fd;    /* owned: what was created or attached, or a clone of what was taken; -1 */
 	int old;   /* owned, EFFECT_REPLACE: the file that was there; -1: none */
-	const char *to; /* EFFECT_LINK: borrowed */
+	const char *to; /* EFFECT_LINK, EFFECT_RELINK: borrowed */
+	const struct effect_stale *stale; /* EFFECT_RELINK: borrowed */
 	char name[NAME_MAX + 1];
 };
 
-#define EFFECTS_MAX 1024
+#define EFFECTS_MAX 1280 /* two a step of a plan */
 
 /* Zero-initialise. A fixed table, so that no change can fail to be recorded. */
 struct effects {
@@ -68,6 +78,24 @@ int effect_file(struct effects *effects, int dirfd, const char *name);
  * Return: 0, -EEXIST where anything stands, or another -errno.
  */
 int effect_link(struct effects *effects, int dirfd, const char *name, const char *to);
+
+/**
+ * effect_stale() - is what stands at a name a link, or an empty file, that can be replaced?
+ * @ret: what stands there, for effect_relink()
+ *
+ * Return: 0; -EMEDIUMTYPE (anything else, a mount, or a link that cannot be told) or another -errno.
+ */
+int effect_stale(int dirfd, const char *name, struct effect_stale *ret);
+
+/**
+ * effect_relink() - put a symbolic link in the place of what effect_stale() found there
+ * @to, @stale: borrowed until effects_done() or effects_undo()
+ */
+int effect_relink(struct effects *effects, int dirfd, const char *name, const char *to,
+		  const struct effect_stale *stale);
+
+/** effect_unstale() - put back what effect_relink() has replaced; its undo, too, at a later time */
+int effect_unstale(struct place_roots *within, int dirfd, const char *name, const struct effect_stale *stale);
 
 /**
  * effect_mount() - attach a detached mount

@@ -191,7 +191,7 @@ static int attempt(struct injection *in, const char *target, struct error *err)
 	struct session *s = in->session;
 	int r;
 
-	r = client_inject(&s->client, &s->request, &s->targets, s->image_cache, s->image_compat,
+	r = client_inject(&s->client, &s->request, &s->targets, &s->classic, s->image_cache, s->image_compat,
 			  target, &in->plan, err);
 	if (r < 0 || is_dry(in))
 		return r;

@@ -101,7 +101,8 @@ static int take_step_fd(struct step *step, const json_t *json, struct varlink_me
 {
 	const json_t *index = json_object_get(json, "fd");
 
-	if (step->kind == STEP_FILE || step->kind == STEP_LINK)
+	if (step->kind == STEP_FILE || step->kind == STEP_LINK ||
+	    (step->kind == STEP_DEVICE && step->permit_only))
 		return 0;
 	step->fd = json_is_integer(index)
 			   ? varlink_message_take_fd(reply, json_integer_value(index))
@@ -121,6 +122,8 @@ static int step_details(struct step *step, const json_t *json, struct error *err
 	step->major = (unsigned int)json_integer_value(json_object_get(json, "major"));
 	step->minor = (unsigned int)json_integer_value(json_object_get(json, "minor"));
 	step->access = parse_access(varlink_string(json, "access", "rw"));
+	step->permit_only = json_is_false(json_object_get(json, "bind"));
+	step->replace_stale = json_is_true(json_object_get(json, "stale"));
 	step->only_if_absent = json_is_true(json_object_get(json, "absent"));
 	if (step->alternative && !plan_path_ok(step->alternative))
 		return refuse(step, "its alternative is not a plain path", err);
@@ -228,8 +231,8 @@ void plan_print(const struct plan *plan, FILE *out)
 
 		fprintf(out, "%-7s %s", step_name(step->kind), step->target);
 		if (step->kind == STEP_DEVICE)
-			fprintf(out, " (%u:%u, also allowed in the device cgroups)", step->major,
-				step->minor);
+			fprintf(out, " (%u:%u, %s in the device cgroups)", step->major, step->minor,
+				step->permit_only ? "only allowed" : "also allowed");
 		if (step->alternative)
 			fprintf(out, " (or %s)", step->alternative);
 		if (step->to)

@@ -22,7 +22,7 @@ enum step_kind {
 	STEP_LINK,   /* a symbolic link */
 };
 
-#define PLAN_STEPS_MAX 512
+#define PLAN_STEPS_MAX 640
 
 struct step {
 	enum step_kind kind;
@@ -35,6 +35,8 @@ struct step {
 	const json_t *before;    /* STEP_DEVICE: record of the node of another number; see moved.h */
 	const void *data;        /* STEP_FILE, STEP_CACHE: content */
 	size_t len;
+	bool permit_only;        /* STEP_DEVICE: not bound */
+	bool replace_stale;      /* STEP_LINK: in the place of a link, or of an empty file, too */
 	bool only_if_absent;     /* STEP_FILE: what stands there stays, whatever it is */
 };
 

@@ -36,6 +36,8 @@ static const char usage_text[] =
 	"  --mig-config all            let it divide the GPUs; --mig-monitor all: watch them\n"
 	"  --imex-channel LIST         IMEX channels: 0,1; may be repeated\n"
 	"  --fabric LIST               nvswitch: the NVSwitches; imex-mgmt: for the daemon nvidia-imex\n"
+	"  --classic-paths             links to libraries in the container's own directory of them, too\n"
+	"  --without LIST              leave out: devices (are permitted only), persistenced, fabricmanager\n"
 	"  --require EXPRESSION        what driver and GPUs must be: cuda>=12.4; may be repeated\n"
 	"  --cdi-device NAME           hook: called for this device of a CDI specification\n"
 	"  --swarm-resource NAMES      hook: variables that count more than NVIDIA_VISIBLE_DEVICES\n"
@@ -62,6 +64,8 @@ enum {
 	OPT_MIG_MONITOR,
 	OPT_IMEX_CHANNEL,
 	OPT_FABRIC,
+	OPT_CLASSIC,
+	OPT_WITHOUT,
 	OPT_REQUIRE,
 	OPT_SWARM,
 	OPT_CDI,
@@ -91,6 +95,8 @@ static const struct option options[] = {
 	{ "mig-monitor", required_argument, NULL, OPT_MIG_MONITOR },
 	{ "imex-channel", required_argument, NULL, OPT_IMEX_CHANNEL },
 	{ "fabric", required_argument, NULL, OPT_FABRIC },
+	{ "classic-paths", no_argument, NULL, OPT_CLASSIC },
+	{ "without", required_argument, NULL, OPT_WITHOUT },
 	{ "require", required_argument, NULL, OPT_REQUIRE },
 	{ "swarm-resource", required_argument, NULL, OPT_SWARM },
 	{ "cdi-device", required_argument, NULL, OPT_CDI },
@@ -122,6 +128,7 @@ void request_done(struct request *req)
 	free(req->devices);
 	free(req->driver_caps);
 	free(req->compat_mode);
+	free(req->without);
 	free(req->swarm_resource);
 	free(req->mig_config);
 	free(req->mig_monitor);
@@ -254,6 +261,8 @@ static int put_option(struct request *req, int opt, const char *value, struct er
 		return request_append(&req->imex_channels, value, err);
 	case OPT_FABRIC:
 		return request_append(&req->fabric, value, err);
+	case OPT_WITHOUT:
+		return request_set(&req->without, value, err);
 	case OPT_REQUIRE:
 		return put_requirement(req, value, err);
 	case OPT_SWARM:
@@ -272,6 +281,9 @@ static int put_option(struct request *req, int opt, const char *value, struct er
 		return put_timeout(req, value, err);
 	case OPT_OWNER:
 		return put_owner(req, value, err);
+	case OPT_CLASSIC:
+		req->classic_paths = true;
+		return 0;
 	case OPT_STANDALONE:
 		req->standalone = true;
 		return 0;
@@ -367,6 +379,8 @@ static int check_places(const struct request *req, struct error *err)
 		return -EINVAL;
 	if (req->compat_mode && !is_compat_mode(req->compat_mode))
 		return usage(err, "invalid option: cuda-compat-mode=%.40s", req->compat_mode);
+	if (req->without && !is_text(req->without))
+		return usage(err, "what is to be left out is not UTF-8");
 	if ((req->devices && !is_text(req->devices)) || (req->mig_config && !is_text(req->mig_config)) ||
 	    (req->mig_monitor && !is_text(req->mig_monitor)) ||
 	    (req->imex_channels && !is_text(req->imex_channels)) || (req->fabric && !is_text(req->fabric)))
@@ -393,10 +407,11 @@ static int check_inject(const struct request *req, struct error *err)
 	return 0;
 }
 
-/* Beside devices */
+/* Beside devices, and what varies of a plan */
 static bool asks_more(const struct request *req)
 {
-	return req->mig_config || req->mig_monitor || req->imex_channels || req->fabric;
+	return req->mig_config || req->mig_monitor || req->imex_channels || req->fabric || req->without ||
+	       req->classic_paths;
 }
 
 static int check_remove(const struct request *req, struct error *err)

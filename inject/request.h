@@ -45,6 +45,8 @@ struct request {
 	json_t *requirements; /* array of expressions, see nvml/require.h; NULL: none */
 	char *rootfs;     /* as the container's mount namespace shows it; NULL: /proc/PID/root */
 	char *target;     /* NULL: REQUEST_TARGET */
+	char *without;    /* comma list of what is left out, "devices,persistenced"; NULL: nothing */
+	bool classic_paths; /* libraries get links where the container has its own, too */
 	char *compat_mode; /* for CUDA forward compatibility; NULL: the daemon's */
 	char *swarm_resource; /* hook: variables that count more than NVIDIA_VISIBLE_DEVICES; NULL: none */
 	char *cdi_device; /* hook: of this device of a CDI specification; NULL: of none */

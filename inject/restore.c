@@ -75,14 +75,35 @@ static int restore_mount(struct restore *restore, const json_t *record, const st
 	return r < 0 ? r : 1;
 }
 
+/* What the link has replaced, which is made again. 0: it replaced nothing. */
+static mode_t read_stale(const json_t *record, struct effect_stale *ret)
+{
+	const json_t *was = json_object_get(record, "was"), *mode = json_object_get(was, "empty");
+	const char *to = varlink_string(was, "link", "");
+
+	*ret = (struct effect_stale){ 0 };
+	if (json_is_integer(mode))
+		ret->mode = S_IFREG | ((mode_t)json_integer_value(mode) & 0777);
+	else if (*to && strlen(to) < sizeof(ret->to))
+		ret->mode = S_IFLNK;
+	(void)snprintf(ret->to, sizeof(ret->to), "%s", to);
+	return ret->mode;
+}
+
 static int restore_link(struct restore *restore, const json_t *record, const struct place *place)
 {
 	const char *to = varlink_string(record, "to", "");
 	char now[PATH_MAX];
 	ssize_t n = readlinkat(place->dirfd, place->name, now, sizeof(now));
+	struct effect_stale stale;
+	int r;
 
 	if (n <= 0 || (size_t)n != strlen(to) || memcmp(now, to, (size_t)n) != 0)
 		return 0;
+	if (read_stale(record, &stale)) {
+		r = effect_unstale(&restore->roots, place->dirfd, place->name, &stale);
+		return r < 0 ? r : 1;
+	}
 	return unlink_one(restore, place);
 }
 

@@ -51,6 +51,8 @@ struct pin {
 	int cache; /* what reading the ld.so.cache came to */
 	struct error why;
 	bool hook, is_foreign;
+	bool wants_classic;
+	struct classic classic;
 	bool wants_compat;
 	int image_compat;
 	int compat; /* the same of the libraries for forward compatibility */
@@ -78,6 +80,8 @@ static int pin_inside(void *arg, struct error *err)
 		pin->is_foreign = true;
 		return 0;
 	}
+	if (pin->wants_classic)
+		classic_find(pin->targets.root, &pin->classic);
 	pin->cache = -ETIMEDOUT;
 	pin->cache = imagecache_read(pin->targets.root, &pin->image_cache, &pin->why);
 	if (!pin->wants_compat)
@@ -109,6 +113,7 @@ static int pin_begin(struct session *session, struct pin *pin, struct error *err
 			     .hook = session->hook,
 			     .image_cache = -1,
 			     .image_compat = -1 };
+	pin->wants_classic = session->request.action == REQUEST_INJECT && session->request.classic_paths;
 	pin->wants_compat = session->request.action == REQUEST_INJECT &&
 			    (!session->request.compat_mode ||
 			     strcmp(session->request.compat_mode, REQUEST_COMPAT_DISABLED) != 0);
@@ -135,6 +140,7 @@ static int pin_end(struct session *session, struct pin *pin, struct error *err)
 
 	session->targets.root = pin->targets.root;
 	session->is_foreign = pin->is_foreign;
+	session->classic = pin->classic;
 	session->image_cache = pin->image_cache;
 	session->image_compat = pin->image_compat;
 	if (r == -ETIMEDOUT)

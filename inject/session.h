@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "common/error.h"
+#include "inject/classic.h"
 #include "inject/client.h"
 #include "inject/enter.h"
 #include "inject/request.h"
@@ -21,6 +22,7 @@ struct session {
 	struct timespec started; /* CLOCK_MONOTONIC */
 	bool hook;
 	bool is_foreign;     /* a hook only: NVIDIA's tool has been in the container, by its tmpfs on /proc/driver/nvidia */
+	struct classic classic; /* --classic-paths: where libraries get links */
 	int image_cache;     /* sealed memfd; -1: none, or not to be had */
 	int image_compat;    /* sealed memfd: see imagecompat.h; -1: none */
 	char cache_why[ERROR_TEXT_MAX]; /* why it is not to be had; "": it is, or there is none */

@@ -13,6 +13,9 @@
 #include "common/error.h"
 #include "common/parse.h"
 
+/* "none" is a word for people who want nothing, and no bit. */
+#define NONE "none"
+
 static const struct {
 	const char *word;
 	unsigned int caps;
@@ -46,7 +49,7 @@ int driver_caps_parse(const char *list, unsigned int *ret, struct error *err)
 	size_t len;
 
 	while ((word = parse_field(&cursor, ',', &len))) {
-		if (len == 0)
+		if (len == 0 || (len == strlen(NONE) && memcmp(word, NONE, len) == 0))
 			continue;
 		bits = word_caps(word, len);
 		if (!bits)

@@ -29,7 +29,7 @@ enum driver_cap {
 
 /**
  * driver_caps_parse() - a comma list of driver capabilities
- * @list: "compute,utility"; "all" anywhere means every one; blanks around a word and
+ * @list: "compute,utility"; "all" anywhere means every one, "none" adds nothing; blanks around a word and
  *        empty words are skipped, words are lower case; "" gives 0; borrowed
  * @ret:  set of enum driver_cap; untouched on failure
  * @err:  message chain, may be NULL

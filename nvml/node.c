@@ -8,6 +8,7 @@
 
 #include "common/cleanup.h"
 #include "nvml/driver.h"
+#include "nvml/elf.h"
 #include "nvml/gpu.h"
 
 json_t *node_text_json(const char *text)
@@ -112,6 +113,38 @@ json_t *node_json(const struct driver *driver, const struct gpu_list *gpus)
 	if (json_object_set_new(json, "gpus", list) < 0) {
 		json_decref(json);
 		return NULL;
+	}
+	return json;
+}
+
+json_t *node_caps_json(unsigned int caps)
+{
+	json_t *array = json_array();
+
+	for (unsigned int bit = 1; bit <= DRIVER_CAP_ALL; bit <<= 1) {
+		char word[DRIVER_CAPS_TEXT_MAX];
+
+		if (!(caps & bit))
+			continue;
+		driver_caps_print(bit, word, sizeof(word));
+		(void)json_array_append_new(array, json_string(word));
+	}
+	return array;
+}
+
+json_t *node_file_json(const struct driver_file *file)
+{
+	json_t *json = json_pack(
+		"{s:s, s:o, s:o, s:I, s:o}", "kind", driver_file_kind_name(file->kind), "name",
+		node_text_json(file->name), "path", node_text_json(file->path), "size",
+		(json_int_t)file->st.st_size, "driver_capabilities", node_caps_json(file->caps));
+
+	if (file->soname)
+		(void)json_object_set_new(json, "soname", node_text_json(file->soname));
+	if (file->elf_class) {
+		(void)json_object_set_new(json, "class", json_integer(file->elf_class));
+		(void)json_object_set_new(json, "machine",
+					  json_string(elf_machine_name(file->elf_machine)));
 	}
 	return json;
 }

@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 struct driver;
+struct driver_file;
 struct gpu_list;
 
 /**
@@ -24,6 +25,19 @@ struct gpu_list;
  * Return: a new reference, or NULL (out of memory).
  */
 json_t *node_json(const struct driver *driver, const struct gpu_list *gpus);
+
+/**
+ * node_file_json() - one file of the driver
+ *
+ * kind, name (in a tree), path (below the driver root), size, driver_capabilities (words); of a
+ * library soname, of an ELF file class and machine.
+ *
+ * Return: a new reference, or NULL (out of memory).
+ */
+json_t *node_file_json(const struct driver_file *file);
+
+/** node_caps_json() - the words of a set of driver capabilities, as an array; or NULL (out of memory) */
+json_t *node_caps_json(unsigned int caps);
 
 /** node_text_json() - a JSON string; of what is not UTF-8, as file names need not be, '?' for each byte */
 json_t *node_text_json(const char *text);

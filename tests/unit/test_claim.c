@@ -48,6 +48,14 @@ START_TEST(a_plain_claim_has_the_defaults)
 }
 END_TEST
 
+START_TEST(what_is_to_be_left_out_has_a_word)
+{
+	ck_assert_int_eq(parse("{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"driver_capabilities\":\"none\","
+			       "\"without\":\"devices, persistenced,fabricmanager,\",\"lib64_at\":\"/usr/lib64\"}"), 0);
+	ck_assert_uint_eq(claim.caps, 0);
+}
+END_TEST
+
 START_TEST(what_is_missing_or_wrong_is_refused_as_usage)
 {
 	static const char *const texts[] = {
@@ -62,6 +70,10 @@ START_TEST(what_is_missing_or_wrong_is_refused_as_usage)
 		"{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"driver_capabilities\":\"magic\"}",
 		"{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"target\":\"relative\"}",
 		"{\"id\":\"c1\",\"standalone\":true,\"devices\":\"all\"}",
+		"{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"without\":\"device\"}",
+		"{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"without\":\"devices,x\"}",
+		"{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"lib64_at\":\"usr/lib\"}",
+		"{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"lib32_at\":\"/usr/../lib\"}",
 	};
 
 	memset(&peer, 0, sizeof(peer));
@@ -314,7 +326,7 @@ START_TEST(accept_env_decides_on_the_environment_alone)
 }
 END_TEST
 
-UNIT_MAIN("claim", a_plain_claim_has_the_defaults, what_is_missing_or_wrong_is_refused_as_usage,
+UNIT_MAIN("claim", a_plain_claim_has_the_defaults, what_is_to_be_left_out_has_a_word, what_is_missing_or_wrong_is_refused_as_usage,
 	  a_descriptor_that_is_no_pidfd_is_refused, targets_are_plain_absolute_paths,
 	  root_of_the_daemons_namespaces_may_do_all, root_of_another_namespace_is_no_root,
 	  root_that_could_enter_the_daemons_namespace_is_root,

@@ -21,6 +21,8 @@ START_TEST(words_become_bits_and_words_again)
 	ck_assert_uint_eq(caps, DRIVER_CAP_ALL);
 	ck_assert_int_eq(driver_caps_parse("", &caps, NULL), 0);
 	ck_assert_uint_eq(caps, 0);
+	ck_assert_int_eq(driver_caps_parse("none", &caps, NULL), 0);
+	ck_assert_uint_eq(caps, 0);
 }
 END_TEST
 

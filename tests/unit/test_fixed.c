@@ -141,8 +141,43 @@ START_TEST(more_links_than_a_plan_has_room_for_are_cut)
 }
 END_TEST
 
+START_TEST(libraries_are_linked_where_the_container_has_its_own)
+{
+	struct layout_builder *builder = layout_builder_new();
+	struct fixed_links links = { 0 };
+	struct finding_list findings = { 0 };
+	struct layout *layout;
+	char path[64];
+
+	ck_assert_int_eq(layout_add(builder, "bin/nvidia-smi", LAYOUT_HOST, 1, 0555, NULL), 0);
+	ck_assert_int_eq(layout_add(builder, "lib64/other/x.so", LAYOUT_LINK, 1, 0777, NULL), 0);
+	ck_assert_int_eq(layout_add(builder, "lib64/libcuda.so.1", LAYOUT_LINK, 1, 0777, NULL), 0);
+	for (int i = 0; i < FIXED_LIBRARIES_MAX + FIXED_LINKS_MAX; i++) {
+		(void)snprintf(path, sizeof(path), "lib32/lib-%03d.so", i);
+		ck_assert_int_eq(layout_add(builder, path, LAYOUT_HOST, 1, 0555, NULL), 0);
+	}
+	layout = layout_finish(builder);
+	ck_assert_int_eq(fixed_links_list(layout, "/t", &links, NULL, NULL), 0);
+	ck_assert_uint_eq(links.n, 1);
+	ck_assert_int_eq(fixed_links_libraries(layout, "lib64", "/usr/lib64", "/t", &links, &findings, NULL), 0);
+	ck_assert_uint_eq(links.n, 2);
+	ck_assert_str_eq(links.items[1].path, "/usr/lib64/libcuda.so.1");
+	ck_assert_str_eq(links.items[1].to, "/t/lib64/libcuda.so.1");
+	ck_assert_ptr_null(links.items[1].where);
+	ck_assert_int_eq(fixed_links_libraries(layout, "libnone", "/usr/lib", "/t", &links, &findings, NULL), 0);
+	ck_assert_uint_eq(findings.n, 0);
+	ck_assert_int_eq(fixed_links_libraries(layout, "lib32", "/usr/lib", "/t", &links, &findings, NULL), 0);
+	ck_assert_uint_eq(links.n, FIXED_LIBRARIES_MAX + FIXED_LINKS_MAX);
+	ck_assert_str_eq(findings.items[0].text, "more than 256 libraries for '/usr/lib', ignoring the rest");
+	fixed_links_done(&links);
+	finding_list_done(&findings);
+	layout_builder_free(builder);
+	free(layout);
+}
+END_TEST
+
 UNIT_MAIN("fixed", the_store_of_wsl_is_linked_as_a_whole,
 	  some_links_want_a_place_that_not_every_image_has, every_program_of_the_tree_has_a_link,
 	  configuration_is_linked_where_loaders_look_for_it, nothing_else_of_a_tree_is_linked,
 	  a_file_in_the_place_of_a_directory_gives_no_link,
-	  more_links_than_a_plan_has_room_for_are_cut)
+	  more_links_than_a_plan_has_room_for_are_cut, libraries_are_linked_where_the_container_has_its_own)

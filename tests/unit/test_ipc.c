@@ -194,8 +194,26 @@ START_TEST(a_mount_in_the_place_of_the_mps_directory_is_not_given)
 }
 END_TEST
 
+START_TEST(what_is_left_out_by_its_word_is_not_found)
+{
+	struct ipc_request request = { .root = root, .caps = DRIVER_CAP_UTILITY, .by_root = true,
+				       .without = IPC_PERSISTENCED };
+
+	open_world();
+	ck_assert_int_eq(ipc_find(&request, &list, NULL, NULL), 0);
+	ck_assert_uint_eq(list.n, 1);
+	ck_assert_str_eq(list.items[0].target, "/run/nvidia-fabricmanager/socket");
+	ck_assert_uint_eq(list.items[0].cap, DRIVER_CAP_UTILITY);
+	ipc_list_done(&list);
+	request.without = "fabricmanager,persistenced";
+	ck_assert_int_eq(ipc_find(&request, &list, NULL, NULL), 0);
+	ck_assert_uint_eq(list.n, 0);
+	close_world();
+}
+END_TEST
+
 UNIT_MAIN("ipc", what_is_there_is_found_by_driver_capability, nothing_there_is_no_error,
 	  what_is_no_socket_is_not_given, links_are_followed_nowhere,
 	  a_stranger_is_given_only_what_he_can_reach,
 	  a_directory_of_mps_that_somebody_else_has_made_is_not_given,
-	  a_mount_in_the_place_of_the_mps_directory_is_not_given)
+	  a_mount_in_the_place_of_the_mps_directory_is_not_given, what_is_left_out_by_its_word_is_not_found)

@@ -81,6 +81,15 @@ START_TEST(an_empty_text_is_one_empty_item)
 }
 END_TEST
 
+START_TEST(a_word_is_in_a_list_as_a_whole)
+{
+	ck_assert(parse_list_has("a, devices ,b", "devices"));
+	ck_assert(parse_list_has("devices", "devices"));
+	ck_assert(!parse_list_has("device,devicesx", "devices"));
+	ck_assert(!parse_list_has("", "devices"));
+}
+END_TEST
+
 UNIT_MAIN("parse", numbers_are_digits_and_nothing_else, numbers_have_a_largest_value_and_do_not_overflow,
 	  a_truth_value_is_one_of_eight_words, a_list_is_taken_apart_without_blanks,
-	  an_empty_text_is_one_empty_item)
+	  an_empty_text_is_one_empty_item, a_word_is_in_a_list_as_a_whole)

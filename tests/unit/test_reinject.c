@@ -60,6 +60,16 @@ START_TEST(the_choice_of_libcuda_is_the_same_again)
 }
 END_TEST
 
+START_TEST(what_was_left_out_is_left_out_again)
+{
+	struct reinject_request request =
+		request_of("{\"id\":\"c1\",\"driver_capabilities\":\"compute,utility\",\"target\":\"/usr/local/nvidia\","
+			   "\"gpus\":[\"GPU-b\"],\"without\":\"devices\",\"classic_paths\":true}");
+
+	ck_command(&request, COMMAND("GPU-b", " --without devices --classic-paths"));
+}
+END_TEST
+
 START_TEST(a_gpu_that_is_gone_is_not_replaced_by_another)
 {
 	struct reinject_request request = request_of(SPEC("[\"GPU-c\", \"GPU-b\", \"\", 5]"));
@@ -151,6 +161,7 @@ START_TEST(a_damaged_request_is_refused)
 END_TEST
 
 UNIT_MAIN("reinject", the_request_is_repeated, the_choice_of_libcuda_is_the_same_again,
+	  what_was_left_out_is_left_out_again,
 	  a_gpu_that_is_gone_is_not_replaced_by_another, a_cgroup_is_changed_only_if_it_was_before,
 	  mig_devices_channels_and_control_are_repeated_as_far_as_they_are_there,
 	  a_users_container_is_entered_as_that_user, without_the_program_the_error_names_it_and_the_remedy,

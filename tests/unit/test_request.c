@@ -38,7 +38,8 @@ START_TEST(a_whole_command_line_is_read)
 	ck_assert_int_eq(parse(&req,
 			       ARGS("--pid", "42", "--devices=0,1", "--capabilities", "compute",
 				    "--id=c1", "--rootfs", "/r", "--target=/opt/nv", "--socket=/s",
-				    "--dry-run", "--json", "--no-cgroup", "--cuda-compat-mode=mount"),
+				    "--dry-run", "--json", "--no-cgroup", "--cuda-compat-mode=mount",
+				    "--classic-paths", "--without=devices,persistenced"),
 			       NULL),
 			 0);
 	ck_assert_int_eq(req.action, REQUEST_INJECT);
@@ -51,6 +52,8 @@ START_TEST(a_whole_command_line_is_read)
 	ck_assert_str_eq(req.socket, "/s");
 	ck_assert_str_eq(req.source, "arguments");
 	ck_assert_str_eq(req.compat_mode, "mount");
+	ck_assert_str_eq(req.without, "devices,persistenced");
+	ck_assert(req.classic_paths);
 	ck_assert(req.dry_run && req.json && !req.cgroup && !req.standalone);
 	request_done(&req);
 }
@@ -247,6 +250,18 @@ START_TEST(nvidias_hook_is_known_by_its_name)
 }
 END_TEST
 
-UNIT_MAIN("request", nvidias_hook_is_known_by_its_name, requirements_add_up_to_a_limit, a_whole_command_line_is_read, cgroups_and_socket_have_defaults, an_owners_container_keeps_its_cgroup,
+START_TEST(variations_of_a_plan_belong_to_an_injection)
+{
+	refuse(ARGS("--remove", "--pid=1", "--classic-paths"), "--remove takes back all");
+	refuse(ARGS("--remove", "--pid=1", "--without=devices"), "--remove takes back all");
+	refuse(ARGS("--heal", "--pid=1", "--id=x", "--classic-paths"), "--heal permits");
+	refuse(ARGS("--heal", "--pid=1", "--id=x", "--without=devices"), "--heal permits");
+	refuse(ARGS("--pid=1", "--devices=all", "--without=\xff"), "not UTF-8");
+}
+END_TEST
+
+UNIT_MAIN("request", nvidias_hook_is_known_by_its_name, requirements_add_up_to_a_limit,
+	  a_whole_command_line_is_read, cgroups_and_socket_have_defaults, an_owners_container_keeps_its_cgroup,
 	  hook_remove_help_and_version_are_told_apart, devices_and_container_must_be_said,
-	  channels_add_up_and_control_of_mig_is_read, junk_is_refused_by_name, an_id_that_is_a_path_is_refused, a_target_must_be_a_plain_path)
+	  channels_add_up_and_control_of_mig_is_read, junk_is_refused_by_name, an_id_that_is_a_path_is_refused, a_target_must_be_a_plain_path,
+	  variations_of_a_plan_belong_to_an_injection)
