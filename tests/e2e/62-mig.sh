@@ -264,6 +264,12 @@ changes()
 	ok "a new one gets the new device" give third --devices "MIG-$UUID0/2/0"
 	is "with its nodes" "$(nodes third)" "$(gi_minor 0 2) $(($(gi_minor 0 2) + 1)) "
 
+	no_instance 0 1
+	ok "what goes without a word is seen, too" wait_for 20 view_is first ""
+	is "by those alone who had it" "$(view third)" "gpu0/mig/gi2/access gpu0/mig/gi2/ci0/access "
+	instance 0 1 0
+	ok "and what comes back" wait_for 20 view_is first "gpu0/mig/gi1/access gpu0/mig/gi1/ci0/access "
+
 	sed -i "s/^$CAPS nvidia-caps\$/$NEW nvidia-caps/" "$PROC_ROOT/devices"
 	ok "when the major moves a running container gets new nodes" wait_for 30 moved third
 	is "permitted by the new number alone" \
@@ -273,6 +279,12 @@ changes()
 }
 
 # shellcheck disable=SC2317 # called by wait_for
+view_is()
+{
+	[ "$(view "$1")" = "$2" ]
+}
+
+# shellcheck disable=SC2317 # likewise
 moved()
 {
 	[ "$(in_container "$1" stat -c %t "/dev/nvidia-caps/nvidia-cap$(gi_minor 0 2)")" = f0 ]
