@@ -126,14 +126,16 @@ static int check_policy(const struct call *call, struct error *err)
 	return claim_allowed(&call->claim, peer, &daemon->self, &daemon->config, &standing, err);
 }
 
-/* Root that injects a user's container anew gives it what the user could have. */
+/* Who injects a user's container anew for us gives it what the user could have. Root itself takes it over. */
 static bool is_by_root(const struct call *call)
 {
 	const struct daemon *daemon = call->daemon;
+	const struct peer *peer = client_peer(call->client);
 	const struct store_tree *tree = store_tree(daemon->store, store_tree_find(daemon->store, call->claim.name));
 
-	return peer_is_root(client_peer(call->client), &daemon->self) &&
-	       (!tree || tree->mnt_ns != call->claim.process.mnt_ns || tree->flags & STORE_TREE_BY_ROOT);
+	if (!peer_is_root(peer, &daemon->self))
+		return false;
+	return !reinject_is_child(daemon, peer->pid) || (tree && tree->flags & STORE_TREE_BY_ROOT);
 }
 
 static int choose_mig_control(struct call *call, struct error *err)

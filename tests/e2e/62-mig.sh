@@ -307,6 +307,13 @@ imex()
 $(permitted imex $IMEX 5) $(permitted imex $IMEX 1)" "/dev/nvidia-caps-imex-channels/channel2047 ENXIO ENXIO EPERM"
 	not_ok "the host's /dev is as it was" ls "$dir"
 	ok "'all' asks for none" give imex --devices 0 --imex-channel all
+	ok "more than eight GPUs of seven MIG devices have" give imex --devices 0 --imex-channel "$(seq -s, 100 299)"
+	is "are as many nodes" "$(nodes imex | wc -w)" 203
+	fails "more than a message has descriptors are refused" 3 "more than 249 mounts" \
+		give imex --devices 0 --imex-channel "$(seq -s, 100 399)"
+	is "and nothing was done" "$(nodes imex | wc -w)" 203
+	ok "all are taken back" nvinject --remove --id "$(container_id imex)"
+	is "every one" "$(nodes imex)" ""
 	mkdir "$dir"
 	mknod "$dir/channel7" c $IMEX 8
 	fails "a node that is another channel's is refused by name" 3 "channel7 is device $IMEX:8, the module's is $IMEX:7" \
