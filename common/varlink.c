@@ -334,10 +334,11 @@ static int error_from_reply(const json_t *params, const char *name, struct error
 {
 	json_int_t number = json_integer_value(json_object_get(params, "errno"));
 	const char *remedy = varlink_string(params, "remedy", "");
+	const char *text = varlink_string(params, "message", name);
 	int r = number > 0 && number < 4096 ? -(int)number : -EREMOTEIO;
 
 	(void)error_setc(err, error_class_by_name(varlink_string(params, "class", "")), r, "%s",
-			 varlink_string(params, "message", name));
+			 *text ? text : "the daemon names no reason");
 	if (*remedy)
 		(void)error_remedy(err, r, "%s", remedy);
 	return r;

@@ -48,7 +48,8 @@ static void check_config(const char *text, size_t len, const char *cdi_device)
 	int r = hook_config_parse(text, len, &rules, &wish, &err);
 
 	require(r == 0 || (r == -EINVAL && err.text[0] &&
-			   (err.class == ERROR_USAGE || err.class == ERROR_REQUIREMENT)));
+			   (err.class == ERROR_USAGE || err.class == ERROR_REQUIREMENT)) ||
+		(r == -EPERM && err.text[0] && err.class == ERROR_PERMISSION)); /* MIG control */
 	if (r == 0 && wish.wanted) {
 		if (cdi_device)
 			require(!strcmp(wish.source, "cdi") && wish.devices);
