@@ -192,8 +192,9 @@ wait_for 5 sh -c "! test -e $MOUNTPOINT/c1" || true
 is "its tree goes" "$(nvfs ls --json | jq '.trees | length')" 0
 try abuse "fd=pidfd:$PID" "send=$(inject c1)" recv "send={\"method\":\"io.nvfs.Commit\",\"parameters\":{\"token\":\"@TOKEN@\",\"done\":\"x\"}}" recv
 like "a record that is no list" "$OUT" "'done' is not a list"
-printf '%s"%s"]}}' "$commit" "$(head -c 200000 /dev/zero | tr '\0' x)" >"$SCRATCH/record"
-try abuse "fd=pidfd:$PID" "send=$(inject c1)" recv "send=$(cat "$SCRATCH/record")" recv
+half=$(head -c 100000 /dev/zero | tr '\0' x) # a whole one would be no argument of a program
+try abuse "fd=pidfd:$PID" "send=$(inject c1)" recv "part={\"method\":\"io.nvfs.Commit\",\"parameters\":{\"done\":[\"$half" \
+	"part=$half" 'send="],"token":"@TOKEN@"}}' recv
 like "a record of 200 kB" "$OUT" "$usage"
 wait_for 5 sh -c "! test -e $MOUNTPOINT/c1" || true
 is "none of their trees stays" "$(nvfs ls --json | jq '.trees | length')" 0

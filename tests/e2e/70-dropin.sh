@@ -355,7 +355,7 @@ is "the image's cgroup rules have the device" "$(in_container smi opendev /dev/n
 is "nothing is said on success" "$(cat "$SCRATCH/bundle-smi/log")" ''
 like "the log has what was run" "$(cat "$SCRATCH/log-smi")" 'nvinject.*--classic-paths'
 ok "and taken back" nvinject --remove --pid "$PID"
-is "the image has what it had" "$(classic libcuda.so.1 libcuda.so.999.10.01; ls "$ROOTFS/$MULTIARCH" | grep -c ptxjit)" \
+is "the image has what it had" "$(classic libcuda.so.1 libcuda.so.999.10.01; find "$ROOTFS/$MULTIARCH" -name "*ptxjit*" | wc -l)" \
 	"libcuda.so.535.1
 0
 0"
