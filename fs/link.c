@@ -44,9 +44,10 @@ int link_receive(int sock, struct link_message *ret)
 	struct cmsghdr *c;
 	ssize_t n;
 
+	/* The other end may be gone, and has not read our last word: once told, its own comes. unix(7) */
 	do {
 		n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
+	} while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n <= 0)
 		return n < 0 ? -errno : 0;
 	ret->fd = -1;

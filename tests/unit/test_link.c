@@ -147,6 +147,24 @@ static void send_raw(const void *bytes, size_t size, int fd)
 	ck_assert_int_eq(sendmsg(daemon_end, &msg, 0), (ssize_t)size);
 }
 
+/* A connection that is closed with something unread is reset, which is told before what lies there. */
+START_TEST(a_ping_that_nobody_read_hides_no_last_word)
+{
+	struct link_message message;
+
+	open_pair();
+	ck_assert_int_eq(link_send(keeper_end, LINK_PING, 0, -1), 0);
+	ck_assert_int_eq(link_send(daemon_end, LINK_DONE, 3, -1), 0);
+	ck_assert_int_eq(close(daemon_end), 0);
+	daemon_end = -1;
+	ck_assert_int_eq(link_receive(keeper_end, &message), 1);
+	ck_assert_uint_eq(message.type, LINK_DONE);
+	ck_assert_uint_eq(message.object, 3);
+	ck_assert_int_eq(link_receive(keeper_end, &message), 0);
+	close_pair();
+}
+END_TEST
+
 START_TEST(a_message_of_another_size_is_refused_and_its_descriptor_closed)
 {
 	struct link_message message;
@@ -195,5 +213,5 @@ UNIT_MAIN("link", signs_of_life_are_not_waited_with, a_message_arrives_as_it_was
 	  a_descriptor_comes_with_its_message_and_is_not_inherited,
 	  sending_does_not_close_the_senders_descriptor,
 	  the_other_ends_death_is_told_and_raises_no_signal,
-	  what_was_sent_before_death_is_still_received,
+	  what_was_sent_before_death_is_still_received, a_ping_that_nobody_read_hides_no_last_word,
 	  a_message_of_another_size_is_refused_and_its_descriptor_closed, errors_of_the_socket_are_told)
