@@ -10,6 +10,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdint.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -177,6 +178,7 @@ int main(int argc, char **argv)
 	const char *log = NULL;
 	int r;
 
+	(void)signal(SIGCHLD, SIG_DFL); /* a caller that ignores it hides how nvinject ended */
 	seed_json();
 	if (argc > 0)
 		argv[0] = dropin_name;

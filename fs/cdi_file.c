@@ -22,6 +22,7 @@
 #include "fs/ident.h"
 #include "fs/reinject_command.h"
 #include "fs/renewal.h"
+#include "nvml/gpu.h"
 
 struct asked {
 	const char *vendor, *class;
@@ -130,6 +131,9 @@ void cdi_file_tick(struct daemon *daemon)
 	bool failed;
 
 	if (!*daemon->config.cdi_dir || !daemon->generation)
+		return;
+	/* Until NVML has told of them anew, MIG devices have no index: who starts on another GPU keeps his names. */
+	if (daemon->generation->gpus->provisional && daemon->cdi.text && is_there(daemon->config.cdi_dir))
 		return;
 	failed = refresh(daemon, &err) < 0;
 	if (failed && !daemon->cdi.failed)

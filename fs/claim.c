@@ -311,6 +311,11 @@ int claim_limit_devices(const char *devices, const struct gpu_list *gpus, const 
 
 	if (r == -ENOMEM)
 		return error_set(err, r, "select GPUs");
+	if (r < 0 && why.class == ERROR_AGAIN) {
+		if (err)
+			*err = why;
+		return r;
+	}
 	if (r < 0) {
 		(void)error_setc(err, ERROR_PERMISSION, -EPERM, "user_devices of nvfs.conf: %s", why.text);
 		return error_remedy(err, -EPERM, "see user_devices in nvfs.conf");

@@ -443,8 +443,10 @@ int64_t daemon_tree_set(struct daemon *daemon, struct daemon_tree *tree, bool *r
 	if (is_own && same_container(daemon, index, &tree->process))
 		return set_again(daemon, index, tree, ret_switched, err);
 	/* A name that a user, or a container's root, has taken is root's for the asking. */
-	if (old && !(tree->by_root && !is_roots) && is_alive(daemon, index))
+	if (old && (tree->for_user || (!(tree->by_root && !is_roots) && is_alive(daemon, index))))
 		return refuse_taken(daemon, tree, index, err);
+	if (!old && tree->for_user)
+		return error_setc(err, ERROR_MOUNT, -ESTALE, "its tree is gone meanwhile");
 	if (old)
 		daemon_tree_remove(daemon, index);
 	*ret_new = true;

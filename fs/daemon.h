@@ -109,6 +109,7 @@ struct daemon_tree {
 	int pidfd; /* taken over; -1 where the tree lives as long as its mount namespace */
 	uint32_t owner;
 	bool by_root; /* root in the daemon's own namespaces asks */
+	bool for_user; /* and that for a user's container, which gets again what it has, and nothing anew */
 	uint32_t layout, spec;
 };
 

@@ -24,6 +24,7 @@
 #include "common/log.h"
 #include "fs/changeover.h"
 #include "fs/daemon.h"
+#include "fs/derive.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/nvmlbox.h"
@@ -53,6 +54,7 @@ struct facts {
 	int64_t begun_ms;          /* the last one, CLOCK_MONOTONIC */
 	int64_t retry_ms, retry_after_ms; /* when, likewise; 0: not */
 	uint64_t gpus_seen;        /* of mig_print, at the last look */
+	struct mig_print asked;    /* before the present process was started */
 };
 
 static int64_t now_ms(void)
@@ -123,10 +125,13 @@ static void apply(struct facts *facts, const struct answer *answer, struct findi
 	if (mig_list_read(daemon->config.proc_root, g->gpus, NULL) < 0 ||
 	    answer_apply(answer, g->driver, g->gpus, findings) < 0)
 		log_warning("out of memory: not all that NVML tells is known, ignoring");
-	mig_print_read(daemon->config.proc_root, &g->nvml.print);
-	/* What is remembered names MIG devices by their places in the list. */
+	g->nvml.print = facts->asked; /* what has changed since, the next look finds */
+	/* What is remembered names MIG devices by their places in the list; brands and CUDA decide about the
+	 * image's libraries. */
 	if (had_migs || g->gpus->n_migs)
 		changeover_migs(daemon);
+	else
+		deriver_forget(daemon->deriver);
 }
 
 static void retry_later(struct facts *facts)
@@ -205,8 +210,10 @@ static int start_box(struct facts *facts, struct error *err)
 		.skipped = facts->skipped,
 		.n_skipped = facts->n_skipped,
 	};
-	int r = nvmlbox_start(&request, &facts->box, err);
+	int r;
 
+	mig_print_read(config->proc_root, &facts->asked);
+	r = nvmlbox_start(&request, &facts->box, err);
 	if (r < 0)
 		return r;
 	facts->is_over = false;

@@ -371,6 +371,7 @@ static int make_tree(struct call *call, struct error *err)
 	bool is_new, switched;
 	int64_t index;
 
+	tree.for_user = tree.by_root && !is_by_root(call);
 	if (call->claim.pidfd >= 0)
 		tree.pidfd = fcntl(call->claim.pidfd, F_DUPFD_CLOEXEC, 0);
 	tree.spec = spec_blob(call);

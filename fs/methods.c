@@ -339,6 +339,12 @@ static json_t *tree_with_record(const struct daemon *daemon, uint32_t index)
 }
 
 /* For nvinject, which acts on the record. */
+/* Root's, and not on behalf of a user whose container gets again what he gave it. */
+static bool is_for_root(const struct daemon *daemon, const struct client *client)
+{
+	return is_root(daemon, client) && !reinject_is_child(daemon, client_peer(client)->pid);
+}
+
 static int method_get(struct daemon *daemon, struct client *client, json_t *params,
 		      struct varlink_message *message, const char *trace,
 		      struct method_reply *reply, struct error *err)
@@ -357,7 +363,7 @@ static int method_get(struct daemon *daemon, struct client *client, json_t *para
 		permit_pause(daemon, (uint32_t)index);
 	json = tree_with_record(daemon, (uint32_t)index);
 	(void)json_object_set_new(json, "serial", json_integer(permit_record_number(daemon, (uint32_t)index)));
-	if (is_root(daemon, client) && !(tree->flags & STORE_TREE_BY_ROOT))
+	if (is_for_root(daemon, client) && !(tree->flags & STORE_TREE_BY_ROOT))
 		(void)json_object_set_new(json, "done", record_of_user(json_object_get(json, "done")));
 	return reply_with(reply, json, err);
 }
@@ -574,12 +580,6 @@ static int check_record(const struct daemon *daemon, const struct client *client
 					  client_peer(client)->uid);
 	}
 	return 0;
-}
-
-/* Root's, and not on behalf of a user whose container gets again what he gave it. */
-static bool is_for_root(const struct daemon *daemon, const struct client *client)
-{
-	return is_root(daemon, client) && !reinject_is_child(daemon, client_peer(client)->pid);
 }
 
 static int commit(struct daemon *daemon, const struct client *client, uint32_t tree, const json_t *done,

@@ -15,6 +15,8 @@
 #include "fs/daemon.h"
 #include "fs/hostnodes.h"
 
+#define LIMIT_S 60
+
 static pid_t spawn(const struct config *config)
 {
 	const char *argv[] = { "nvfs", "nodes", config->dev_root, config->proc_root, NULL };
@@ -53,8 +55,12 @@ void nodemaker_start(struct daemon *daemon)
 
 void nodemaker_tick(struct daemon *daemon)
 {
-	if (!daemon->nodemaker || waitpid(daemon->nodemaker, NULL, WNOHANG) == 0)
+	int status = 0;
+
+	if (!daemon->nodemaker || waitpid(daemon->nodemaker, &status, WNOHANG) == 0)
 		return;
+	if (WIFSIGNALED(status))
+		log_warning("make device nodes: signal %d, ignoring", WTERMSIG(status));
 	daemon->nodemaker = 0;
 	if (daemon->nodemaker_again)
 		nodemaker_start(daemon);
@@ -67,6 +73,7 @@ int nodemaker_main(const char *dev_root, const char *proc_root)
 	int r;
 
 	log_open("nvfs", LOG_LEVEL_INFO);
+	(void)alarm(LIMIT_S); /* a GPU that is lost may not answer in /proc */
 	r = hostnodes_make(dev_root, proc_root, &report, &err);
 	if (r < 0)
 		log_warning("device nodes in '%s': %s, ignoring", dev_root, err.text);

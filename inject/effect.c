@@ -187,6 +187,8 @@ static bool looks_like_ours(const struct effect *effect)
 
 static int undo_file(const struct effects *effects, const struct effect *effect)
 {
+	if (effect->kind == EFFECT_LINK && !effect->to) /* killed before anything was done */
+		return 0;
 	if (effect->fd < 0 ? !looks_like_ours(effect) : !still_there(effect))
 		return 0;
 	return name_unlink(effects->within, effect->dirfd, effect->name, 0);
@@ -445,6 +447,8 @@ static int undo_relink(const struct effects *effects, const struct effect *effec
 {
 	char temp[NAME_MAX + 1];
 
+	if (!effect->to || !effect->stale) /* likewise */
+		return 0;
 	name_beside(effect->name, temp);
 	if (effect->fd >= 0 ? still_there(effect) : looks_like_ours(effect))
 		return effect_unstale(effects->within, effect->dirfd, effect->name, effect->stale);

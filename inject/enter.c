@@ -79,6 +79,9 @@ static int become_owner(const struct enter_ns *ns, struct error *err)
 	/* The saved uid stays root's, so that we may end the child. No way back: inside the filter is before that. */
 	if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(ns->owner, ns->owner, 0) < 0)
 		return error_set(err, -errno, "become uid %u", ns->owner);
+	/* With another uid it is what fs.suid_dumpable says: prctl(2). He must not look into us. */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return error_set(err, -errno, "be no one's to trace");
 	r = privilege_enter(PRIVILEGE_INSIDE, err); /* what is in effect went with uid 0 */
 	if (r < 0)
 		return r;
@@ -103,6 +106,8 @@ static int go_inside(const struct enter_ns *ns, unsigned int limit_ms, struct er
 		return r;
 	/* Not before: more capabilities in effect clear it. Where we are dead already, the alarm ends it. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return error_set(err, -errno, "be no one's to trace");
 	if (ns->mnt >= 0 && setns(ns->mnt, CLONE_NEWNS) < 0)
 		return error_set(err, -errno, "enter the mount namespace");
 	return filter_enter(FILTER_INSIDE, err);

@@ -71,6 +71,11 @@ mkdir "$SCRATCH/specs"
 ok "to a file" nvfs cdi generate --output "$SCRATCH/specs/a.yaml"
 is "which is whole, and alone" "$(ls -A "$SCRATCH/specs") $(stat -c %a "$SCRATCH/specs/a.yaml")" "a.yaml 644"
 mkdir -p /etc/cdi
+: >"$SCRATCH/specs/target"
+ln -s target "$SCRATCH/specs/link"
+ok "to a link, as /dev/stdout is one" nvfs cdi generate --output "$SCRATCH/specs/link"
+ok "which is written through, and not replaced" test -L "$SCRATCH/specs/link" -a -s "$SCRATCH/specs/target"
+rm "$SCRATCH/specs/link" "$SCRATCH/specs/target"
 ok "as nvidia.com, which nobody claims" nvfs cdi generate --vendor nvidia.com --output /etc/cdi/nvidia.yaml
 ok "again: its own file does not count" nvfs cdi generate --vendor nvidia.com --output /etc/cdi/nvidia.yaml
 fails "but another's does" 2 "'/etc/cdi/nvidia.yaml' has devices of nvidia.com/gpu already" \
