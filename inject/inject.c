@@ -381,9 +381,10 @@ int session_inject(struct session *session, struct error *err)
 	struct injection *in = shared_new(sizeof(*in));
 	int r;
 
-	if (!in || shared_json() < 0)
+	if (!in)
 		return error_set(err, -ENOMEM, "inject");
 	injection_init(in, session);
+	session->shares_json = true;
 	r = session_pin(session, err);
 	if (r == 0 && session->is_foreign)
 		yield(session);

@@ -160,6 +160,8 @@ static int pin_all(struct session *session, struct pin *pin, struct error *err)
 
 	r = privilege_enter(PRIVILEGE_PIN, err);
 	r = r ? r : targets_open(&session->targets, &session->request, session->hook, err);
+	if (r == 0 && session->shares_json && shared_json() < 0)
+		r = error_set(err, -ENOMEM, "pin the container");
 	r = r ? r : pin_begin(session, pin, err);
 	if (r < 0)
 		return r;

@@ -23,6 +23,7 @@ struct session {
 	bool hook;
 	bool is_foreign;     /* a hook only: NVIDIA's tool has been in the container, by its tmpfs on /proc/driver/nvidia */
 	struct classic classic; /* --classic-paths: where libraries get links */
+	bool shares_json;    /* the child is to see the plan: shared_json(), once the process is pinned */
 	int image_cache;     /* sealed memfd; -1: none, or not to be had */
 	int image_compat;    /* sealed memfd: see imagecompat.h; -1: none */
 	char cache_why[ERROR_TEXT_MAX]; /* why it is not to be had; "": it is, or there is none */
