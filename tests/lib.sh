@@ -274,6 +274,13 @@ start_daemon()
 {
 	mkdir -p "$MOUNTPOINT" "${SOCKET%/*}"
 	: >"$SCRATCH/daemon.log"
+	case " $* " in
+	*" --config "*) ;;
+	*) # the machine's own driver, but nothing in the machine's /var/run/cdi
+		echo "cdi_dir =" >"$SCRATCH/no-cdi.conf"
+		set -- --config "$SCRATCH/no-cdi.conf" "$@"
+		;;
+	esac
 	"$NVFS" serve --mountpoint "$MOUNTPOINT" --socket "$SOCKET" "$@" \
 		</dev/null >>"$SCRATCH/daemon.log" 2>&1 &
 	DAEMON_PID=$!

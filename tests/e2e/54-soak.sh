@@ -135,7 +135,7 @@ command -v nsenter >/dev/null || skip_all "no nsenter"
 host_snapshot
 if [ -e /proc/driver/nvidia/version ]; then
 	CONFIG=$SCRATCH/nvfs.conf
-	echo "grace = 1" >"$CONFIG"
+	printf '%s\n' "grace = 1" "cdi_dir =" >"$CONFIG"
 else
 	use_sample_driver
 	write_config "grace = 1"
