@@ -5,6 +5,7 @@
 # make check      set up, build, unit and end-to-end tests (root)
 # make unit       unit tests: no root, no network
 # make e2e        end-to-end tests and attacks (root)
+# make settings   the same twice more, as on kernels without passthrough and without FUSE_NOTIFY_RESEND (root)
 # make fuzz       each fuzz target for FUZZ_SECONDS=60 (clang; FUZZ_ONLY="elf ..." for some): no root
 # make bench      ratios against the host's own files and the existing way (root)
 # make qemu       tests on older kernels in qemu (root; after tests/deps qemu); KERNEL=5.10, 6.1, 6.12
@@ -60,8 +61,8 @@ FUZZ_SECONDS ?= 60
 HELPERS  := $(patsubst tests/helpers/%.c,$(BUILD)/tests/helpers/%,$(call sources,tests/helpers))
 E2E      := $(sort $(wildcard tests/e2e/[0-9]*.sh tests/attack/[0-9]*.sh))
 
-.PHONY: all programs tests units cross deps demo check check-only unit fuzz fuzz-only e2e bench qemu bundle install clean \
-	compile_commands.json
+.PHONY: all programs tests units cross deps demo check check-only unit fuzz fuzz-only e2e settings bench qemu \
+	bundle install clean compile_commands.json
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: programs
@@ -148,6 +149,9 @@ fuzz-only: $(patsubst %,$(BUILD)/fuzzers/%,$(FUZZ_NAMES))
 	$(Q)tests/fuzz/run $(FUZZ_SECONDS) $^
 e2e: tests
 	$(Q)BUILD=$(abspath $(BUILD)) tests/run $(E2E)
+settings: tests
+	$(Q)set -e; for without in passthrough passthrough,resend; do echo "without $$without:"; \
+		NVFS_DISABLE=$$without BUILD=$(abspath $(BUILD)) tests/run $(E2E); done
 bench: tests
 	$(Q)BUILD=$(abspath $(BUILD)) tests/bench/run
 	$(Q)BUILD=$(abspath $(BUILD)) tests/bench/starts

@@ -460,6 +460,13 @@ make_rootfs()
 	install_helpers
 }
 
+# read_only_superblock ROOTFS: the filesystem itself, not the mount alone. By mount(2): the newer calls,
+# which mount(8) prefers since util-linux 2.39, give overlay its other options too, and are refused.
+read_only_superblock()
+{
+	LIBMOUNT_FORCE_MOUNT2=always mount -o remount,ro "$1"
+}
+
 # The small test programs, on the container's PATH, and a setuid copy of dlopen.
 install_helpers()
 {

@@ -180,7 +180,7 @@ kill -STOP "$worker"
 CHILD=$!
 wait_for 1 grep -q '^47 ' "/proc/$CHILD/syscall" || true # recvmsg(2)
 try in_container cve-2024-0135 sh /look
-kill -CONT "$worker"
+kill -CONT "$worker" 2>/dev/null || true # after two seconds another daemon stands in its place
 wait "$CHILD" || true
 # nvinject is one process or two.
 is "cve-2024-0135: it sees nvinject and gets nothing of it" "$(sort -u <<<"$OUT")" seen

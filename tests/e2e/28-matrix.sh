@@ -100,7 +100,7 @@ PREPARE=true
 start()
 {
 	make_rootfs "$2" "$1"
-	"$PREPARE" "$ROOTFS"
+	"$PREPARE" "$ROOTFS" || return 1
 	run_container "$1" "$ROOTFS" "$3"
 }
 
@@ -137,12 +137,6 @@ link_usr_local()
 	ln -s /opt/local "$1/usr/local"
 }
 
-# The roots of these tests are filesystems of their own, each the only user of its.
-read_only_filesystem()
-{
-	mount -o remount,ro "$1"
-}
-
 # A flag that the mount has when the namespace is made is locked in there.
 read_only_before()
 {
@@ -168,7 +162,7 @@ oci_kinds()
 	TREE_AT=/usr/local/nvidia both_stages "read-only rootfs" glibc '.root.readonly = true'
 	PREPARE=shifted TREE_AT=/usr/local/nvidia both_stages "read-only rootfs, user namespace" glibc \
 		"$USERNS | .root.readonly = true"
-	PREPARE=read_only_filesystem TREE_AT=/dev/nvfs both_stages "read-only filesystem" glibc '.root.readonly = true'
+	PREPARE=read_only_superblock TREE_AT=/dev/nvfs both_stages "read-only filesystem" glibc '.root.readonly = true'
 	PREPARE=read_only_before TREE_AT=/dev/nvfs both_stages "read-only before its user namespace" glibc \
 		"$USERNS | .root.readonly = true"
 	PREPARE=link_usr_local both_stages "/usr/local a link" glibc .

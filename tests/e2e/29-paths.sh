@@ -199,11 +199,7 @@ is "readonly: and as a mount" "$(mounts_in "$PID" | sed -n 's,^/ [^ ]* \(r[ow]\)
 again_and_back
 
 # The filesystem itself is.
-remount_read_only()
-{
-	mount -o remount,ro "$1"
-}
-PREPARE=remount_read_only start squashed glibc '.root.readonly = true'
+PREPARE=read_only_superblock start squashed glibc '.root.readonly = true'
 ok "squashed: a read-only filesystem: inject" inject
 is "squashed: no link is made" "$(result /usr/bin/nvidia-smi)" omitted
 is "squashed: no socket is bound" "$(result /run/nvidia-persistenced/socket)" omitted

@@ -85,6 +85,12 @@ healed()
 	nvfs status --json | jq .permissions.healed
 }
 
+# A daemon whose turn comes right now may have given them back before anybody looks.
+taken_away()
+{
+	[ "$(answers)" = "EPERM EPERM " ] || [ "$(healed)" -gt "$HEALED" ]
+}
+
 heals()
 {
 	local before worker
@@ -94,7 +100,7 @@ heals()
 	sleep 5
 	is "$V: where nothing changes nothing is done" "$(healed)" "$HEALED"
 	take_away
-	is "$V: taken away" "$(answers)" "EPERM EPERM "
+	ok "$V: taken away" taken_away
 	ok "$V: healed" wait_for 10 is_open
 	take_away
 	worker=$(worker_pid)

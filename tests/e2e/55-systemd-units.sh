@@ -319,8 +319,7 @@ without_a_bus()
 		systemctl $command
 		ok "no bus: ${command%% *} is healed, and leaves no program behind" wait_for 10 is_healed
 	done
-	like "no bus: it is said once, and is all that was not told" "$(log_of | grep 'using heals alone')" \
-		'^[^'$'\n'']*system bus[^'$'\n'']*$'
+	is "no bus: it is said once" "$(log_of | grep -c 'system bus.*using heals alone')" 1
 
 	sh -c "echo \$\$ >'$CGROUP/cgroup.procs' && exec sleep 1001" </dev/null >/dev/null 2>&1 &
 	CHILD=$!
