@@ -21,17 +21,12 @@
 
 #include "common/cleanup.h"
 #include "common/error.h"
-#include "common/file.h"
 #include "common/sys.h"
+#include "inject/effect_impl.h"
 #include "inject/name.h"
-#include "inject/place.h"
-#include "inject/regular.h"
 
-#define HERE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV)
-#define OLD_FILE_MAX (64 * 1024 * 1024)
-
-static struct effect *effect_begin(struct effects *effects, enum effect_kind kind, int dirfd,
-				   const char *name, int *ret_err)
+struct effect *effect_begin(struct effects *effects, enum effect_kind kind, int dirfd,
+			    const char *name, int *ret_err)
 {
 	struct effect *effect = &effects->list[effects->n];
 	size_t len = strlen(name);
@@ -68,7 +63,7 @@ static void effect_close(struct effect *effect)
 }
 
 /* Returns @r, and strikes the last effect off where that is an error. */
-static int effect_end(struct effects *effects, int r)
+int effect_end(struct effects *effects, int r)
 {
 	if (r < 0)
 		effect_close(&effects->list[--effects->n]);
@@ -103,7 +98,7 @@ bool effect_same_file(int a, int b)
 }
 
 /* Is @name in the effect's directory what was made? The file, by whichever mount; or the very mount. */
-static bool is_there(const struct effect *effect, const char *name)
+bool effect_is_at(const struct effect *effect, const char *name)
 {
 	auto_close int now = openat(effect->dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
@@ -113,9 +108,9 @@ static bool is_there(const struct effect *effect, const char *name)
 					      same_inode(now, effect->fd);
 }
 
-static bool still_there(const struct effect *effect)
+bool effect_is_there(const struct effect *effect)
 {
-	return is_there(effect, effect->name);
+	return effect_is_at(effect, effect->name);
 }
 
 int effect_dir(struct effects *effects, int dirfd, const char *name, mode_t mode)
@@ -128,7 +123,7 @@ int effect_dir(struct effects *effects, int dirfd, const char *name, mode_t mode
 	r = name_make(effects->within, dirfd, name, S_IFDIR | mode, NULL, NULL);
 	if (r < 0)
 		return effect_end(effects, r);
-	fd = sys_openat2(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, HERE);
+	fd = sys_openat2(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0, EFFECT_HERE);
 	return fd; /* a failure leaves the directory recorded */
 }
 
@@ -143,7 +138,7 @@ static int undo_dir(const struct effects *effects, const struct effect *effect)
 /* What was made through the clone of a mount, as it lies on the mount itself. */
 static int open_made(int dirfd, const char *name, int made)
 {
-	auto_close int fd = sys_openat2(dirfd, name, O_PATH | O_NOFOLLOW, 0, HERE);
+	auto_close int fd = sys_openat2(dirfd, name, O_PATH | O_NOFOLLOW, 0, EFFECT_HERE);
 
 	if (fd < 0)
 		return fd;
@@ -168,7 +163,7 @@ int effect_file(struct effects *effects, int dirfd, const char *name)
 }
 
 /* We were killed between making it and looking at it: it is known by its looks. */
-static bool looks_like_ours(const struct effect *effect)
+bool effect_looks_like_ours(const struct effect *effect)
 {
 	auto_close int fd = -1;
 	char to[PATH_MAX];
@@ -180,7 +175,7 @@ static bool looks_like_ours(const struct effect *effect)
 		return n >= 0 && (size_t)n == strlen(effect->to) &&
 		       memcmp(to, effect->to, (size_t)n) == 0;
 	}
-	fd = sys_openat2(effect->dirfd, effect->name, O_PATH | O_NOFOLLOW, 0, HERE);
+	fd = sys_openat2(effect->dirfd, effect->name, O_PATH | O_NOFOLLOW, 0, EFFECT_HERE);
 	return fd >= 0 && fstat(fd, &st) == 0 &&
 	       st.st_mode == (S_IFREG | EFFECT_MOUNT_POINT_FILE) && st.st_size == 0;
 }
@@ -189,7 +184,7 @@ static int undo_file(const struct effects *effects, const struct effect *effect)
 {
 	if (effect->kind == EFFECT_LINK && !effect->to) /* killed before anything was done */
 		return 0;
-	if (effect->fd < 0 ? !looks_like_ours(effect) : !still_there(effect))
+	if (effect->fd < 0 ? !effect_looks_like_ours(effect) : !effect_is_there(effect))
 		return 0;
 	return name_unlink(effects->within, effect->dirfd, effect->name, 0);
 }
@@ -235,7 +230,7 @@ int effect_mount(struct effects *effects, int dirfd, const char *name, int mount
 
 static int undo_mount(const struct effect *effect)
 {
-	return still_there(effect) ? effect_unmount(effect->dirfd, effect->name) : 0;
+	return effect_is_there(effect) ? effect_unmount(effect->dirfd, effect->name) : 0;
 }
 
 int effect_take(struct effects *effects, int dirfd, const char *name)
@@ -269,194 +264,6 @@ static int undo_take(const struct effect *effect)
 	return r == -ENOENT ? 0 : r;
 }
 
-/*
- * The name under which a file is written before it takes its place. One for each, so that what a
- * killed run has left is found. Whoever else makes it is the container's root, and gains nothing.
- */
-static void name_beside(const char *name, char ret[NAME_MAX + 1])
-{
-	(void)snprintf(ret, NAME_MAX + 1, ".nvfs-%.240s", name);
-}
-
-static int create_beside(struct place_roots *within, int dirfd, const char *temp, mode_t mode)
-{
-	int fd = name_make(within, dirfd, temp, S_IFREG | mode, NULL, NULL);
-
-	if (fd != -EEXIST || name_unlink(within, dirfd, temp, 0) < 0)
-		return fd;
-	return name_make(within, dirfd, temp, S_IFREG | mode, NULL, NULL);
-}
-
-static int write_beside(struct place_roots *within, int dirfd, const char *temp, const void *data, size_t len,
-			mode_t mode)
-{
-	int r, fd = create_beside(within, dirfd, temp, mode);
-
-	if (fd < 0)
-		return fd;
-	r = file_write_all(fd, data, len);
-	if (r == 0)
-		return fd;
-	(void)name_unlink(within, dirfd, temp, 0);
-	(void)close(fd);
-	return r;
-}
-
-static int rename_over(struct place_roots *within, int dirfd, const char *from, const char *to)
-{
-	int r = name_rename(within, dirfd, from, to);
-
-	if (r < 0)
-		(void)name_unlink(within, dirfd, from, 0);
-	return r;
-}
-
-/* The file that stands there, to be kept for the undo: -1 for none. */
-static int open_old(int dirfd, const char *name, int *ret)
-{
-	int fd = regular_open(dirfd, name, HERE);
-
-	*ret = fd < 0 ? -1 : fd;
-	return fd < 0 && fd != -ENOENT ? fd : 0;
-}
-
-int effect_replace(struct effects *effects, int dirfd, const char *name, const void *data,
-		   size_t len)
-{
-	int r;
-	struct effect *effect = effect_begin(effects, EFFECT_REPLACE, dirfd, name, &r);
-	char temp[NAME_MAX + 1];
-
-	if (!effect)
-		return r;
-	r = open_old(dirfd, name, &effect->old);
-	if (r < 0)
-		return effect_end(effects, r);
-	name_beside(name, temp);
-	r = effect->fd = write_beside(effects->within, dirfd, temp, data, len, 0644);
-	return effect_end(effects, r < 0 ? r : rename_over(effects->within, dirfd, temp, name));
-}
-
-static int undo_replace(const struct effects *effects, const struct effect *effect)
-{
-	struct place_roots *within = effects->within;
-	auto_free char *data = NULL;
-	auto_close int fd = -1;
-	struct stat st;
-	size_t len = 0;
-	char temp[NAME_MAX + 1];
-	int r;
-
-	name_beside(effect->name, temp);
-	if (effect->fd < 0) { /* killed before it was whole */
-		(void)name_unlink(within, effect->dirfd, temp, 0);
-		return 0;
-	}
-	if (!still_there(effect)) {
-		if (is_there(effect, temp)) /* killed before it took its place */
-			(void)name_unlink(within, effect->dirfd, temp, 0);
-		return 0;
-	}
-	if (effect->old < 0)
-		return name_unlink(within, effect->dirfd, effect->name, 0);
-	if (fstat(effect->old, &st) < 0 || lseek(effect->old, 0, SEEK_SET) < 0)
-		return -errno;
-	r = file_read_fd(effect->old, OLD_FILE_MAX, &data, &len, NULL);
-	if (r < 0)
-		return r;
-	fd = write_beside(within, effect->dirfd, temp, data, len, st.st_mode & 0777);
-	if (fd < 0)
-		return fd;
-	(void)futimens(fd, (const struct timespec[]){ st.st_atim, st.st_mtim });
-	return rename_over(within, effect->dirfd, temp, effect->name);
-}
-
-int effect_stale(int dirfd, const char *name, struct effect_stale *ret)
-{
-	auto_close int fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	struct place_identity id;
-	struct stat st;
-	ssize_t n;
-	int r;
-
-	if (fd < 0)
-		return -errno;
-	r = place_identify(fd, &id);
-	if (r < 0)
-		return r;
-	*ret = (struct effect_stale){ .mode = id.mode };
-	if (S_ISREG(id.mode) && !id.mount_root && !(id.mode & (S_ISUID | S_ISGID)))
-		return fstat(fd, &st) == 0 && st.st_size == 0 ? 0 : -EMEDIUMTYPE;
-	if (!S_ISLNK(id.mode))
-		return -EMEDIUMTYPE;
-	n = readlinkat(fd, "", ret->to, sizeof(ret->to));
-	if (n <= 0 || n > EFFECT_STALE_MAX)
-		return n < 0 ? -errno : -EMEDIUMTYPE;
-	ret->to[n] = '\0';
-	for (const char *c = ret->to; *c; c++) {
-		if (*c < ' ' || *c > '~')
-			return -EMEDIUMTYPE;
-	}
-	return 0;
-}
-
-/* A link, or an empty file, under the name for what is to take another's place. */
-static int make_beside(struct place_roots *within, int dirfd, const char *temp, mode_t mode, const char *to)
-{
-	int r = name_make(within, dirfd, temp, mode, to, NULL);
-
-	if (r == -EEXIST && name_unlink(within, dirfd, temp, 0) == 0)
-		r = name_make(within, dirfd, temp, mode, to, NULL);
-	return r;
-}
-
-int effect_relink(struct effects *effects, int dirfd, const char *name, const char *to,
-		  const struct effect_stale *stale)
-{
-	int r;
-	struct effect *effect = effect_begin(effects, EFFECT_RELINK, dirfd, name, &r);
-	char temp[NAME_MAX + 1];
-
-	if (!effect)
-		return r;
-	effect->to = to;
-	effect->stale = stale;
-	name_beside(name, temp);
-	r = make_beside(effects->within, dirfd, temp, S_IFLNK, to);
-	if (r < 0)
-		return effect_end(effects, r);
-	effect->fd = openat(dirfd, temp, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	return effect_end(effects, rename_over(effects->within, dirfd, temp, name));
-}
-
-int effect_unstale(struct place_roots *within, int dirfd, const char *name, const struct effect_stale *stale)
-{
-	char temp[NAME_MAX + 1];
-	int r;
-
-	name_beside(name, temp);
-	r = make_beside(within, dirfd, temp, stale->mode, S_ISLNK(stale->mode) ? stale->to : NULL);
-	if (r < 0)
-		return r;
-	if (S_ISREG(stale->mode))
-		(void)close(r);
-	return rename_over(within, dirfd, temp, name);
-}
-
-static int undo_relink(const struct effects *effects, const struct effect *effect)
-{
-	char temp[NAME_MAX + 1];
-
-	if (!effect->to || !effect->stale) /* likewise */
-		return 0;
-	name_beside(effect->name, temp);
-	if (effect->fd >= 0 ? still_there(effect) : looks_like_ours(effect))
-		return effect_unstale(effects->within, effect->dirfd, effect->name, effect->stale);
-	if (effect->fd < 0 || is_there(effect, temp)) /* killed before it took its place */
-		(void)name_unlink(effects->within, effect->dirfd, temp, 0);
-	return 0;
-}
-
 static int effect_undo(const struct effects *effects, const struct effect *effect)
 {
 	switch (effect->kind) {
@@ -470,9 +277,9 @@ static int effect_undo(const struct effects *effects, const struct effect *effec
 	case EFFECT_TAKE:
 		return undo_take(effect);
 	case EFFECT_REPLACE:
-		return undo_replace(effects, effect);
+		return effect_undo_replace(effects, effect);
 	case EFFECT_RELINK:
-		return undo_relink(effects, effect);
+		return effect_undo_relink(effects, effect);
 	}
 	return -EINVAL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The command line as a struct: one table of options, one check of what
- * belongs together. Nothing here needs privilege or looks at the system.
+ * The command line as a struct: one table of options. What belongs together is checked in request_check.c.
+ * Nothing here needs privilege or looks at the system.
  */
 #include "inject/request.h"
 
@@ -17,7 +17,7 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/parse.h"
-#include "inject/plan.h"
+#include "inject/request_impl.h"
 
 static const char usage_text[] =
 	"usage: nvinject --pid PID --devices LIST [OPTION]...\n"
@@ -166,34 +166,11 @@ int request_append(char **list, const char *value, struct error *err)
 	return 0;
 }
 
-#define usage(err, ...) \
-	error_remedy(err, error_setc(err, ERROR_USAGE, -EINVAL, __VA_ARGS__), "see nvinject --help")
-
-/* What is not UTF-8 is no JSON string, and could not be said to the daemon. */
-static bool is_text(const char *value)
-{
-	json_t *string = json_string(value);
-
-	json_decref(string);
-	return string != NULL;
-}
-
-int request_check_id(const char *id, struct error *err)
-{
-	if (!is_text(id))
-		return error_setc(err, ERROR_USAGE, -EINVAL, "the id is not UTF-8");
-	if (!*id || strlen(id) > NAME_MAX || strchr(id, '/') || strcmp(id, ".") == 0 ||
-	    strcmp(id, "..") == 0)
-		return error_setc(err, ERROR_USAGE, -EINVAL,
-				  "'%.80s' cannot be the id of a container", id);
-	return 0;
-}
-
 int request_add_requirement(json_t *list, const char *expression, struct error *err)
 {
 	if (json_array_size(list) == REQUEST_REQUIREMENTS_MAX)
 		return error_setc(err, ERROR_REQUIREMENT, -EINVAL, "too many requirements");
-	if (strlen(expression) > REQUEST_REQUIREMENT_BYTES || !is_text(expression))
+	if (strlen(expression) > REQUEST_REQUIREMENT_BYTES || !request_is_text(expression))
 		return error_setc(err, ERROR_REQUIREMENT, -EINVAL,
 				  "a requirement is longer than %d bytes, or not UTF-8",
 				  REQUEST_REQUIREMENT_BYTES);
@@ -362,88 +339,6 @@ static int parse_options(struct request *req, int argc, char *argv[], bool *ret_
 	return r;
 }
 
-/* As nvml/compat.h has them, and checked here so that a wrong one costs nothing. */
-static bool is_compat_mode(const char *word)
-{
-	static const char *const words[] = { "auto", "ldconfig", "mount", REQUEST_COMPAT_DISABLED };
-
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
-		if (strcmp(words[i], word) == 0)
-			return true;
-	return false;
-}
-
-static int check_places(const struct request *req, struct error *err)
-{
-	if (req->id && request_check_id(req->id, err) < 0)
-		return -EINVAL;
-	if (req->compat_mode && !is_compat_mode(req->compat_mode))
-		return usage(err, "invalid option: cuda-compat-mode=%.40s", req->compat_mode);
-	if (req->without && !is_text(req->without))
-		return usage(err, "what is to be left out is not UTF-8");
-	if ((req->devices && !is_text(req->devices)) || (req->mig_config && !is_text(req->mig_config)) ||
-	    (req->mig_monitor && !is_text(req->mig_monitor)) ||
-	    (req->imex_channels && !is_text(req->imex_channels)) || (req->fabric && !is_text(req->fabric)))
-		return usage(err, "the devices are not UTF-8");
-	if (req->rootfs && *req->rootfs != '/')
-		return usage(err, "root '%.80s' is not an absolute path", req->rootfs);
-	if (req->target && !plan_path_ok(req->target))
-		return usage(err, "target '%.80s' is not a plain absolute path", req->target);
-	return 0;
-}
-
-static int check_inject(const struct request *req, struct error *err)
-{
-	if (!req->pid && !req->standalone)
-		return usage(err, "which container? --pid is missing");
-	if (req->pid && req->standalone)
-		return usage(err, "--pid and --standalone exclude each other");
-	if (req->standalone && (!req->rootfs || !req->id))
-		return usage(err, "--standalone needs --rootfs and --id");
-	if (req->standalone && req->as_owner)
-		return usage(err, "--owner needs --pid");
-	if (!req->devices)
-		return usage(err, "which GPUs? --devices is missing (all, none, 0, GPU-...)");
-	return 0;
-}
-
-/* Beside devices, and what varies of a plan */
-static bool asks_more(const struct request *req)
-{
-	return req->mig_config || req->mig_monitor || req->imex_channels || req->fabric || req->without ||
-	       req->classic_paths;
-}
-
-static int check_remove(const struct request *req, struct error *err)
-{
-	if (!req->pid && !req->id)
-		return usage(err, "--remove needs --pid or --id");
-	if (req->standalone && (!req->rootfs || !req->id || req->pid))
-		return usage(err, "--standalone needs --rootfs and --id, and no --pid");
-	if (req->devices || req->driver_caps || req->target || req->requirements ||
-	    req->compat_mode || req->as_owner || asks_more(req))
-		return usage(err, "--remove takes back all: no --devices, --target");
-	return 0;
-}
-
-static int check_heal(const struct request *req, struct error *err)
-{
-	if (!req->pid || !req->id)
-		return usage(err, "--heal needs --pid and --id");
-	if (req->devices || req->driver_caps || req->target || req->rootfs || req->standalone ||
-	    asks_more(req) || req->dry_run || !req->cgroup || req->compat_mode)
-		return usage(err, "--heal permits what was given: no other options");
-	return 0;
-}
-
-static int check_hook(const struct request *req, struct error *err)
-{
-	if (req->pid || req->id || req->rootfs || req->devices || req->requirements || asks_more(req) ||
-	    req->standalone || req->as_owner)
-		return usage(err, "hook takes container and devices from the runtime");
-	return 0;
-}
-
 int request_parse(struct request *req, int argc, char *argv[], struct error *err)
 {
 	bool hook = false;
@@ -459,7 +354,7 @@ int request_parse(struct request *req, int argc, char *argv[], struct error *err
 		return r;
 	if (!req->socket)
 		r = request_set(&req->socket, REQUEST_SOCKET, err);
-	r = r ? r : check_places(req, err);
+	r = r ? r : request_check_places(req, err);
 	if (r < 0)
 		return r;
 	if (hook && req->action != REQUEST_INJECT)
@@ -469,8 +364,8 @@ int request_parse(struct request *req, int argc, char *argv[], struct error *err
 			     req->swarm_resource ? "swarm-resource" : "cdi-device");
 	if (hook)
 		req->action = REQUEST_HOOK;
-	return req->action == REQUEST_HOOK     ? check_hook(req, err)
-	       : req->action == REQUEST_REMOVE ? check_remove(req, err)
-	       : req->action == REQUEST_HEAL   ? check_heal(req, err)
-					       : check_inject(req, err);
+	return req->action == REQUEST_HOOK     ? request_check_hook(req, err)
+	       : req->action == REQUEST_REMOVE ? request_check_remove(req, err)
+	       : req->action == REQUEST_HEAL   ? request_check_heal(req, err)
+					       : request_check_inject(req, err);
 }
