@@ -2,11 +2,7 @@
 /*
  * One process at a time asks NVML (nvmlbox.h). Its life: it is started and tells; when it has told all, or
  * has ended or was killed, its answer is applied; only when it is gone for good the next one may start,
- * so that processes which no signal ends do not pile up.
- *
- *   box         the process: of box_generation
- *   is_over     its answer has been applied; it has only to end
- *   skipped     GPUs, by NVML's index, that the next one leaves out
+ * so that processes which no signal ends do not pile up. What comes of an answer is in facts_answer.c.
  */
 #include "fs/facts.h"
 
@@ -16,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -24,7 +19,7 @@
 #include "common/log.h"
 #include "fs/changeover.h"
 #include "fs/daemon.h"
-#include "fs/derive.h"
+#include "fs/facts_impl.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/nvmlbox.h"
@@ -36,141 +31,8 @@
 #include "nvml/gpu.h"
 
 #define LIBRARY "libnvidia-ml.so.1"
-#define RETRY_MS 60000 /* after a failure; each one doubles it, to */
-#define RETRY_MAX_MS 3600000
 #define LAST_WORDS 64 /* reads of what a process has told before its end */
 #define PAUSE_MS 2000 /* between two answers: many MIG devices are made one after the other */
-
-struct facts {
-	struct loop_source heard, ended, uevents; /* in on_* these lead back here */
-	struct daemon *daemon;
-	bool is_ready;
-	struct nvmlbox *box; /* NULL: none */
-	uint32_t box_generation;
-	bool is_over;
-	uint32_t skipped[NVMLBOX_SKIPPED_MAX];
-	size_t n_skipped;
-	struct finding_list skips; /* why they are */
-	int64_t begun_ms;          /* the last one, CLOCK_MONOTONIC */
-	int64_t retry_ms, retry_after_ms; /* when, likewise; 0: not */
-	uint64_t gpus_seen;        /* of mig_print, at the last look */
-	struct mig_print asked;    /* before the present process was started */
-};
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static struct generation *present(const struct facts *facts)
-{
-	return facts->daemon->generation;
-}
-
-/* applying */
-
-static void note(struct finding_list *list, const struct finding_list *more)
-{
-	for (size_t i = 0; i < more->n; i++)
-		(void)finding_add(list, more->items[i].problem, "%s", more->items[i].text);
-}
-
-/* What is new is said once. */
-static void say(const struct finding_list *before, const struct finding_list *now)
-{
-	for (size_t i = 0; i < now->n; i++) {
-		size_t k = 0;
-
-		while (k < before->n && strcmp(before->items[k].text, now->items[i].text) != 0)
-			k++;
-		if (k == before->n)
-			log_warning("%s, ignoring", now->items[i].text);
-	}
-}
-
-static void set_findings(struct generation *g, struct finding_list *now)
-{
-	say(&g->nvml.findings, now);
-	finding_list_done(&g->nvml.findings);
-	g->nvml.findings = *now;
-}
-
-static void save(struct facts *facts)
-{
-	struct error err = { 0 };
-
-	if (generation_save(facts->daemon->generation, facts->daemon->store, &err) < 0)
-		log_warning("%s, ignoring", err.text);
-}
-
-static bool has_failed(const struct answer *answer)
-{
-	for (size_t i = 0; i < answer->n_failures; i++)
-		if (answer->failures[i].gpu == ANSWER_NO_GPU)
-			return true;
-	return !answer->whole;
-}
-
-/* The lists of /proc first, then what NVML says over them. */
-static void apply(struct facts *facts, const struct answer *answer, struct finding_list *findings)
-{
-	struct daemon *daemon = facts->daemon;
-	struct generation *g = daemon->generation;
-	bool had_migs = g->gpus->n_migs > 0;
-
-	fact_fill(g->driver, g->gpus);
-	if (mig_list_read(daemon->config.proc_root, g->gpus, NULL) < 0 ||
-	    answer_apply(answer, g->driver, g->gpus, findings) < 0)
-		log_warning("out of memory: not all that NVML tells is known, ignoring");
-	g->nvml.print = facts->asked; /* what has changed since, the next look finds */
-	/* What is remembered names MIG devices by their places in the list; brands and CUDA decide about the
-	 * image's libraries. */
-	if (had_migs || g->gpus->n_migs)
-		changeover_migs(daemon);
-	else
-		deriver_forget(daemon->deriver);
-}
-
-static void retry_later(struct facts *facts)
-{
-	int64_t after = facts->retry_after_ms ? facts->retry_after_ms * 2 : RETRY_MS;
-
-	facts->retry_after_ms = after < RETRY_MAX_MS ? after : RETRY_MAX_MS;
-	facts->retry_ms = now_ms() + facts->retry_after_ms;
-}
-
-/* @again: another process follows, without a GPU that this one did not come back from */
-static void finish(struct facts *facts, struct finding_list *findings, bool again)
-{
-	const struct answer *answer = nvmlbox_answer(facts->box);
-	struct generation *g = present(facts);
-
-	facts->is_over = true;
-	if (!g || g->number != facts->box_generation) {
-		finding_list_done(findings);
-		return;
-	}
-	apply(facts, answer, findings);
-	note(findings, &facts->skips);
-	set_findings(g, findings);
-	g->nvml.took_ms = (unsigned int)nvmlbox_since_ms(facts->box);
-	if (!again) {
-		g->nvml.state = has_failed(answer) ? GENERATION_NVML_FAILED : GENERATION_NVML_TOLD;
-		g->gpus->provisional = false;
-		if (g->nvml.state == GENERATION_NVML_FAILED)
-			retry_later(facts);
-		else
-			facts->retry_ms = facts->retry_after_ms = 0;
-		log_info("NVML %s %zu GPU%s, %zu MIG device%s, after %u ms",
-			 g->nvml.state == GENERATION_NVML_FAILED ? "failed, it told of" : "told of",
-			 answer->n_gpus, answer->n_gpus == 1 ? "" : "s", answer->n_migs,
-			 answer->n_migs == 1 ? "" : "s", g->nvml.took_ms);
-	}
-	save(facts);
-}
 
 /* asking */
 
@@ -217,7 +79,7 @@ static int start_box(struct facts *facts, struct error *err)
 	if (r < 0)
 		return r;
 	facts->is_over = false;
-	facts->box_generation = present(facts)->number;
+	facts->box_generation = facts_present(facts)->number;
 	facts->heard.fd = nvmlbox_fd(facts->box);
 	facts->ended.fd = nvmlbox_pidfd(facts->box);
 	r = loop_add(facts->daemon->loop, &facts->heard, EPOLLIN);
@@ -230,21 +92,21 @@ static int start_box(struct facts *facts, struct error *err)
 
 static void begin(struct facts *facts)
 {
-	struct generation *g = present(facts);
+	struct generation *g = facts_present(facts);
 	struct finding_list findings = { 0 };
 	struct error err = { 0 };
 
 	if (!facts->is_ready || facts->box || !g || g->nvml.state != GENERATION_NVML_PENDING)
 		return;
-	facts->begun_ms = now_ms();
+	facts->begun_ms = facts_now_ms();
 	facts->retry_ms = 0;
 	if (start_box(facts, &err) == 0)
 		return;
 	(void)finding_add(&findings, true, "NVML: %s", err.text);
-	set_findings(g, &findings);
+	facts_set_findings(g, &findings);
 	g->nvml.state = GENERATION_NVML_FAILED;
 	g->gpus->provisional = false;
-	retry_later(facts);
+	facts_retry_later(facts);
 }
 
 /* It did not come to its end: leave the GPU out where it was at one. True: that is worth another try. */
@@ -270,7 +132,7 @@ static void fail(struct facts *facts, const char *why)
 	if (!again)
 		(void)finding_add(&findings, true, "NVML %s in %s; GPUs are known by /proc and tables alone", why,
 				  answer->step[0] ? answer->step : "its start");
-	finish(facts, &findings, again);
+	facts_finish(facts, &findings, again);
 }
 
 static void on_heard(struct loop_source *source, uint32_t events)
@@ -284,7 +146,7 @@ static void on_heard(struct loop_source *source, uint32_t events)
 		return;
 	case NVMLBOX_DONE:
 		stop_hearing(facts);
-		finish(facts, &findings, false);
+		facts_finish(facts, &findings, false);
 		return;
 	case NVMLBOX_ENDED: /* how, on_ended() says */
 		stop_hearing(facts);
@@ -308,7 +170,7 @@ static void on_ended(struct loop_source *source, uint32_t events)
 	if (!nvmlbox_reap(facts->box, how, sizeof(how)))
 		return;
 	if (!facts->is_over && nvmlbox_answer(facts->box)->whole)
-		finish(facts, &findings, false);
+		facts_finish(facts, &findings, false);
 	else if (!facts->is_over)
 		fail(facts, how);
 	drop_box(facts);
@@ -319,7 +181,7 @@ static void on_ended(struct loop_source *source, uint32_t events)
 static void check_stall(struct facts *facts)
 {
 	int64_t limit_ms = (int64_t)facts->daemon->config.nvml_timeout_s * 1000;
-	struct generation *g = present(facts);
+	struct generation *g = facts_present(facts);
 	char why[64];
 
 	if (!facts->box || nvmlbox_since_ms(facts->box) < limit_ms)
@@ -359,7 +221,7 @@ static void set_off(struct generation *g, enum generation_nvml_state state)
 	if (state == GENERATION_NVML_FAILED)
 		(void)finding_add(&findings, true, "NVML: no '" LIBRARY "' among the driver's files; GPUs are known "
 				  "by /proc and tables alone");
-	set_findings(g, &findings);
+	facts_set_findings(g, &findings);
 	g->nvml.state = state;
 	g->gpus->provisional = false;
 }
@@ -367,7 +229,7 @@ static void set_off(struct generation *g, enum generation_nvml_state state)
 /* NVML is to be asked, if it can be. */
 static void want(struct facts *facts, bool provisional)
 {
-	struct generation *g = present(facts);
+	struct generation *g = facts_present(facts);
 
 	facts->retry_ms = facts->retry_after_ms = 0;
 	forget_skipped(facts);
@@ -390,7 +252,7 @@ static void want(struct facts *facts, bool provisional)
 
 void facts_of_generation(struct facts *facts)
 {
-	const struct generation *g = present(facts);
+	const struct generation *g = facts_present(facts);
 
 	if (!g)
 		return;
@@ -398,19 +260,19 @@ void facts_of_generation(struct facts *facts)
 	    !facts->daemon->config.nvml)
 		want(facts, true);
 	else if (g->nvml.state == GENERATION_NVML_FAILED)
-		retry_later(facts);
+		facts_retry_later(facts);
 }
 
 void facts_again(struct facts *facts)
 {
-	if (present(facts))
+	if (facts_present(facts))
 		want(facts, false);
 }
 
 static void take_migs(struct facts *facts, const struct mig_print *print)
 {
 	struct daemon *daemon = facts->daemon;
-	struct generation *g = present(facts);
+	struct generation *g = facts_present(facts);
 
 	log_info("MIG devices have come or gone");
 	g->nvml.print = *print;
@@ -418,13 +280,13 @@ static void take_migs(struct facts *facts, const struct mig_print *print)
 		log_warning("out of memory: not all MIG devices are known, ignoring");
 	changeover_migs(daemon);
 	want(facts, true);
-	save(facts);
+	facts_save(facts);
 }
 
 /* Another number of GPUs is another generation: that is renewal.h's matter. */
 static void look(struct facts *facts)
 {
-	struct generation *g = present(facts);
+	struct generation *g = facts_present(facts);
 	struct mig_print print;
 
 	if (!g)
@@ -433,17 +295,17 @@ static void look(struct facts *facts)
 	if (facts->gpus_seen && print.gpus != facts->gpus_seen)
 		renewal_poke(facts->daemon->renewal);
 	facts->gpus_seen = print.gpus;
-	if (print.migs != g->nvml.print.migs && now_ms() - facts->begun_ms >= PAUSE_MS)
+	if (print.migs != g->nvml.print.migs && facts_now_ms() - facts->begun_ms >= PAUSE_MS)
 		take_migs(facts, &print);
 }
 
 void facts_tick(struct facts *facts)
 {
-	struct generation *g = present(facts);
+	struct generation *g = facts_present(facts);
 
 	check_stall(facts);
 	look(facts);
-	if (g && facts->retry_ms && facts->retry_ms <= now_ms() && g->nvml.state == GENERATION_NVML_FAILED) {
+	if (g && facts->retry_ms && facts->retry_ms <= facts_now_ms() && g->nvml.state == GENERATION_NVML_FAILED) {
 		g->nvml.state = GENERATION_NVML_PENDING;
 		forget_skipped(facts);
 	}
