@@ -92,18 +92,19 @@ static bool had_cgroup(const struct reinject_request *request)
 
 int reinject_program(const char *configured, char ret[PATH_MAX], struct error *err)
 {
+	char self[PATH_MAX];
+	const char *slash;
 	ssize_t n;
-	char *slash;
 
 	if (configured) {
 		(void)snprintf(ret, PATH_MAX, "%s", configured);
 	} else {
-		n = readlink("/proc/self/exe", ret, PATH_MAX - sizeof("/nvinject"));
+		n = readlink("/proc/self/exe", self, sizeof(self) - sizeof("/nvinject"));
 		if (n <= 0)
 			return error_set(err, n < 0 ? -errno : -ENOENT, "read '/proc/self/exe'");
-		ret[n] = '\0';
-		slash = strrchr(ret, '/');
-		strcpy(slash ? slash : ret, "/nvinject");
+		self[n] = '\0';
+		slash = strrchr(self, '/');
+		(void)snprintf(ret, PATH_MAX, "%.*s/nvinject", slash ? (int)(slash - self) : 0, self);
 	}
 	if (access(ret, X_OK) == 0)
 		return 0;

@@ -445,10 +445,10 @@ static int listen_on(const char *path, struct error *err)
 	if (r < 0)
 		return r;
 	if (bind(sock, (const struct sockaddr *)&addr, sizeof(addr)) < 0)
-		return error_set(err, -errno, "bind '%s'", path);
+		return error_set(err, -errno, "bind '%s'", addr.sun_path);
 	/* Anybody may connect; SO_PEERCRED and policy decide what he may do. */
 	if (chmod(path, 0666) < 0 || listen(sock, 128) < 0) {
-		r = error_set(err, -errno, "listen on '%s'", path);
+		r = error_set(err, -errno, "listen on '%s'", addr.sun_path);
 		(void)unlink(path);
 		return r;
 	}
