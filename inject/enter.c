@@ -104,10 +104,10 @@ static int go_inside(const struct enter_ns *ns, unsigned int limit_ms, struct er
 		r = become_owner(ns, err);
 	if (r < 0)
 		return r;
-	/* Not before: more capabilities in effect clear it. Where we are dead already, the alarm ends it. */
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		return error_set(err, -errno, "be no one's to trace");
+	/* Not before we are who we are to be. Where our parent is dead already, the alarm ends us. */
+	r = privilege_stay_hidden();
+	if (r < 0)
+		return error_set(err, r, "be no one's to trace");
 	if (ns->mnt >= 0 && setns(ns->mnt, CLONE_NEWNS) < 0)
 		return error_set(err, -errno, "enter the mount namespace");
 	return filter_enter(FILTER_INSIDE, err);

@@ -5,7 +5,8 @@
  * start of a container, and compares where this looks up.
  *
  * Arguments are not looked at: what matters about them (flags of openat2(2),
- * which descriptors) is behind pointers, where a filter cannot see it.
+ * which descriptors) is behind pointers, where a filter cannot see it. But
+ * prctl(2) is many calls, of which two are needed inside a container.
  */
 #include "inject/filter.h"
 
@@ -14,6 +15,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -68,7 +70,7 @@ _Static_assert(ARRAY_SIZE(common) + ARRAY_SIZE(inside) + ARRAY_SIZE(host) <= FIL
 #define WORD_BITS 32
 #define WORDS 16 /* numbers below 512 */
 
-_Static_assert(3 * WORDS + 16 <= FILTER_PROGRAM_MAX, "more instructions than there is room for");
+_Static_assert(3 * WORDS + 24 <= FILTER_PROGRAM_MAX, "more instructions than there is room for");
 
 struct program {
 	struct sock_filter *code; /* FILTER_PROGRAM_MAX */
@@ -83,6 +85,21 @@ struct calls {
 static void put(struct program *p, struct sock_filter instruction)
 {
 	p->code[p->n++] = instruction;
+}
+
+/* Is it prctl(2), which the list has not: what privilege_stay_hidden() asks for, and no other form. */
+static void put_prctl(struct program *p, unsigned int otherwise)
+{
+	static const uint32_t allowed[] = { PR_SET_DUMPABLE, PR_SET_PDEATHSIG };
+	const unsigned char n = ARRAY_SIZE(allowed);
+
+	/* The first argument is an int, the lower half of what is there. */
+	put(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 0, n + 3));
+	put(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])));
+	for (unsigned char i = 0; i < n; i++)
+		put(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i], n - i, 0));
+	put(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, otherwise));
+	put(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
 }
 
 static void allow(struct calls *calls, const int *list, size_t n)
@@ -154,8 +171,16 @@ unsigned short filter_program(enum filter_place place, struct sock_filter *ret)
 	put(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS));
 	put(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
 					    offsetof(struct seccomp_data, nr)));
+	if (place == FILTER_INSIDE)
+		put_prctl(p, otherwise);
 	put_search(p, &calls, otherwise);
 	return p->n;
+}
+
+/* No program is to be read here: EFAULT where filters are known. Source: seccomp(2), SECCOMP_MODE_FILTER. */
+static bool kernel_has_filters(void)
+{
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL, 0, 0) == 0 || errno != EINVAL;
 }
 
 int filter_enter(enum filter_place place, struct error *err)
@@ -165,9 +190,12 @@ int filter_enter(enum filter_place place, struct error *err)
 #endif
 	struct sock_filter code[FILTER_PROGRAM_MAX];
 	struct sock_fprog fprog = { .filter = code };
+	int r = 0;
 
 	fprog.len = filter_program(place, code);
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &fprog, 0, 0) < 0)
-		return errno == EINVAL ? 0 : error_set(err, -errno, "filter system calls");
-	return 0;
+		r = -errno;
+	if (r == -EINVAL && !kernel_has_filters())
+		return 0;
+	return r < 0 ? error_set(err, r, "filter system calls") : 0;
 }

@@ -5,12 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 #include "inject/place.h"
+#include "inject/privilege.h"
 #include "inject/writable.h"
 
 static int check_owner(const struct place_roots *within, int dirfd)
@@ -29,6 +31,8 @@ static void become(uid_t uid, gid_t gid)
 {
 	(void)setfsgid(gid);
 	(void)setfsuid(uid);
+	if (privilege_stay_hidden() < 0)
+		abort();
 }
 
 static int make_now(int dirfd, const char *name, mode_t mode, const char *to)

@@ -123,6 +123,13 @@ int privilege_init(struct error *err)
 	return r ? r : privilege_enter(PRIVILEGE_START, err);
 }
 
+int privilege_stay_hidden(void)
+{
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return -errno;
+	return 0;
+}
+
 /* @wanted, as far as we had it at the start, becomes @flag of @caps. */
 static int put_flag(cap_t caps, cap_flag_t flag, uint64_t wanted)
 {

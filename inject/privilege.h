@@ -27,6 +27,17 @@ enum privilege_phase {
 int privilege_init(struct error *err);
 
 /**
+ * privilege_stay_hidden() - again no one's to trace or dump, and gone with our parent
+ *
+ * For the child that enters a container. Each change of its ids or capabilities, that of fsuid and
+ * fsgid too, makes it what fs.suid_dumpable says, and takes the death signal away.
+ * Source: prctl(2), PR_SET_DUMPABLE and PR_SET_PDEATHSIG.
+ *
+ * Return: 0 or a negative errno.
+ */
+int privilege_stay_hidden(void);
+
+/**
  * privilege_enter() - put a phase's capabilities into effect and give up for
  * ever those that it and its successors do not need
  *

@@ -10,6 +10,7 @@
 #include <seccomp.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "inject/privilege.h"
 #include "tests/unit/unit.h"
 
 /* What @fn returns below the filter, or minus the signal that it dies of. */
@@ -87,6 +89,52 @@ static int call_far_away(void)
 	return 0;
 }
 
+static int stay_hidden(void)
+{
+	return privilege_stay_hidden() == 0 ? 0 : errno;
+}
+
+static int ask_for_another_prctl(void)
+{
+	return prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 ? 0 : errno;
+}
+
+/* prctl(2) as a kernel answers it: with @everything, one without filters; else one that refuses ours. */
+static int put_strange_kernel(bool everything)
+{
+	const unsigned int fprog = offsetof(struct seccomp_data, args[2]);
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 0, 6),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PR_SET_SECCOMP, 0, 4),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, fprog),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, everything ? SECCOMP_RET_ERRNO | EINVAL : SECCOMP_RET_ALLOW),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = sizeof(code) / sizeof(*code), .filter = code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+			       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) < 0 ?
+		       -1 :
+		       0;
+}
+
+/* What filter_enter() says there. */
+static int enter_in_strange_kernel(bool everything)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(put_strange_kernel(everything) < 0 ? 99 : -filter_enter(FILTER_INSIDE, NULL));
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
 static int trace_parent(void)
 {
 	return ptrace(PTRACE_SEIZE, getppid(), NULL, NULL) == 0 ? 0 : errno;
@@ -100,6 +148,25 @@ START_TEST(inside_a_container_files_are_left_and_little_else)
 	ck_assert_int_eq(filtered(FILTER_INSIDE, make_socket), -SIGSYS);
 	ck_assert_int_eq(filtered(FILTER_INSIDE, run_program), -SIGSYS);
 	ck_assert_int_eq(filtered(FILTER_INSIDE, trace_parent), -SIGSYS);
+#endif
+}
+END_TEST
+
+START_TEST(inside_a_container_it_can_stay_hidden_and_no_other_prctl_is_left)
+{
+#ifndef __SANITIZE_ADDRESS__
+	ck_assert_int_eq(filtered(FILTER_INSIDE, stay_hidden), 0);
+	ck_assert_int_eq(filtered(FILTER_INSIDE, ask_for_another_prctl), -SIGSYS);
+	ck_assert_int_eq(filtered(FILTER_HOST, ask_for_another_prctl), 0);
+#endif
+}
+END_TEST
+
+START_TEST(a_filter_is_done_without_where_the_kernel_has_none_alone)
+{
+#ifndef __SANITIZE_ADDRESS__
+	ck_assert_int_eq(enter_in_strange_kernel(true), 0);
+	ck_assert_int_eq(enter_in_strange_kernel(false), EINVAL);
 #endif
 }
 END_TEST
@@ -196,6 +263,9 @@ static uint32_t answer(const struct code *code, const struct seccomp_data *data)
 	ck_abort_msg("the program has no end");
 }
 
+/* Of prctl(2), what is left inside. */
+static const uint32_t hiding[] = { PR_SET_DUMPABLE, PR_SET_PDEATHSIG };
+
 static void build_by_libseccomp(enum filter_place place, struct code *ret)
 {
 	scmp_filter_ctx ctx = seccomp_init(place == FILTER_HOST ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_KILL_PROCESS);
@@ -207,6 +277,10 @@ static void build_by_libseccomp(enum filter_place place, struct code *ret)
 	ck_assert_int_eq(seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS), 0);
 	for (size_t i = 0; i < n; i++)
 		ck_assert_int_eq(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, calls[i], 0), 0);
+	for (size_t i = 0; place == FILTER_INSIDE && i < sizeof(hiding) / sizeof(*hiding); i++)
+		ck_assert_int_eq(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
+						  SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, hiding[i])),
+				 0);
 	ck_assert_int_eq(seccomp_export_bpf(ctx, fd), 0);
 	seccomp_release(ctx);
 	len = pread(fd, ret->at, sizeof(ret->at), 0);
@@ -256,8 +330,10 @@ static void compare_all(enum filter_place place)
 	ours.n = filter_program(place, ours.at);
 	ck_assert_uint_le(ours.n, FILTER_PROGRAM_MAX);
 	build_by_libseccomp(place, &theirs);
-	for (int args = 0; args < 2; args++) {
-		memset(&data, args ? 0xff : 0, sizeof(data)); /* arguments are not looked at */
+	for (int args = 0; args < 4; args++) {
+		memset(&data, args == 1 ? 0xff : 0, sizeof(data)); /* looked at for prctl(2) alone */
+		if (args >= 2)
+			data.args[0] = (uint64_t)args << 32 | hiding[args - 2];
 		for (size_t i = 0; i < sizeof(archs) / sizeof(*archs); i++) {
 			for (size_t k = 0; k < 1024 * sizeof(bases) / sizeof(*bases); k++) {
 				data.arch = archs[i];
@@ -302,6 +378,7 @@ START_TEST(what_must_not_be_in_a_list_is_in_none)
 END_TEST
 
 UNIT_MAIN("filter", the_programs_are_what_libseccomp_would_make_of_the_lists, what_must_not_be_in_a_list_is_in_none,
-	  inside_a_container_files_are_left_and_little_else, on_the_host_no_program_is_run,
+	  inside_a_container_it_can_stay_hidden_and_no_other_prctl_is_left,
+	  a_filter_is_done_without_where_the_kernel_has_none_alone, inside_a_container_files_are_left_and_little_else, on_the_host_no_program_is_run,
 	  numbers_that_are_no_call_of_ours_are_refused,
 	  files_may_be_looked_at_everywhere)
