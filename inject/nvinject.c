@@ -30,6 +30,9 @@ static int run_hook(struct session *session, struct error *err)
 	int r;
 
 	session->hook = true;
+	if (session->request.nvidias_config)
+		log_warning("'%s' configures NVIDIA's own hook, and nvfs.conf this one, ignoring",
+			    session->request.nvidias_config);
 	r = privilege_enter(PRIVILEGE_BUNDLE, err);
 	r = r ? r : hook_request(&session->request, STDIN_FILENO, &why, err);
 	r = r ? r : privilege_enter(PRIVILEGE_START, err);

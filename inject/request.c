@@ -83,9 +83,16 @@ enum {
 	OPT_TIMEOUT,
 	OPT_HELP,
 	OPT_VERSION,
+	OPT_NVIDIAS_CONFIG,
+	OPT_NVIDIAS_DEBUG,
 };
 
+/* The first ones only by the name of NVIDIA's hook. */
+#define NVIDIAS_OPTIONS 3
 static const struct option options[] = {
+	{ "config", required_argument, NULL, OPT_NVIDIAS_CONFIG },
+	{ "debug", optional_argument, NULL, OPT_NVIDIAS_DEBUG },
+	{ "h", no_argument, NULL, OPT_HELP },
 	{ "pid", required_argument, NULL, OPT_PID },
 	{ "devices", required_argument, NULL, OPT_DEVICES },
 	{ "driver-capabilities", required_argument, NULL, OPT_CAPS },
@@ -135,6 +142,7 @@ void request_done(struct request *req)
 	free(req->imex_channels);
 	free(req->fabric);
 	free(req->cdi_device);
+	free(req->nvidias_config);
 	json_decref(req->requirements);
 	free(req->rootfs);
 	free(req->target);
@@ -219,6 +227,18 @@ static int put_timeout(struct request *req, const char *value, struct error *err
 	return 0;
 }
 
+/* As Go's flag package reads them. */
+static int check_truth(const char *value, struct error *err)
+{
+	static const char *const words[] = { "1", "t", "T", "TRUE", "true", "True",
+					     "0", "f", "F", "FALSE", "false", "False" };
+
+	for (size_t i = 0; value && i < ARRAY_SIZE(words); i++)
+		if (strcmp(words[i], value) == 0)
+			return 0;
+	return value ? usage(err, "'%.40s' is neither true nor false", value) : 0;
+}
+
 static int put_option(struct request *req, int opt, const char *value, struct error *err)
 {
 	switch (opt) {
@@ -279,6 +299,10 @@ static int put_option(struct request *req, int opt, const char *value, struct er
 	case OPT_JSON:
 		req->json = true;
 		return 0;
+	case OPT_NVIDIAS_CONFIG:
+		return request_set(&req->nvidias_config, value, err);
+	case OPT_NVIDIAS_DEBUG:
+		return check_truth(value, err);
 	case OPT_HELP:
 		req->action = REQUEST_HELP;
 		return 0;
@@ -313,6 +337,16 @@ static int put_word(struct request *req, bool as_nvidias, const char *word, bool
 	return 0;
 }
 
+/*
+ * NVIDIA's hook is a Go program, which takes one dash for two. Source: pkg.go.dev/flag;
+ * cmd/nvidia-container-runtime-hook/main.go of nvidia-container-toolkit.
+ */
+static int next_option(bool as_nvidias, int argc, char *argv[])
+{
+	return as_nvidias ? getopt_long_only(argc, argv, ":", options, NULL) :
+			    getopt_long(argc, argv, ":", options + NVIDIAS_OPTIONS, NULL);
+}
+
 static int parse_options(struct request *req, int argc, char *argv[], bool *ret_hook,
 			 struct error *err)
 {
@@ -321,7 +355,7 @@ static int parse_options(struct request *req, int argc, char *argv[], bool *ret_
 
 	opterr = 0;
 	optind = 1;
-	while (r == 0 && (opt = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+	while (r == 0 && (opt = next_option(as_nvidias, argc, argv)) != -1) {
 		if (opt == ':')
 			return usage(err, "'%.60s' needs a value", argv[optind - 1]);
 		if (opt == '?')

@@ -48,6 +48,7 @@ struct request {
 	char *without;    /* comma list of what is left out, "devices,persistenced"; NULL: nothing */
 	bool classic_paths; /* libraries get links where the container has its own, too */
 	char *compat_mode; /* for CUDA forward compatibility; NULL: the daemon's */
+	char *nvidias_config; /* what NVIDIA's hook is to be configured by, and ours is not; NULL: not said */
 	char *swarm_resource; /* hook: variables that count more than NVIDIA_VISIBLE_DEVICES; NULL: none */
 	char *cdi_device; /* hook: of this device of a CDI specification; NULL: of none */
 	char *socket;     /* never NULL after request_parse() */
@@ -64,7 +65,8 @@ struct request {
  * request_parse() - read the command line
  *
  * Called by the name of NVIDIA's hook, nvidia-container-runtime-hook or nvidia-container-toolkit, its word
- * "prestart" is our "hook"; "poststart" and "poststop" are REQUEST_NONE.
+ * "prestart" is our "hook"; "poststart" and "poststop" are REQUEST_NONE. One dash stands for two there, as in
+ * Go, and NVIDIA's own options are taken.
  *
  * @req:  zero-initialised; release with request_done() also on failure
  * @err:  message chain, may be NULL

@@ -46,7 +46,7 @@ start_daemon --config "$CONFIG"
 # ---- names ---------------------------------------------------------------------------------------
 
 for name in nvidia-container-runtime-hook nvidia-container-toolkit; do
-	started "$name" "$ASKS | $(hook_as prestart "$NVINJECT" "$name" --socket "$SOCKET" prestart)"
+	started "$name" "$ASKS | $(hook_as prestart "$NVINJECT" "$name" -config=/etc/nvidia-container-runtime/config.toml --socket "$SOCKET" prestart)"
 	has_gpu "$name"
 done
 mkdir "$SCRATCH/bin"
@@ -57,6 +57,7 @@ by_name()
 }
 ok "its poststart does nothing" by_name poststart
 ok "its poststop does nothing" by_name poststop
+ok "and takes options as Go does" by_name -config=/etc/nvidia-container-runtime/config.toml -debug poststop
 fails "a word that it does not know" 2 "surplus argument 'teleport'" by_name teleport
 fails "no word" 2 "without the word 'prestart'" by_name
 fails "prestart without a state" 2 'usage: state' by_name prestart

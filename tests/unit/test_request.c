@@ -250,6 +250,37 @@ START_TEST(nvidias_hook_is_known_by_its_name)
 }
 END_TEST
 
+START_TEST(nvidias_hook_takes_options_as_go_does)
+{
+	struct request req;
+
+	ck_assert_int_eq(parse(&req, AS("-config=/etc/n.toml", "-debug", "prestart"), NULL), 0);
+	ck_assert_int_eq(req.action, REQUEST_HOOK);
+	ck_assert_str_eq(req.nvidias_config, "/etc/n.toml");
+	request_done(&req);
+	ck_assert_int_eq(parse(&req, AS("-config", "/etc/n.toml", "-debug=false", "prestart"), NULL), 0);
+	ck_assert_str_eq(req.nvidias_config, "/etc/n.toml");
+	request_done(&req);
+	ck_assert_int_eq(parse(&req, AS("--config=/etc/n.toml", "--debug=T", "-socket=/s", "prestart"), NULL), 0);
+	ck_assert_str_eq(req.socket, "/s");
+	request_done(&req);
+	ck_assert_int_eq(parse(&req, AS("-debug", "poststop"), NULL), 0);
+	ck_assert_int_eq(req.action, REQUEST_NONE);
+	request_done(&req);
+	ck_assert_int_eq(parse(&req, AS("-version"), NULL), 0);
+	ck_assert_int_eq(req.action, REQUEST_VERSION);
+	request_done(&req);
+	ck_assert_int_eq(parse(&req, AS("-h"), NULL), 0);
+	ck_assert_int_eq(req.action, REQUEST_HELP);
+	request_done(&req);
+	refuse(AS("-debug=perhaps", "prestart"), "'perhaps' is neither true nor false");
+	refuse(AS("prestart", "-config"), "'-config' needs a value");
+	refuse(AS("-teleport", "prestart"), "unknown option '-teleport'");
+	refuse(ARGS("--config=/etc/n.toml", "--pid=1"), "unknown option '--config=/etc/n.toml'");
+	refuse(ARGS("-pid=1", "--devices=all"), "unknown option");
+}
+END_TEST
+
 START_TEST(variations_of_a_plan_belong_to_an_injection)
 {
 	refuse(ARGS("--remove", "--pid=1", "--classic-paths"), "--remove takes back all");
@@ -260,7 +291,7 @@ START_TEST(variations_of_a_plan_belong_to_an_injection)
 }
 END_TEST
 
-UNIT_MAIN("request", nvidias_hook_is_known_by_its_name, requirements_add_up_to_a_limit,
+UNIT_MAIN("request", nvidias_hook_is_known_by_its_name, nvidias_hook_takes_options_as_go_does, requirements_add_up_to_a_limit,
 	  a_whole_command_line_is_read, cgroups_and_socket_have_defaults, an_owners_container_keeps_its_cgroup,
 	  hook_remove_help_and_version_are_told_apart, devices_and_container_must_be_said,
 	  channels_add_up_and_control_of_mig_is_read, junk_is_refused_by_name, an_id_that_is_a_path_is_refused, a_target_must_be_a_plain_path,
