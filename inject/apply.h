@@ -9,6 +9,8 @@
 #include "inject/place.h"
 #include "inject/plan.h"
 
+#define APPLY_LINK_MAX 255 /* of links of ours; a plan's lead into a tree */
+
 /* What became of one step. */
 struct outcome {
 	const char *result; /* "mounted", "bound", "created", "replaced": done now;
@@ -19,7 +21,7 @@ struct outcome {
 	bool made;          /* the directory or file mounted over was made */
 	bool elsewhere;     /* STEP_FILE: it is the step's alternative that was made */
 	struct place_identity identity; /* of a mount */
-	struct effect_stale stale; /* STEP_LINK: what it replaced */
+	char was[APPLY_LINK_MAX + 1]; /* STEP_LINK: where ours led before; "": there was none */
 };
 
 /*

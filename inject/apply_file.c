@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 #include "common/error.h"
 #include "common/file.h"
 #include "common/sys.h"
+#include "common/varlink.h"
 #include "inject/regular.h"
 
 #define HERE (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
@@ -162,25 +164,49 @@ static bool has_path(struct apply *apply, const char *path)
 	return apply_find(apply, path, false, &place, &none, NULL) == 0 && anything_there(&place);
 }
 
-/* What is left of another driver: it never leads to ours. -EEXIST: it is more than that. */
-static int replace_stale(struct apply *apply, const struct step *step, const struct place *place,
-			 struct outcome *outcome)
+/*
+ * Is this link one that an earlier run has made, for another target? By its record; in a root that another
+ * container had, by what was put aside for it.
+ */
+static bool is_link_of_ours(const struct apply *apply, const struct step *step, const struct place *place,
+			    const char *to)
 {
-	int r = effect_stale(place->dirfd, place->name, &outcome->stale);
+	if (step->before)
+		return strcmp(varlink_string(step->before, "to", ""), to) == 0;
+	return apply->adopt && effect_has_aside(place->dirfd, place->name);
+}
 
-	if (r == 0)
-		r = effect_relink(&apply->effects, place->dirfd, place->name, step->to, &outcome->stale);
-	if (r < 0)
-		outcome->stale.mode = 0;
+/*
+ * What is left of another driver: it never leads to ours, and makes room. A link of ours is no such
+ * thing: what it has replaced lies beside it still. -EEXIST: there is more than that.
+ */
+static int replace_stale(struct apply *apply, const struct step *step, const struct place *place,
+			 const char *led_to, struct outcome *outcome)
+{
+	int r;
+
+	if (*led_to && strlen(led_to) <= APPLY_LINK_MAX && is_link_of_ours(apply, step, place, led_to)) {
+		(void)snprintf(outcome->was, sizeof(outcome->was), "%s", led_to);
+		return effect_relink(&apply->effects, place->dirfd, place->name, step->to, outcome->was);
+	}
+	r = effect_aside(&apply->effects, place->dirfd, place->name);
+	r = r ? r : effect_link(&apply->effects, place->dirfd, place->name, step->to);
 	return r == -EMEDIUMTYPE ? -EEXIST : r;
+}
+
+/* readlink(2) as text: "" for what is no link. */
+static void read_link(const struct place *place, char ret[PATH_MAX])
+{
+	ssize_t n = readlinkat(place->dirfd, place->name, ret, PATH_MAX - 1);
+
+	ret[n > 0 ? n : 0] = '\0';
 }
 
 int apply_link(struct apply *apply, const struct step *step, struct outcome *outcome,
 	       struct error *err)
 {
 	auto_place struct place place = PLACE_EMPTY;
-	char to[PATH_MAX];
-	ssize_t n;
+	char led_to[PATH_MAX];
 	int r;
 
 	if (step->where && !has_path(apply, step->where))
@@ -188,12 +214,12 @@ int apply_link(struct apply *apply, const struct step *step, struct outcome *out
 	r = apply_find(apply, step->target, true, &place, outcome, err);
 	if (r < 0)
 		return r;
-	n = readlinkat(place.dirfd, place.name, to, sizeof(to));
-	if (n >= 0 && (size_t)n == strlen(step->to) && memcmp(to, step->to, (size_t)n) == 0)
+	read_link(&place, led_to);
+	if (strcmp(led_to, step->to) == 0)
 		return apply_note_already(apply, outcome, "created");
 	r = effect_link(&apply->effects, place.dirfd, place.name, step->to);
 	if (r == -EEXIST && step->replace_stale)
-		r = replace_stale(apply, step, &place, outcome);
+		r = replace_stale(apply, step, &place, led_to, outcome);
 	if (r == -EEXIST)
 		return apply_note(outcome, "kept", "something else is there");
 	return r < 0 ? error_set(err, r, "link '%s'", step->target) : apply_note(outcome, "created", "");

@@ -44,7 +44,7 @@ struct effect *effect_begin(struct effects *effects, enum effect_kind kind, int 
 	effect->kind = kind;
 	effect->fd = effect->old = -1;
 	effect->to = NULL;
-	effect->stale = NULL;
+	effect->was = NULL;
 	memcpy(effect->name, name, len + 1);
 	effect->dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 3);
 	if (effect->dirfd < 0) {
@@ -280,6 +280,8 @@ static int effect_undo(const struct effects *effects, const struct effect *effec
 		return effect_undo_replace(effects, effect);
 	case EFFECT_RELINK:
 		return effect_undo_relink(effects, effect);
+	case EFFECT_ASIDE:
+		return effect_undo_aside(effects, effect);
 	}
 	return -EINVAL;
 }

@@ -11,7 +11,7 @@ struct error;
 struct place_roots;
 
 /*
- * The seven things that are ever done inside a container, each recorded with
+ * The eight things that are ever done inside a container, each recorded with
  * what its undo needs. All act on one name in a directory that is held by
  * descriptor; none follows a link or resolves a path. They are called inside
  * the container's mount namespace.
@@ -24,15 +24,8 @@ enum effect_kind {
 	EFFECT_MOUNT,   /* attach a detached mount */
 	EFFECT_TAKE,    /* take a mount away */
 	EFFECT_REPLACE, /* rename a new file of mode 0644 into place */
-	EFFECT_RELINK,  /* rename a symlink into the place of another, or of an empty file */
-};
-
-#define EFFECT_STALE_MAX 255
-
-/* What a link of ours has replaced: so little that it can be told, and made again. */
-struct effect_stale {
-	mode_t mode;                   /* S_IFLNK; S_IFREG and permissions: an empty file; 0: nothing */
-	char to[EFFECT_STALE_MAX + 1]; /* of a link: printable ASCII */
+	EFFECT_RELINK,  /* rename a symlink into the place of another one of ours */
+	EFFECT_ASIDE,   /* rename what is in the way of a link to a name beside */
 };
 
 struct effect {
@@ -41,7 +34,7 @@ struct effect {
 	int fd;    /* owned: what was created or attached, or a clone of what was taken; -1 */
 	int old;   /* owned, EFFECT_REPLACE: the file that was there; -1: none */
 	const char *to; /* EFFECT_LINK, EFFECT_RELINK: borrowed */
-	const struct effect_stale *stale; /* EFFECT_RELINK: borrowed */
+	const char *was; /* EFFECT_RELINK: where it led before; borrowed */
 	char name[NAME_MAX + 1];
 };
 
@@ -80,22 +73,34 @@ int effect_file(struct effects *effects, int dirfd, const char *name);
 int effect_link(struct effects *effects, int dirfd, const char *name, const char *to);
 
 /**
- * effect_stale() - is what stands at a name a link, or an empty file, that can be replaced?
- * @ret: what stands there, for effect_relink()
+ * effect_aside() - put a link, or an empty file, out of the way of one of ours
  *
- * Return: 0; -EMEDIUMTYPE (anything else, a mount, or a link that cannot be told) or another -errno.
+ * Under a name of ours beside it, in the place of what an earlier run has put there: so it keeps its owner,
+ * mode and attributes, and a later run, of whatever container has this root then, finds it.
+ *
+ * Return: 0; -EMEDIUMTYPE (anything else, or a mount) or another -errno.
  */
-int effect_stale(int dirfd, const char *name, struct effect_stale *ret);
+int effect_aside(struct effects *effects, int dirfd, const char *name);
+
+/** effect_has_aside() - has something been put aside for this name? */
+bool effect_has_aside(int dirfd, const char *name);
 
 /**
- * effect_relink() - put a symbolic link in the place of what effect_stale() found there
- * @to, @stale: borrowed until effects_done() or effects_undo()
+ * effect_put_back() - what effect_aside() put aside, in the place of what stands there; its undo, too, at a
+ * later time
+ *
+ * Return: 0, -ENOENT where nothing was put aside, or another -errno.
  */
-int effect_relink(struct effects *effects, int dirfd, const char *name, const char *to,
-		  const struct effect_stale *stale);
+int effect_put_back(struct place_roots *within, int dirfd, const char *name);
 
-/** effect_unstale() - put back what effect_relink() has replaced; its undo, too, at a later time */
-int effect_unstale(struct place_roots *within, int dirfd, const char *name, const struct effect_stale *stale);
+/** effect_drop_aside() - what was put aside has nowhere to go back to; nothing is no error */
+int effect_drop_aside(struct place_roots *within, int dirfd, const char *name);
+
+/**
+ * effect_relink() - let a link of ours lead elsewhere
+ * @to, @was: where to, and where before; borrowed until effects_done() or effects_undo()
+ */
+int effect_relink(struct effects *effects, int dirfd, const char *name, const char *to, const char *was);
 
 /**
  * effect_mount() - attach a detached mount

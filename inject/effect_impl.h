@@ -15,7 +15,7 @@
  * @dirfd, @name: copied
  * @ret_err:      0, -EIO (as a test wants it), -ENOBUFS, -EINVAL (no name), or of fcntl(2)
  *
- * Return: the record, with fd and old -1, to and stale NULL; NULL where @ret_err is not 0.
+ * Return: the record, with fd and old -1, to and was NULL; NULL where @ret_err is not 0.
  */
 struct effect *effect_begin(struct effects *effects, enum effect_kind kind, int dirfd, const char *name,
 			    int *ret_err);
@@ -35,5 +35,6 @@ bool effect_looks_like_ours(const struct effect *effect);
 /* effect_replace.c; 0 also where nothing of it is there any more */
 int effect_undo_replace(const struct effects *effects, const struct effect *effect);
 int effect_undo_relink(const struct effects *effects, const struct effect *effect);
+int effect_undo_aside(const struct effects *effects, const struct effect *effect);
 
 #endif

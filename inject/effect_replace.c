@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Effects that take the place of what is there: a file, or a link, is made whole under a name of its own
- * beside it and renamed, so that the name leads to the one or the other at any moment.
+ * beside it and renamed, so that the name leads to the one or the other at any moment. And what is put aside.
  */
 #include "inject/effect_impl.h"
 
@@ -122,12 +122,18 @@ int effect_undo_replace(const struct effects *effects, const struct effect *effe
 	return rename_over(within, effect->dirfd, temp, effect->name);
 }
 
-int effect_stale(int dirfd, const char *name, struct effect_stale *ret)
+/* Where what stood in the way of a link is kept. */
+static void name_aside(const char *name, char ret[NAME_MAX + 1])
+{
+	(void)snprintf(ret, NAME_MAX + 1, ".nvfs-was-%.240s", name);
+}
+
+/* A link or an empty file, and no mount: an O_PATH fd, -EMEDIUMTYPE for anything else, or another errno. */
+static int open_stale(int dirfd, const char *name)
 {
 	auto_close int fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	struct place_identity id;
 	struct stat st;
-	ssize_t n;
 	int r;
 
 	if (fd < 0)
@@ -135,34 +141,78 @@ int effect_stale(int dirfd, const char *name, struct effect_stale *ret)
 	r = place_identify(fd, &id);
 	if (r < 0)
 		return r;
-	*ret = (struct effect_stale){ .mode = id.mode };
-	if (S_ISREG(id.mode) && !id.mount_root && !(id.mode & (S_ISUID | S_ISGID)))
-		return fstat(fd, &st) == 0 && st.st_size == 0 ? 0 : -EMEDIUMTYPE;
-	if (!S_ISLNK(id.mode))
+	if (id.mount_root || (!S_ISLNK(id.mode) && !S_ISREG(id.mode)))
 		return -EMEDIUMTYPE;
-	n = readlinkat(fd, "", ret->to, sizeof(ret->to));
-	if (n <= 0 || n > EFFECT_STALE_MAX)
-		return n < 0 ? -errno : -EMEDIUMTYPE;
-	ret->to[n] = '\0';
-	for (const char *c = ret->to; *c; c++) {
-		if (*c < ' ' || *c > '~')
-			return -EMEDIUMTYPE;
-	}
-	return 0;
+	if (S_ISREG(id.mode) && (fstat(fd, &st) < 0 || st.st_size != 0))
+		return -EMEDIUMTYPE;
+	return take_fd(&fd);
 }
 
-/* A link, or an empty file, under the name for what is to take another's place. */
-static int make_beside(struct place_roots *within, int dirfd, const char *temp, mode_t mode, const char *to)
+int effect_aside(struct effects *effects, int dirfd, const char *name)
 {
-	int r = name_make(within, dirfd, temp, mode, to, NULL);
+	int r;
+	struct effect *effect = effect_begin(effects, EFFECT_ASIDE, dirfd, name, &r);
+	char aside[NAME_MAX + 1];
+
+	if (!effect)
+		return r;
+	name_aside(name, aside);
+	r = effect->fd = open_stale(dirfd, name);
+	return effect_end(effects, r < 0 ? r : name_rename(effects->within, dirfd, name, aside));
+}
+
+bool effect_has_aside(int dirfd, const char *name)
+{
+	auto_close int fd = -1;
+	char aside[NAME_MAX + 1];
+
+	name_aside(name, aside);
+	fd = open_stale(dirfd, aside);
+	return fd >= 0;
+}
+
+int effect_put_back(struct place_roots *within, int dirfd, const char *name)
+{
+	char aside[NAME_MAX + 1];
+
+	if (!effect_has_aside(dirfd, name))
+		return -ENOENT;
+	name_aside(name, aside);
+	return name_rename(within, dirfd, aside, name);
+}
+
+int effect_drop_aside(struct place_roots *within, int dirfd, const char *name)
+{
+	char aside[NAME_MAX + 1];
+
+	name_aside(name, aside);
+	return effect_has_aside(dirfd, name) ? name_unlink(within, dirfd, aside, 0) : 0;
+}
+
+/* Its place is free: our link went before. What somebody has put there since stays. */
+int effect_undo_aside(const struct effects *effects, const struct effect *effect)
+{
+	auto_close int now = -1;
+	char aside[NAME_MAX + 1];
+
+	name_aside(effect->name, aside);
+	if (effect->fd < 0 || !effect_is_at(effect, aside)) /* killed before it was moved */
+		return 0;
+	now = openat(effect->dirfd, effect->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	return now < 0 ? name_rename(effects->within, effect->dirfd, aside, effect->name) : 0;
+}
+
+/* Under the name for what is to take another's place. */
+static int link_beside(struct place_roots *within, int dirfd, const char *temp, const char *to)
+{
+	int r = name_make(within, dirfd, temp, S_IFLNK, to, NULL);
 
 	if (r == -EEXIST && name_unlink(within, dirfd, temp, 0) == 0)
-		r = name_make(within, dirfd, temp, mode, to, NULL);
+		r = name_make(within, dirfd, temp, S_IFLNK, to, NULL);
 	return r;
 }
 
-int effect_relink(struct effects *effects, int dirfd, const char *name, const char *to,
-		  const struct effect_stale *stale)
+int effect_relink(struct effects *effects, int dirfd, const char *name, const char *to, const char *was)
 {
 	int r;
 	struct effect *effect = effect_begin(effects, EFFECT_RELINK, dirfd, name, &r);
@@ -171,39 +221,29 @@ int effect_relink(struct effects *effects, int dirfd, const char *name, const ch
 	if (!effect)
 		return r;
 	effect->to = to;
-	effect->stale = stale;
+	effect->was = was;
 	name_beside(name, temp);
-	r = make_beside(effects->within, dirfd, temp, S_IFLNK, to);
+	r = link_beside(effects->within, dirfd, temp, to);
 	if (r < 0)
 		return effect_end(effects, r);
 	effect->fd = openat(dirfd, temp, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	return effect_end(effects, rename_over(effects->within, dirfd, temp, name));
 }
 
-int effect_unstale(struct place_roots *within, int dirfd, const char *name, const struct effect_stale *stale)
+int effect_undo_relink(const struct effects *effects, const struct effect *effect)
 {
+	struct place_roots *within = effects->within;
 	char temp[NAME_MAX + 1];
 	int r;
 
-	name_beside(name, temp);
-	r = make_beside(within, dirfd, temp, stale->mode, S_ISLNK(stale->mode) ? stale->to : NULL);
-	if (r < 0)
-		return r;
-	if (S_ISREG(stale->mode))
-		(void)close(r);
-	return rename_over(within, dirfd, temp, name);
-}
-
-int effect_undo_relink(const struct effects *effects, const struct effect *effect)
-{
-	char temp[NAME_MAX + 1];
-
-	if (!effect->to || !effect->stale) /* killed before anything was done */
+	if (!effect->to || !effect->was) /* killed before anything was done */
 		return 0;
 	name_beside(effect->name, temp);
-	if (effect->fd >= 0 ? effect_is_there(effect) : effect_looks_like_ours(effect))
-		return effect_unstale(effects->within, effect->dirfd, effect->name, effect->stale);
+	if (effect->fd >= 0 ? effect_is_there(effect) : effect_looks_like_ours(effect)) {
+		r = link_beside(within, effect->dirfd, temp, effect->was);
+		return r < 0 ? r : rename_over(within, effect->dirfd, temp, effect->name);
+	}
 	if (effect->fd < 0 || effect_is_at(effect, temp)) /* killed before it took its place */
-		(void)name_unlink(effects->within, effect->dirfd, temp, 0);
+		(void)name_unlink(within, effect->dirfd, temp, 0);
 	return 0;
 }

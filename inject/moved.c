@@ -47,6 +47,20 @@ static const json_t *find_node(const json_t *done, const char *target)
 	return NULL;
 }
 
+/* Made by us, to lead elsewhere. */
+static const json_t *find_link(const json_t *done, const struct step *step)
+{
+	const json_t *record;
+	size_t i;
+
+	json_array_foreach(done, i, record) {
+		if (strcmp(varlink_string(record, "step", ""), step_name(STEP_LINK)) == 0 &&
+		    was(record, "created") && strcmp(varlink_string(record, "target", ""), step->target) == 0)
+			return strcmp(varlink_string(record, "to", ""), step->to) != 0 ? record : NULL;
+	}
+	return NULL;
+}
+
 static bool has_device(const struct cgroup_rule *rules, size_t n, const struct cgroup_rule *device)
 {
 	size_t i = 0;
@@ -119,6 +133,8 @@ void moved_find(struct plan *plan, const json_t *done, struct moved *ret)
 		if (record && read_device(record, &device) &&
 		    (was(record, RECORD_LEFT) || !same_device(&device, &now)))
 			step->before = record;
+		if (step->kind == STEP_LINK)
+			step->before = find_link(done, step);
 	}
 	*ret = (struct moved){ 0 };
 	find_rules(plan, done, ret);

@@ -16,7 +16,7 @@ struct error;
  * moved, and a node that the first one gave leads by its old number nowhere, or
  * to another driver's device. It gives way to the new one, and so does its
  * permission. Which node is ours is in the record of what was done; what the
- * container had by itself stays, and is reported.
+ * container had by itself stays, and is reported. So does a link of ours that led elsewhere.
  */
 
 struct moved {
@@ -29,7 +29,7 @@ struct moved {
 
 /**
  * moved_find() - compare a plan with what was done to the container before
- * @plan: steps of nodes whose number is another one now get their record as `before`
+ * @plan: steps of nodes whose number, and of links whose end is another one now get their record as `before`
  * @done: the record; borrowed, must outlive @plan
  * @ret:  the rules that went with those nodes, and that nothing needs any more
  */

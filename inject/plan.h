@@ -32,7 +32,8 @@ struct step {
 	const char *where;       /* STEP_LINK: only where the container has this; NULL: anywhere */
 	int fd;                  /* detached mount; -1; owned by the plan */
 	unsigned int major, minor, access; /* STEP_DEVICE; CGROUP_ACCESS_* */
-	const json_t *before;    /* STEP_DEVICE: record of the node of another number; see moved.h */
+	const json_t *before;    /* STEP_DEVICE, STEP_LINK: record of the node of another number, or the link
+				  * that led elsewhere; see moved.h */
 	const void *data;        /* STEP_FILE, STEP_CACHE: content */
 	size_t len;
 	bool permit_only;        /* STEP_DEVICE: not bound */

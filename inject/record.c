@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
@@ -38,10 +37,6 @@ static void put_details(json_t *json, const struct step *step, const struct outc
 					  json_sprintf("%u:%u", step->major, step->minor));
 	if (step->kind == STEP_LINK)
 		(void)json_object_set_new(json, "to", json_string(step->to));
-	if (S_ISLNK(outcome->stale.mode))
-		(void)json_object_set_new(json, "was", json_pack("{s:s}", "link", outcome->stale.to));
-	else if (outcome->stale.mode)
-		(void)json_object_set_new(json, "was", json_pack("{s:i}", "empty", (int)(outcome->stale.mode & 0777)));
 	if (step->kind == STEP_FILE)
 		(void)json_object_set_new(json, "content", json_stringn(step->data, step->len));
 }

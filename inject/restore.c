@@ -75,19 +75,16 @@ static int restore_mount(struct restore *restore, const json_t *record, const st
 	return r < 0 ? r : 1;
 }
 
-/* What the link has replaced, which is made again. 0: it replaced nothing. */
-static mode_t read_stale(const json_t *record, struct effect_stale *ret)
+/* Its place was taken by somebody; or it is free, as it was not before us. */
+static int restore_aside(struct restore *restore, const struct place *place)
 {
-	const json_t *was = json_object_get(record, "was"), *mode = json_object_get(was, "empty");
-	const char *to = varlink_string(was, "link", "");
+	auto_close int fd = openat(place->dirfd, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int r;
 
-	*ret = (struct effect_stale){ 0 };
-	if (json_is_integer(mode))
-		ret->mode = S_IFREG | ((mode_t)json_integer_value(mode) & 0777);
-	else if (*to && strlen(to) < sizeof(ret->to))
-		ret->mode = S_IFLNK;
-	(void)snprintf(ret->to, sizeof(ret->to), "%s", to);
-	return ret->mode;
+	if (fd >= 0)
+		return effect_drop_aside(&restore->roots, place->dirfd, place->name);
+	r = effect_put_back(&restore->roots, place->dirfd, place->name);
+	return r == -ENOENT ? 0 : r;
 }
 
 static int restore_link(struct restore *restore, const json_t *record, const struct place *place)
@@ -95,16 +92,12 @@ static int restore_link(struct restore *restore, const json_t *record, const str
 	const char *to = varlink_string(record, "to", "");
 	char now[PATH_MAX];
 	ssize_t n = readlinkat(place->dirfd, place->name, now, sizeof(now));
-	struct effect_stale stale;
 	int r;
 
 	if (n <= 0 || (size_t)n != strlen(to) || memcmp(now, to, (size_t)n) != 0)
-		return 0;
-	if (read_stale(record, &stale)) {
-		r = effect_unstale(&restore->roots, place->dirfd, place->name, &stale);
-		return r < 0 ? r : 1;
-	}
-	return unlink_one(restore, place);
+		return restore_aside(restore, place);
+	r = effect_put_back(&restore->roots, place->dirfd, place->name);
+	return r == -ENOENT ? unlink_one(restore, place) : r < 0 ? r : 1;
 }
 
 static int restore_file(struct restore *restore, const json_t *record, const struct place *place)

@@ -324,6 +324,7 @@ stale()
 	ln -s libcuda.so.535.1 "$ROOTFS/$MULTIARCH/libcuda.so.1"
 	echo "an image's own" >"$ROOTFS/$MULTIARCH/libnvidia-ml.so.1"
 	: >"$ROOTFS/usr/bin/nvidia-smi"
+	chown 1234:5678 "$ROOTFS/usr/bin/nvidia-smi"
 	chmod 755 "$ROOTFS/usr/bin/nvidia-smi"
 	: >"$ROOTFS/etc/debian_version"
 }
@@ -359,7 +360,8 @@ is "the image has what it had" "$(classic libcuda.so.1 libcuda.so.999.10.01; fin
 	"libcuda.so.535.1
 0
 0"
-is "the empty nvidia-smi, too" "$(stat -c '%s %a' "$ROOTFS/usr/bin/nvidia-smi")" '0 755'
+is "the empty nvidia-smi, too, whose it was" "$(stat -c '%s %a %u:%g' "$ROOTFS/usr/bin/nvidia-smi")" '0 755 1234:5678'
+is "nothing is kept beside any more" "$(find "$ROOTFS" -xdev -name '.nvfs-*')" ''
 kill_container smi
 PREPARE=
 
