@@ -128,6 +128,7 @@ static void op_open(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi
 		(void)fuse_reply_err(req, -r);
 		return;
 	}
+	opens_count(ctx->store, pid); /* while it waits: afterwards it may have ended */
 	/* An inode's way is chosen once, with its object: a mix of both is EIO. */
 	if (ctx->passthrough && file.backing_id > 0) {
 		reply_passthrough(req, file.backing_id);
@@ -137,7 +138,6 @@ static void op_open(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi
 		fi->noflush = 1;
 		(void)fuse_reply_open(req, fi);
 	}
-	opens_count(ctx->store, pid); /* nobody waits for it any more */
 }
 
 /* A text is copied: the store may give its memory away once the lock is gone. */

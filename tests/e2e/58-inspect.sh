@@ -88,6 +88,9 @@ test_opens()
 	open_in a 20
 	is "opens are counted for the container that opened" "$(opens_of a)" $((one + 20))
 	is "and for no other one" "$(opens_of b)" "$two"
+	in_container b sh -c "i=0; while [ \$i -lt 50 ]; do (: <$TREE/lib64/libcuda.so.1); i=\$((i + 1)); done"
+	is "also those of processes that end at once" "$(opens_of b)" $((two + 50))
+	two=$((two + 50))
 	cat "$MOUNTPOINT/$(container_id b)/lib64/libcuda.so.1" >/dev/null
 	is "nor where the host opens" "$(opens_of b)" "$two"
 	kill_worker
