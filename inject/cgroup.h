@@ -67,11 +67,13 @@ int cgroup_target_open(pid_t pid, int proc_pid_fd, struct cgroup_target **ret, s
  */
 void cgroup_target_adopt(struct cgroup_target *target);
 
-#define CGROUP_ORIGINALS_MAX 16
+#define CGROUP_LEVELS_MAX 128
+#define CGROUP_ORIGINALS_MAX 16 /* of one cgroup, in the record */
+#define CGROUP_ORIGINALS_ALL (CGROUP_LEVELS_MAX * CGROUP_ORIGINALS_MAX)
 
 /**
  * cgroup_target_originals() - programs that ours have been put in the place of, the oldest first
- * @ids: the last CGROUP_ORIGINALS_MAX of them are kept
+ * @ids: of all its cgroups; the last CGROUP_ORIGINALS_ALL are kept
  *
  * Whoever attached one still has it: cgroup_revoke() puts it back rather than a copy, which its
  * owner would not know and never take away.

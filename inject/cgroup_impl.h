@@ -15,7 +15,6 @@
 #include "inject/cgroup.h"
 
 #define CGROUP_PROC_TEXT_MAX (1 << 20)
-#define CGROUP_LEVELS_MAX 128
 
 struct cgroup_ns {
 	dev_t dev;
@@ -40,7 +39,7 @@ struct cgroup_target {
 	struct cgroup_ns mnt_ns, pid_ns, our_mnt_ns, our_pid_ns;
 	struct cgroup_hierarchy hierarchy[2]; /* v1, v2 */
 	bool adopt; /* see cgroup_target_adopt() */
-	uint32_t originals[CGROUP_ORIGINALS_MAX];
+	uint32_t originals[CGROUP_ORIGINALS_ALL];
 	size_t n_originals;
 };
 

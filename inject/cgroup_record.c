@@ -61,6 +61,14 @@ const json_t *cgroup_record_find(const json_t *done)
 	return NULL;
 }
 
+/* The last ones count: with no room left the first one goes. */
+static void put_original(uint32_t *ids, size_t *n, size_t max, uint32_t id)
+{
+	if (*n == max)
+		memmove(ids, ids + 1, --*n * sizeof(*ids));
+	ids[(*n)++] = id;
+}
+
 size_t cgroup_record_originals(const json_t *step, uint32_t *ids, size_t max)
 {
 	const json_t *level, *id;
@@ -68,8 +76,7 @@ size_t cgroup_record_originals(const json_t *step, uint32_t *ids, size_t max)
 
 	json_array_foreach(json_object_get(step, "levels"), i, level) {
 		json_array_foreach(json_object_get(level, "replaced"), k, id) {
-			if (n < max)
-				ids[n++] = (uint32_t)json_integer_value(id);
+			put_original(ids, &n, max, (uint32_t)json_integer_value(id));
 		}
 	}
 	return n;

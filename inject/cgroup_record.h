@@ -47,7 +47,7 @@ size_t cgroup_record_rules(const json_t *list, struct cgroup_rule *rules, size_t
 /** cgroup_record_find() - the step in a whole record, NULL where there is none */
 const json_t *cgroup_record_find(const json_t *done);
 
-/** cgroup_record_originals() - all that is "replaced", at most @max; their number */
+/** cgroup_record_originals() - all that is "replaced", the last @max (not 0) of it; their number */
 size_t cgroup_record_originals(const json_t *step, uint32_t *ids, size_t max);
 
 #endif

@@ -216,7 +216,7 @@ void cgroup_target_adopt(struct cgroup_target *target)
 
 void cgroup_target_originals(struct cgroup_target *target, const uint32_t *ids, size_t n)
 {
-	size_t first = n > CGROUP_ORIGINALS_MAX ? n - CGROUP_ORIGINALS_MAX : 0;
+	size_t first = n > CGROUP_ORIGINALS_ALL ? n - CGROUP_ORIGINALS_ALL : 0;
 
 	target->n_originals = n - first;
 	if (n)

@@ -138,7 +138,7 @@ void moved_find(struct plan *plan, const json_t *done, struct moved *ret)
 	}
 	*ret = (struct moved){ 0 };
 	find_rules(plan, done, ret);
-	ret->n_originals = cgroup_record_originals(cgroup_record_find(done), ret->originals, CGROUP_ORIGINALS_MAX);
+	ret->n_originals = cgroup_record_originals(cgroup_record_find(done), ret->originals, CGROUP_ORIGINALS_ALL);
 }
 
 int moved_revoke(struct moved *moved, struct cgroup_target *target, struct error *err)

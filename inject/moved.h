@@ -22,7 +22,7 @@ struct error;
 struct moved {
 	struct cgroup_rule rules[PLAN_STEPS_MAX]; /* added before, for numbers of before */
 	size_t n;
-	uint32_t originals[CGROUP_ORIGINALS_MAX]; /* programs that ours were put in the place of */
+	uint32_t originals[CGROUP_ORIGINALS_ALL]; /* programs that ours were put in the place of */
 	size_t n_originals;
 	struct cgroup_target *revoked; /* where they were taken back; NULL: nowhere */
 };

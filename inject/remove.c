@@ -72,14 +72,14 @@ static int revoke_devices(struct session *session, const json_t *done, struct er
 {
 	const json_t *step = cgroup_record_find(done);
 	struct cgroup_rule rules[PLAN_STEPS_MAX];
-	uint32_t originals[CGROUP_ORIGINALS_MAX];
+	uint32_t originals[CGROUP_ORIGINALS_ALL];
 	size_t n = cgroup_record_rules(json_object_get(step, "added"), rules, PLAN_STEPS_MAX);
 	int r;
 
 	if (n == 0 || !session->targets.cgroup)
 		return 0;
 	cgroup_target_originals(session->targets.cgroup, originals,
-				cgroup_record_originals(step, originals, CGROUP_ORIGINALS_MAX));
+				cgroup_record_originals(step, originals, CGROUP_ORIGINALS_ALL));
 	r = privilege_enter(PRIVILEGE_CGROUP, err);
 	r = r ? r : cgroup_revoke(session->targets.cgroup, rules, n, err);
 	return r ? r : privilege_enter(PRIVILEGE_START, err);

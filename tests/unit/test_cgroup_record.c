@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "inject/cgroup_record.h"
 
+#include "inject/moved.h"
+#include "inject/plan.h"
 #include "tests/unit/unit.h"
 
 static json_t *json(const char *text)
@@ -75,6 +77,32 @@ START_TEST(no_more_programs_than_a_target_takes)
 }
 END_TEST
 
+/* One cgroup's programs leave no less room for another's. */
+START_TEST(the_programs_of_every_level_are_read)
+{
+	json_t *step = json("{\"added\": [], \"levels\": ["
+			    "{\"version\": 2, \"path\": \"/a\", \"added\": [], \"replaced\": []},"
+			    "{\"version\": 2, \"path\": \"/a/b\", \"added\": [], \"replaced\": [99]}]}");
+	json_t *ids = json_object_get(json_array_get(json_object_get(step, "levels"), 0), "replaced");
+	struct moved moved;
+	struct plan plan = { .n = 0 };
+	json_t *done = json_pack("[O]", step);
+
+	(void)json_object_set_new(step, "step", json_string("cgroup"));
+	for (int i = 0; i < CGROUP_ORIGINALS_MAX; i++)
+		(void)json_array_append_new(ids, json_integer(i));
+	moved_find(&plan, done, &moved);
+	ck_assert_uint_eq(moved.n_originals, CGROUP_ORIGINALS_MAX + 1);
+	ck_assert_uint_eq(moved.originals[0], 0);
+	ck_assert_uint_eq(moved.originals[CGROUP_ORIGINALS_MAX], 99);
+	ck_assert_uint_eq(cgroup_record_originals(step, moved.originals, 2), 2); /* the last */
+	ck_assert_uint_eq(moved.originals[0], CGROUP_ORIGINALS_MAX - 1);
+	ck_assert_uint_eq(moved.originals[1], 99);
+	json_decref(done);
+	json_decref(step);
+}
+END_TEST
+
 START_TEST(foreign_records_do_no_harm)
 {
 	merges("{\"added\": 5, \"levels\": null}", "{\"added\": [[1], 3, [1, 2, 99], [1, 2, 4]], \"levels\": [7, {}]}",
@@ -99,4 +127,5 @@ END_TEST
 
 UNIT_MAIN("cgroup_record", what_either_run_added_is_to_be_taken_back, a_run_that_found_all_in_place_forgets_nothing,
 	  replaced_programs_are_kept_the_oldest_first, no_more_programs_than_a_target_takes,
+	  the_programs_of_every_level_are_read,
 	  foreign_records_do_no_harm, rules_are_read_where_they_are_some)
