@@ -51,8 +51,8 @@ static const struct key {
 	{ "settle", KEY_NUMBER, offsetof(struct config, settle_s), "2", 0, 3600 },
 	{ "nvml", KEY_BOOL, offsetof(struct config, nvml), "yes", 0, 0 },
 	{ "nvml_timeout", KEY_NUMBER, offsetof(struct config, nvml_timeout_s), "60", 1, 3600 },
-	{ "nvml_uid", KEY_NUMBER, offsetof(struct config, nvml_uid), "65534", 1, UINT_MAX - 1 },
-	{ "nvml_gid", KEY_NUMBER, offsetof(struct config, nvml_gid), "65534", 1, UINT_MAX - 1 },
+	{ "nvml_uid", KEY_NUMBER, offsetof(struct config, nvml_uid), "65531", 1, UINT_MAX - 1 },
+	{ "nvml_gid", KEY_NUMBER, offsetof(struct config, nvml_gid), "65531", 1, UINT_MAX - 1 },
 	{ "load_kmods", KEY_BOOL, offsetof(struct config, load_kmods), "no", 0, 0 },
 	{ "pin", KEY_BOOL, offsetof(struct config, pin), "no", 0, 0 },
 };

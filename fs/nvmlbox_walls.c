@@ -9,10 +9,13 @@
 #include "fs/nvmlbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -39,6 +42,10 @@
 /* Of each GPU it opens some nodes, and those of MIG devices. */
 #define DESCRIPTORS_MAX 4096
 
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41 /* linux/prctl.h, 5.17 */
+#endif
+
 /* As the module numbers them: see sandbox_calls.c. */
 #define NVIDIA_IOCTL_TYPE ('F' << _IOC_TYPESHIFT)
 #define IOCTL_TYPE_MASK (_IOC_TYPEMASK << _IOC_TYPESHIFT)
@@ -48,7 +55,7 @@ static const int plain_calls[] = {
 	SCMP_SYS(brk), SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mremap), SCMP_SYS(mprotect), SCMP_SYS(madvise),
 	SCMP_SYS(arch_prctl), SCMP_SYS(getrandom), SCMP_SYS(membarrier),
 	/* files and devices */
-	SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(close), SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(pread64),
+	SCMP_SYS(close), SCMP_SYS(read), SCMP_SYS(readv), SCMP_SYS(pread64),
 	SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(lseek), SCMP_SYS(fcntl), SCMP_SYS(dup), SCMP_SYS(dup2),
 	SCMP_SYS(dup3), SCMP_SYS(pipe2), SCMP_SYS(eventfd2), SCMP_SYS(poll), SCMP_SYS(ppoll),
 	SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait),
@@ -63,9 +70,24 @@ static const int plain_calls[] = {
 	SCMP_SYS(exit), SCMP_SYS(exit_group),
 	/* who and where we are; our socket */
 	SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(getppid), SCMP_SYS(getuid), SCMP_SYS(geteuid),
-	SCMP_SYS(getgid), SCMP_SYS(getegid), SCMP_SYS(getrlimit), SCMP_SYS(prctl), SCMP_SYS(uname),
+	SCMP_SYS(getgid), SCMP_SYS(getegid), SCMP_SYS(getrlimit), SCMP_SYS(uname),
 	SCMP_SYS(sysinfo), SCMP_SYS(sendto),
 };
+
+/*
+ * Forms of prctl(2): names of threads and of memory, and to ask. None with which others could look into
+ * this process, or it could outlive the daemon.
+ */
+static const unsigned int prctls[] = { PR_SET_NAME,	PR_GET_NAME,	 PR_SET_VMA,
+				       PR_GET_DUMPABLE, PR_CAPBSET_READ, PR_GET_NO_NEW_PRIVS };
+
+/* Nothing is made by opening it: where anybody may make a file, in /tmp, an empty one would be left. */
+static const struct {
+	int call;
+	unsigned int flags; /* which argument */
+} opens[] = { { SCMP_SYS(open), 1 }, { SCMP_SYS(openat), 2 } };
+
+#define MAKING (O_CREAT | (O_TMPFILE & ~O_DIRECTORY))
 
 static int fill(scmp_filter_ctx filter)
 {
@@ -84,6 +106,12 @@ static int fill(scmp_filter_ctx filter)
 	if (r == 0) /* abort(3): others of this uid are not ours */
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
 				     SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	for (size_t i = 0; i < ARRAY_SIZE(opens) && r == 0; i++)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, opens[i].call, 1,
+				     SCMP_CMP(opens[i].flags, SCMP_CMP_MASKED_EQ, MAKING, 0));
+	for (size_t i = 0; i < ARRAY_SIZE(prctls) && r == 0; i++)
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
+				     SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, prctls[i]));
 	/* To ask for a limit, not to set one. */
 	if (r == 0)
 		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, SCMP_A2(SCMP_CMP_EQ, 0));

@@ -100,7 +100,12 @@ int sandbox_limit(enum sandbox_process process, struct error *err);
 /** sandbox_limit_thread() - capabilities of the calling thread alone; 0 or the errno of capset(2) */
 int sandbox_limit_thread(enum sandbox_process process);
 
-#define SANDBOX_NOBODY 65534 /* the kernel's overflow id: owns nothing */
+/*
+ * Owns nothing, and is nobody's but ours: what other services run as 65534, the kernel's overflow id, could signal
+ * our processes and change their limits. Debian's policy reserves 65000 to 65533, and systemd's UIDS-GIDS.md
+ * knows 65520 to 65533 as unused; images have 65532 and 65533.
+ */
+#define SANDBOX_NOBODY 65531
 
 /**
  * sandbox_become() - somebody else, for good: who can do nothing that anybody could not do

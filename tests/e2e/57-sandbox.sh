@@ -83,8 +83,8 @@ limits_of_the_parser()
 	is "parser: no capability in any set" \
 		"$(awk '/^Cap/ { printf "%s ", $2 }' "/proc/$pid/status")" \
 		"0000000000000000 0000000000000000 0000000000000000 0000000000000000 0000000000000000 "
-	is "parser: nobody, in no group" "$(awk '/^(Uid|Gid|Groups):/ { printf "%s %s ", $2, $5 }' "/proc/$pid/status")" \
-		"65534 65534 65534 65534   "
+	is "parser: a uid of its own, in no group" "$(awk '/^(Uid|Gid|Groups):/ { printf "%s %s ", $2, $5 }' "/proc/$pid/status")" \
+		"65531 65531 65531 65531   "
 	is "parser: no new privileges, filtered" "$(status_of "$pid" NoNewPrivs) $(status_of "$pid" Seccomp)" "1 2"
 }
 

@@ -350,8 +350,8 @@ world walls < <(
 write_config "nvml_uid = 12345" "nvml_gid = 23456"
 with_daemon
 told told
-like "another uid and gid, no fork, no program, no network, no node, no file" "$(findings)" \
-	'uid-12345-gid-23456-root-no-fork-no-exec-no-net-no-node-no-w'
+like "another uid and gid, no fork, program, network, node, file, signal, nor a way to be seen or left behind" \
+	"$(findings)" 'uid-12345-gid-23456-named-yes-fsize-0-end'
 
 # ---- 64 GPUs with 7 MIG devices each -------------------------------------------------------------
 

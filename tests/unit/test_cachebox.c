@@ -420,8 +420,8 @@ START_TEST(a_parser_has_no_privilege)
 	ck_assert_ptr_nonnull(strstr(limits, "Max open files            0                    0"));
 	ck_assert_ptr_nonnull(strstr(limits, "Max core file size        0                    0"));
 	if (geteuid() == 0) {
-		ck_assert_ptr_nonnull(strstr(status, "\nUid:\t65534\t65534\t65534\t65534\n"));
-		ck_assert_ptr_nonnull(strstr(status, "\nGid:\t65534\t65534\t65534\t65534\n"));
+		ck_assert_ptr_nonnull(strstr(status, "\nUid:\t65531\t65531\t65531\t65531\n"));
+		ck_assert_ptr_nonnull(strstr(status, "\nGid:\t65531\t65531\t65531\t65531\n"));
 		ck_assert_ptr_nonnull(strstr(status, "\nGroups:\t \n"));
 		(void)snprintf(fds, sizeof(fds), "/proc/%d/fd", parser);
 		dir = opendir(fds);

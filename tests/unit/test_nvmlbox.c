@@ -48,7 +48,7 @@ static struct nvmlbox *box;
 static enum nvmlbox_state run(const char *root, const char *library)
 {
 	auto_close int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	const struct nvmlbox_request request = { .root_fd = fd, .library = library, .uid = 65534, .gid = 65534,
+	const struct nvmlbox_request request = { .root_fd = fd, .library = library, .uid = 65531, .gid = 65531,
 						 .limit_s = 20 };
 	enum nvmlbox_state state = NVMLBOX_ASKS;
 	struct error err = { 0 };
