@@ -14,6 +14,7 @@
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "common/log.h"
 #include "common/parse.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
@@ -270,6 +271,9 @@ int64_t daemon_tree_set(struct daemon *daemon, struct daemon_tree *tree, bool *r
 		return refuse_taken(daemon, tree, index, err);
 	if (!old && tree->for_user)
 		return error_setc(err, ERROR_MOUNT, -ESTALE, "its tree is gone meanwhile");
+	if (old && tree->by_root && !is_roots && daemon_container_is_alive(daemon, index))
+		log_info("id '%.64s' was uid %u's, for its pid %d: root has given it to another container, and that tree goes",
+			 tree->name, old->owner, old->pid);
 	if (old)
 		daemon_tree_remove(daemon, index);
 	*ret_new = true;

@@ -89,6 +89,7 @@ make_rootfs busybox later
 run_container later "$ROOTFS"
 ok "which root gets for the asking" nvinject --pid "$PID" --id squatted --devices all
 is "it is root's container's" "$(tree_of squatted | jq '.[0]')" "$PID"
+like "which is said" "$(cat "$SCRATCH/daemon.log")" "id 'squatted' was uid 0's, for its pid [0-9]+: root has given it"
 many=()
 for i in 1 2 3 4 5 6; do
 	many+=(fd=pidfd:1 "send=$(inject "own-$i" none)" recv "send=$(commit)" recv)

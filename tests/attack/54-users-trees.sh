@@ -145,6 +145,82 @@ anew()
 	kill -KILL "$OWN" "$HOSTS" "$PLAIN"
 }
 
+# ---- what changes while it is injected anew ------------------------------------------------------
+
+# paused NAME PID: a new daemon finds the user's tree, and its nvinject waits before it begins
+paused()
+{
+	abuse "fd=pidfd:$2" "send=$(inject "$1")" recv "send=$(commit)" recv
+	is "$1: the user has a tree" "$(tree_of "$1")" "[$2,1234]"
+	rm -f "$SCRATCH/waits"
+	kill_both
+	start_daemon --config "$CONFIG"
+	ok "$1: the new daemon begins to inject it" wait_for 20 test -e "$SCRATCH/waits"
+}
+
+# go: it goes on
+go()
+{
+	timeout 10 sh -c "echo >'$SCRATCH/go'"
+}
+
+no_driver()
+{
+	is "$1: the container gets nothing" "$(mounts_in "$2" | grep -c nvidia)" 0
+}
+
+# Whoever asks for a tree that is not the one that was to be injected: at the beginning, or when it would be made.
+refused()
+{
+	said 'Inject of uid 0 pid [0-9]*: the container has ended\|tree is gone meanwhile\|is the live container'
+}
+
+meanwhile()
+{
+	mkfifo "$SCRATCH/go"
+	cat >"$SCRATCH/waiting-nvinject" <<-E
+	#!/bin/sh
+	: >"$SCRATCH/waits"
+	read -r line <"$SCRATCH/go"
+	exec "$NVINJECT" "\$@"
+	E
+	chmod 755 "$SCRATCH/waiting-nvinject"
+	write_config 'grace = 0' "nvinject = $SCRATCH/waiting-nvinject"
+	root_dir late 1234
+	start late
+	LATE=$CHILD
+	root_dir other 1234
+	start other
+	OTHER=$CHILD
+
+	paused late "$LATE"
+	abuse "send=$(call Remove '"id":"late"')" recv
+	like "late: he removes it meanwhile" "$OUT" '"parameters":\{\}'
+	go
+	ok "late: that is why nothing is done" wait_for 20 refused
+	is "late: there is no tree" "$(tree_of late)" ''
+	no_driver late "$LATE"
+
+	paused late "$LATE"
+	abuse "send=$(call Remove '"id":"late"')" recv "fd=pidfd:$OTHER" "send=$(inject late)" recv "send=$(commit)" recv
+	is "late: he gives its id to another container meanwhile" "$(tree_of late)" "[$OTHER,1234]"
+	go
+	ok "late: that is why nothing is done" wait_for 20 refused
+	is "late: the id is the other one's still" "$(tree_of late)" "[$OTHER,1234]"
+	no_driver late "$LATE"
+	abuse "send=$(call Remove '"id":"late"')" recv
+
+	paused late "$LATE"
+	abuse "send=$(call Remove '"id":"late"')" recv
+	ok "late: root gives its id to another container meanwhile" nvinject --pid "$OTHER" --id late --devices none
+	kill -KILL "$OTHER" # whose tree does not go at once
+	go
+	ok "late: that is why nothing is done" wait_for 20 refused
+	no_driver late "$LATE"
+	unlike "late: a dead one of root's does not make it root's" "$(tree_of late)" "$LATE,0"
+	kill -KILL "$LATE"
+}
+
 host_snapshot
 use_sample_driver
 write_config 'grace = 0'
@@ -153,6 +229,7 @@ mkdir -m 777 "$SCRATCH/shared"
 start_daemon --config "$CONFIG"
 first_come
 anew
+meanwhile
 stop_daemon
 host_compare
 done_testing
