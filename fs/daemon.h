@@ -22,6 +22,7 @@ struct client;
 struct closer;
 struct deriver;
 struct donors;
+struct ipc_looker;
 struct error;
 struct facts;
 struct filesystem;
@@ -71,6 +72,7 @@ struct daemon {
 	struct cachebox *box;
 	struct deriver *deriver;
 	struct donors *donors;
+	struct ipc_looker *ipc_looker;
 	struct generation *generation; /* the present one, older ones behind it; NULL: no driver yet */
 	uint32_t generations;          /* made so far */
 	struct renewal *renewal;

@@ -10,7 +10,7 @@
 #include "common/varlink.h"
 #include "fs/daemon.h"
 #include "fs/generation.h"
-#include "fs/ipc.h"
+#include "fs/ipc_looker.h"
 #include "fs/renewal.h"
 #include "fs/server.h"
 #include "nvml/devnode.h"
@@ -28,11 +28,12 @@ static json_t *files_json(const struct driver *driver)
 	return list;
 }
 
-static int add_sockets(json_t *json, const struct ipc_request *request, struct error *err)
+static int add_sockets(json_t *json, struct ipc_looker *looker, const struct ipc_request *request,
+		       struct error *err)
 {
 	struct ipc_list sockets = { 0 };
 	json_t *list = json_array();
-	int r = ipc_find(request, &sockets, NULL, err);
+	int r = ipc_looker_find(looker, request, &sockets, NULL, err);
 
 	for (size_t i = 0; i < sockets.n; i++)
 		(void)json_array_append_new(list, json_pack("{s:s, s:o}", "path", sockets.items[i].target,
@@ -121,7 +122,7 @@ int method_files(struct daemon *daemon, const struct client *client, const json_
 			 g->gpus->has_nvcaps, "files", files_json(g->driver));
 	if (!json)
 		return error_set(err, -ENOMEM, "write the reply");
-	r = add_sockets(json, &sockets, err);
+	r = add_sockets(json, daemon->ipc_looker, &sockets, err);
 	if (r == 0 && devices)
 		r = add_devices(json, daemon, devices, err);
 	if (r == 0)

@@ -27,7 +27,7 @@
 #include "fs/fixed.h"
 #include "fs/generation.h"
 #include "fs/group.h"
-#include "fs/ipc.h"
+#include "fs/ipc_looker.h"
 #include "fs/planner.h"
 #include "fs/reinject.h"
 #include "fs/renewal.h"
@@ -422,7 +422,7 @@ static int list_ipcs(struct call *call, struct error *err)
 		.without = call->claim.without,
 	};
 
-	return ipc_find(&request, &call->ipcs, &call->findings, err);
+	return ipc_looker_find(call->daemon->ipc_looker, &request, &call->ipcs, &call->findings, err);
 }
 
 /* Whose nodes of its own are: the container's root. */

@@ -39,6 +39,7 @@
 #include "fs/generation.h"
 #include "fs/handover.h"
 #include "fs/injector.h"
+#include "fs/ipc_looker.h"
 #include "fs/keeper.h"
 #include "fs/link.h"
 #include "fs/methods.h"
@@ -354,6 +355,8 @@ static int bring_up(struct serving *s, struct error *err)
 		r = permits_new(daemon, &daemon->permits, err);
 	if (r == 0)
 		r = donors_new(&daemon->donors, err);
+	if (r == 0)
+		r = ipc_looker_new(&daemon->ipc_looker, err);
 	return r == 0 && s->fds->mode != KEEPER_MODE_FIRST ? daemon_resume(daemon, go_on, err) : r;
 }
 
@@ -367,6 +370,7 @@ static void end_service(struct daemon *daemon)
 	permits_free(daemon->permits);
 	daemon->permits = NULL;
 	donors_free(daemon->donors);
+	ipc_looker_free(daemon->ipc_looker);
 	cdi_file_done(daemon);
 	facts_free(daemon->facts);
 }

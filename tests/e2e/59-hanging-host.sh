@@ -232,7 +232,34 @@ revived()
 	end_hanging
 }
 
+# /run of the host does not answer, where sockets of the driver's daemons may be.
+sockets()
+{
+	IPC_ROOT=$SCRATCH/sockets
+	mkdir -p "$IPC_ROOT"/{run,tmp}
+	use_sample_driver sockets
+	write_config "grace = 1"
+	in_background "$HELPERS/hangfuse" mute "$IPC_ROOT/run" "$IPC_ROOT/tmp" >"$SCRATCH/sockets.log"
+	HANGING+=("$CHILD")
+	wait_for 10 grep -q ready "$SCRATCH/sockets.log"
+	start_daemon --config "$CONFIG"
+	make_rootfs glibc sockets
+	run_container sockets "$ROOTFS"
+	millis nvinject --pid "$PID" --id "$(container_id sockets)" --devices all 2>"$SCRATCH/sockets.said"
+	ok "sockets: an injection is done in ${MILLIS} ms" test "$MILLIS" -lt $((1500 * SLOW))
+	like "sockets: and says why there are none" "$(cat "$SCRATCH/sockets.said")" \
+		"'$IPC_ROOT' of the host the sockets of the driver's daemons cannot be looked for"
+	all_else_goes_on sockets-too
+	kill_container sockets
+	kill -KILL "${HANGING[@]}"
+	HANGING=()
+	unmount_below "$IPC_ROOT"
+	stop_daemon
+}
+
 host_snapshot
+sockets
+IPC_ROOT=$SCRATCH/ipc
 revived
 from_the_start
 later ""

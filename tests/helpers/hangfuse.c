@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hangfuse good|mute|silent PATH SOURCE: a FUSE mount on the file PATH that reads as
- * SOURCE, on a filesystem that may stop to answer. Prints "ready PID".
+ * SOURCE, on a filesystem that may stop to answer; or, where both are directories, with nothing
+ * in it. Prints "ready PID".
  *
  *   good    answers; SIGUSR1 makes it mute, SIGUSR2 good again: what has waited is answered
  *   mute    takes every request and answers only the first one. Whoever waits is in D
@@ -161,8 +162,10 @@ static void read_source(const char *path)
 
 	if (fd < 0 || fstat(fd, &source) < 0)
 		die(path);
+	if (S_ISDIR(source.st_mode))
+		source.st_size = 0;
 	content = malloc((size_t)source.st_size + 1);
-	if (!content || read(fd, content, (size_t)source.st_size) != source.st_size)
+	if (!content || (source.st_size && read(fd, content, (size_t)source.st_size) != source.st_size))
 		die(path);
 	(void)close(fd);
 }
