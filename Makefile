@@ -44,7 +44,6 @@ SYSTEMD   ?= $(shell $(PKG_CONFIG) --exists libsystemd && echo libsystemd)
 NVFS_LIBS  = $(shell $(PKG_CONFIG) --libs fuse3 jansson libelf libcap libseccomp inih $(SYSTEMD)) -pthread
 INJECT_LIBS = $(shell $(PKG_CONFIG) $(if $(SAN),,--static) --libs jansson libcap)
 RUNTIME_LIBS = $(shell $(PKG_CONFIG) --libs jansson inih libelf)
-DROPIN_LIBS = -Wl,--as-needed $(shell $(PKG_CONFIG) --libs jansson libelf)
 CHECK_LIBS = $(shell $(PKG_CONFIG) --libs check)
 
 NOT_BUILT  = $(if $(SYSTEMD),fs/unitbus-none.c,fs/unitbus.c)
@@ -89,9 +88,9 @@ $(BUILD)/nvfs: $(BUILD)/cli/nvfs.o $(call lib,cli) $(call lib,fs) $(call lib,nvm
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_LD) -o $@ $^ $(NVFS_LIBS)
 
-$(BUILD)/nvidia-container-cli: $(BUILD)/cli/dropin.o $(call lib,cli) $(call lib,nvml) $(call lib,common)
+$(BUILD)/nvidia-container-cli: $(BUILD)/cli/dropin.o $(call lib,cli) $(call lib,inject) $(call lib,nvml) $(call lib,common)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_LD) -o $@ $^ $(DROPIN_LIBS)
+	$(Q)$(CC) $(STATIC_LD) -o $@ $^ $(INJECT_LIBS)
 
 $(BUILD)/nvinject: $(BUILD)/inject/nvinject.o $(call lib,inject) $(call lib,common)
 	$(call say,LD,$@)

@@ -6,16 +6,19 @@
 #include "cli/dropin.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
-#include <grp.h>
-#include <pwd.h>
-#include <stdint.h>
 #include <signal.h>
+#include <spawn.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "common/file.h"
 #include "common/parse.h"
 #include "common/seed.h"
 #include "fs/config.h"
@@ -25,6 +28,8 @@
 #else
 #define PLATFORM "x86_64"
 #endif
+
+#define ACCOUNTS_MAX (16UL << 20) /* bytes of passwd(5) or group(5) */
 
 static const char usage[] =
 	"Usage: " DROPIN_NAME " [OPTION...] COMMAND [ARG...]\n"
@@ -94,22 +99,64 @@ static bool is_number(const char *text)
 	return parse_u64(text, UINT32_MAX - 1, &number) == 0;
 }
 
+/*
+ * Not getpwnam(3), which in a static program loads what nsswitch.conf(5) names into it. Most are in the files
+ * @path, whose first and third fields are name and number; getent(1) knows the others.
+ */
+static bool is_in_file(const char *path, const char *key, bool number)
+{
+	auto_free char *text = NULL;
+	size_t len = strlen(key);
+
+	if (file_read_at(AT_FDCWD, path, ACCOUNTS_MAX, &text, NULL, NULL) < 0)
+		return false;
+	for (char *line, *rest = text; (line = strsep(&rest, "\n"));) {
+		const char *field = line;
+
+		for (int i = 0; field && number && i < 2; i++) {
+			field = strchr(field, ':');
+			field += field != NULL;
+		}
+		if (field && strncmp(field, key, len) == 0 && field[len] == ':')
+			return true;
+	}
+	return false;
+}
+
+static bool has_account(const char *database, const char *key, bool number)
+{
+	char *argv[] = { (char[]){ "getent" }, (char *)(uintptr_t)database, (char *)(uintptr_t)key, NULL };
+	char *environment[] = { NULL };
+	posix_spawn_file_actions_t actions;
+	char path[32];
+	int status = -1;
+	pid_t pid;
+
+	(void)snprintf(path, sizeof(path), "/etc/%s", database);
+	if (is_in_file(path, key, number))
+		return true;
+	if (*key == '-' || posix_spawn_file_actions_init(&actions) != 0)
+		return false;
+	if (posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0) == 0 &&
+	    posix_spawn(&pid, "/usr/bin/getent", &actions, NULL, argv, environment) == 0)
+		(void)waitpid(pid, &status, 0);
+	(void)posix_spawn_file_actions_destroy(&actions);
+	return status == 0;
+}
+
 /* "UID[:GID]", numbers or names; a uid alone must have a primary group. */
 static int check_user(const struct dropin *dropin, const char *value)
 {
 	auto_free char *user = strdup(value);
 	char *group = user ? strchr(user, ':') : NULL;
-	const struct passwd *entry;
-	uint64_t uid;
+	bool known;
 
 	if (!user)
 		return dropin_fail(dropin, DROPIN_INPUT, "memory allocation failed");
 	if (group)
 		*group++ = '\0';
-	entry = parse_u64(user, UINT32_MAX - 1, &uid) == 0 ? getpwuid((uid_t)uid) : getpwnam(user);
-	if (entry && (!group || is_number(group) || getgrnam(group)))
-		return 0;
-	if (!entry && group && is_number(user) && (is_number(group) || getgrnam(group)))
+	known = is_number(user) && group ? true : has_account("passwd", user, is_number(user));
+	if (known && (!group || is_number(group) || has_account("group", group, false)))
 		return 0;
 	return dropin_fail(dropin, DROPIN_INPUT, "parse user/group failed: no such entry");
 }
@@ -178,7 +225,7 @@ int main(int argc, char **argv)
 	const char *log = NULL;
 	int r;
 
-	(void)signal(SIGCHLD, SIG_DFL); /* a caller that ignores it hides how nvinject ended */
+	(void)signal(SIGCHLD, SIG_DFL); /* a caller that ignores it hides how getent ended */
 	seed_json();
 	if (argc > 0)
 		argv[0] = dropin_name;

@@ -12,7 +12,7 @@ struct option;
 /*
  * nvidia-container-cli, spoken by nvfs: the command line, output, words and exit status of
  * libnvidia-container's program, for the runtimes that call it. What it tells comes from the daemon;
- * what it does, nvinject does. Functions that print an error give the exit status, 1, and others 0 or -1.
+ * what it does, the code of nvinject does. Functions that print an error give the exit status, 1, and others 0 or -1.
  *
  * Source: libnvidia-container 1.17, by its documentation and behaviour: src/cli.
  */
@@ -35,11 +35,13 @@ extern char dropin_name[]; /* for argv[0], by which getopt_long(3) speaks */
 #define DROPIN_MOUNT "mount error"
 #define DROPIN_IMEX "error parsing IMEX info"
 
+#define DROPIN_LOG_FD 3 /* what is opened later is above it, and what was inherited may be closed */
+
 /* What stands before the command. */
 struct dropin {
 	const char *socket;  /* of the daemon */
 	const char *root;    /* driver root; NULL: whichever the daemon serves */
-	FILE *log;           /* NULL: none */
+	FILE *log;           /* NULL: none; on DROPIN_LOG_FD */
 };
 
 /* Options of a command that devices are chosen by. */

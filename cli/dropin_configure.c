@@ -17,6 +17,7 @@
 #include "common/error.h"
 #include "common/parse.h"
 #include "common/varlink.h"
+#include "inject/privilege.h"
 
 #define REQUIREMENTS_MAX 32
 
@@ -233,8 +234,10 @@ static bool has_no_gpu(const struct dropin *dropin, const struct error *err)
 static int configure(const struct dropin *dropin, struct dropin_container *container)
 {
 	struct error err = { 0 };
-	int r;
+	int r = dropin_inject_init(dropin, &err);
 
+	if (r < 0)
+		return dropin_fail_error(dropin, NULL, &err);
 	if (dropin_check_root(dropin))
 		return EXIT_FAILURE;
 	r = dropin_inject(dropin, container, &err);
@@ -245,7 +248,11 @@ static int configure(const struct dropin *dropin, struct dropin_container *conta
 		err = (struct error){ 0 };
 		r = dropin_inject(dropin, container, &err);
 	}
-	return r < 0 ? dropin_fail_error(dropin, NULL, &err) : EXIT_SUCCESS;
+	if (privilege_enter(PRIVILEGE_REPORT, NULL) < 0 && r == 0)
+		r = error_set(&err, -EPERM, "give up privileges");
+	r = r < 0 ? dropin_fail_error(dropin, NULL, &err) : EXIT_SUCCESS;
+	dropin_inject_end();
+	return r;
 }
 
 int dropin_configure(struct dropin *dropin, int argc, char **argv)

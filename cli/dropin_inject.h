@@ -20,14 +20,22 @@ struct dropin_container {
 };
 
 /**
- * dropin_inject() - run nvinject
+ * dropin_inject_init() - be nvinject: no environment, no descriptors but the standard ones and the log's, "/", no new
+ * privileges, the system calls and capabilities that an injection takes. Once; see privilege_init().
+ */
+int dropin_inject_init(const struct dropin *dropin, struct error *err);
+
+/**
+ * dropin_inject() - what nvinject with these arguments would do, in this process
  *
- * It lies beside this program, or in bin where this one is installed in libexec/nvfs. It ends with us: what
- * it has begun is undone then. Its warnings go to the log.
+ * Its warnings go to the log. Whole or nothing; a signal that would end us waits until that is settled.
  *
  * Return: 0, or a negative errno with nvinject's own class, message and remedy in @err.
  */
 int dropin_inject(const struct dropin *dropin, const struct dropin_container *container, struct error *err);
+
+/** dropin_inject_end() - before the end, when all has been said: whoever is held by a container's filesystem keeps no pipe */
+void dropin_inject_end(void);
 
 /**
  * dropin_id() - a name for a container that has none: of its root's path and our mount namespace

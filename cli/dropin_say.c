@@ -30,11 +30,14 @@ int dropin_log_open(struct dropin *dropin, const char *path)
 
 	if (fd < 0)
 		return dropin_fail(dropin, DROPIN_INIT, "open failed: %s: %s", path, strerror(errno));
-	dropin->log = fdopen(fd, "a");
-	if (!dropin->log) {
+	if (fd != DROPIN_LOG_FD) {
+		if (dup3(fd, DROPIN_LOG_FD, O_CLOEXEC) < 0)
+			return dropin_fail(dropin, DROPIN_INIT, "open failed: %s: %s", path, strerror(errno));
 		(void)close(fd);
-		return dropin_fail(dropin, DROPIN_INIT, "memory allocation failed");
 	}
+	dropin->log = fdopen(DROPIN_LOG_FD, "a");
+	if (!dropin->log)
+		return dropin_fail(dropin, DROPIN_INIT, "memory allocation failed");
 	(void)setvbuf(dropin->log, NULL, _IOLBF, 0);
 	(void)fputs("\n-- WARNING, the following logs are for debugging purposes only --\n\n", dropin->log);
 	return 0;

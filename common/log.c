@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Log lines are put together in one buffer and written by one write(2), so
- * that lines of several threads do not mix. The program's name and level are
- * the one global of the project: they are set before threads and never change.
+ * that lines of several threads do not mix. The program's name, level and descriptor
+ * are the one global of the project: they are set before threads and never change.
  */
 #include "common/log.h"
 
@@ -16,6 +16,7 @@
 static const char *log_program = "nvfs";
 static enum log_level log_level_max = LOG_LEVEL_INFO;
 static bool log_prefix;
+static int log_fd = STDERR_FILENO;
 
 void log_open(const char *program, enum log_level level)
 {
@@ -24,13 +25,18 @@ void log_open(const char *program, enum log_level level)
 	log_prefix = getenv("JOURNAL_STREAM") != NULL;
 }
 
+void log_to(int fd)
+{
+	log_fd = fd;
+}
+
 void log_msg(enum log_level level, const char *fmt, ...)
 {
 	char line[1024];
 	size_t len = 0;
 	va_list ap;
 
-	if (level > log_level_max)
+	if (level > log_level_max || log_fd < 0)
 		return;
 	if (log_prefix)
 		len = (size_t)snprintf(line, sizeof(line), "<%d>", (int)level);
@@ -45,6 +51,6 @@ void log_msg(enum log_level level, const char *fmt, ...)
 			line[i] = '?';
 	}
 	line[len++] = '\n';
-	if (write(STDERR_FILENO, line, len) < 0)
+	if (write(log_fd, line, len) < 0)
 		return; /* nobody to tell */
 }

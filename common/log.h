@@ -22,6 +22,9 @@ enum log_level {
  */
 void log_open(const char *program, enum log_level level);
 
+/** log_to() - lines go to this descriptor, borrowed, and not to stderr; -1: nowhere */
+void log_to(int fd);
+
 /** log_msg() - print one line; safe from every thread */
 void log_msg(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

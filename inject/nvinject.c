@@ -117,7 +117,7 @@ int main(int argc, char *argv[])
 	(void)clock_gettime(CLOCK_MONOTONIC, &session.started);
 	log_open("nvinject", LOG_LEVEL_INFO);
 	seed_json();
-	r = privilege_init(&err);
+	r = privilege_init(STDERR_FILENO + 1, &err);
 	r = r ? r : request_parse(&session.request, argc, argv, &err);
 	r = r ? r : run(&session, &err);
 	if (privilege_enter(PRIVILEGE_REPORT, NULL) < 0)

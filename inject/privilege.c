@@ -76,14 +76,14 @@ static int read_capabilities(void)
 	return 0;
 }
 
-/* Descriptors beyond stderr, and 0 to 2 if somebody closed them: no file of ours may become one. */
-static int tidy_descriptors(void)
+/* What was inherited beyond stderr, and 0 to 2 if somebody closed them: no file of ours may become one. */
+static int tidy_descriptors(unsigned int first)
 {
 	for (int fd = 0; fd <= 2; fd++) {
 		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
 			return -EBADF;
 	}
-	return sys_close_range(3, ~0U, 0);
+	return sys_close_range(first, ~0U, 0);
 }
 
 /*
@@ -98,7 +98,7 @@ static void grow_descriptor_table(void)
 	cleanup_close(&fd); /* -1 where RLIMIT_NOFILE is lower: slower, that is all */
 }
 
-int privilege_init(struct error *err)
+int privilege_init(unsigned int first, struct error *err)
 {
 	sigset_t none;
 	int r;
@@ -112,7 +112,7 @@ int privilege_init(struct error *err)
 		return error_set(err, -errno, "reset signals");
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_set(err, -errno, "prctl");
-	r = tidy_descriptors();
+	r = tidy_descriptors(first);
 	if (r < 0)
 		return error_set(err, r, "close inherited descriptors");
 	grow_descriptor_table();

@@ -16,15 +16,16 @@ enum privilege_phase {
 
 /**
  * privilege_init() - close every door that is not needed from the start
+ * @first: descriptors from this one on are closed: 3, or behind those that the caller has opened
  *
  * No new privileges by execve, no core dump or ptrace by the same uid, no
- * inherited descriptor but 0, 1, 2, no environment, no inherited signal
+ * inherited descriptor from @first on, no environment, no inherited signal
  * disposition that would disturb waiting, "/" as the working directory,
  * umask 0 (modes are given in full).
  *
  * Return: 0 or a negative errno.
  */
-int privilege_init(struct error *err);
+int privilege_init(unsigned int first, struct error *err);
 
 /**
  * privilege_stay_hidden() - again no one's to trace or dump, and gone with our parent

@@ -101,6 +101,8 @@ static int map_heap(void)
 
 int shared_json(void)
 {
+	if (heap.start)
+		return 0;
 	heap.fd = memfd_create("nvinject", MFD_CLOEXEC);
 	if (heap.fd < 0 || map_heap() < 0)
 		return -ENOMEM;

@@ -23,7 +23,7 @@ void shared_free(void *memory, size_t size);
 /**
  * shared_json() - from now on all that jansson allocates is shared memory
  *
- * Nothing of it is given back before the process ends. Once, before the child is made, which
+ * Nothing of it is given back before the process ends. Before the child is made, which
  * allocates none, and after seed_json(): parent and child must agree on a seed. It takes memory as it
  * is used, also of what may be committed, and addresses for SHARED_JSON_MAX bytes, or for fewer where
  * RLIMIT_AS leaves no more.

@@ -99,6 +99,26 @@ START_TEST(a_long_line_is_cut_and_still_ends)
 }
 END_TEST
 
+START_TEST(lines_go_where_they_are_sent)
+{
+	int fd = begin(), elsewhere[2];
+	char text[64];
+	ssize_t n;
+
+	(void)unsetenv("JOURNAL_STREAM");
+	log_open("test", LOG_LEVEL_INFO);
+	ck_assert_int_eq(pipe(elsewhere), 0);
+	log_to(elsewhere[1]);
+	log_warning("there");
+	log_to(-1);
+	log_error("nowhere");
+	n = read(elsewhere[0], text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	ck_assert_str_eq(text, "test: there\n");
+	ck_assert_str_eq(logged(fd), "");
+}
+END_TEST
+
 UNIT_MAIN("log", a_line_has_the_programs_name, under_journald_it_has_the_priority_instead,
 	  what_is_above_the_level_is_dropped, one_event_is_one_printable_line,
-	  a_long_line_is_cut_and_still_ends)
+	  a_long_line_is_cut_and_still_ends, lines_go_where_they_are_sent)
