@@ -361,7 +361,9 @@ static void print(const json_t *files, const struct wanted *wanted)
 	bool config = is_all(wanted->devices.mig_config), monitor = is_all(wanted->devices.mig_monitor);
 	struct nvcap_list caps = { 0 };
 
-	read_nvcaps(files, &caps);
+	/* thousands of lines, of which nobody else needs one */
+	if (config || monitor || json_array_size(json_object_get(files, "migs")))
+		read_nvcaps(files, &caps);
 	print_nodes(files);
 	if (!config && !monitor)
 		print_migs(files, &caps);
