@@ -22,6 +22,7 @@
 #include "common/parse.h"
 #include "common/seed.h"
 #include "fs/config.h"
+#include "inject/warm.h"
 
 #if defined(__aarch64__)
 #define PLATFORM "aarch64"
@@ -225,6 +226,7 @@ int main(int argc, char **argv)
 	const char *log = NULL;
 	int r;
 
+	warm_code();
 	(void)signal(SIGCHLD, SIG_DFL); /* a caller that ignores it hides how getent ended */
 	seed_json();
 	if (argc > 0)

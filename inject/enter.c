@@ -33,6 +33,7 @@
 #include "inject/filter.h"
 #include "inject/privilege.h"
 #include "inject/shared.h"
+#include "inject/warm.h"
 
 #define NOBODY 65534
 #define KILL_TIMEOUT_MS 500 /* until a process that can die of SIGKILL has died of it */
@@ -44,6 +45,7 @@ struct enter_call {
 	struct error err;
 	int result;
 	bool returned;
+	bool last; /* the child ends after it */
 };
 
 static pid_t left_behind; /* the last child that could not be ended; 0: none */
@@ -116,13 +118,23 @@ static int go_inside(const struct enter_ns *ns, unsigned int limit_ms, struct er
 static _Noreturn void child_main(const struct enter *enter, const struct enter_ns *ns, unsigned int limit_ms)
 {
 	struct enter_call *call = enter->call;
-	int r = go_inside(ns, limit_ms, &call->err);
 	eventfd_t n;
+	int r;
 
-	do {
+	warm_code();
+	r = go_inside(ns, limit_ms, &call->err);
+	for (bool first = true;; first = false) {
+		bool last = call->last; /* once it has returned, @call is the next one already */
+
 		call->result = r < 0 ? r : call->fn(call->arg, &call->err);
 		call->returned = true;
-	} while (eventfd_write(enter->done, 1) == 0 && eventfd_read(enter->go, &n) == 0 && call->fn);
+		if (eventfd_write(enter->done, 1) < 0 || last)
+			break;
+		if (first)
+			warm_stack();
+		if (eventfd_read(enter->go, &n) < 0 || !call->fn)
+			break;
+	}
 	_exit(0);
 }
 
@@ -133,7 +145,6 @@ static void forget(struct enter *enter)
 	cleanup_close(&enter->pidfd);
 	cleanup_close(&enter->go);
 	cleanup_close(&enter->done);
-	shared_free(enter->call, sizeof(*enter->call));
 	*enter = (struct enter)ENTER_EMPTY;
 }
 
@@ -156,15 +167,16 @@ static int start(struct enter *enter, const struct enter_ns *ns, unsigned int li
 int enter_begin(struct enter *enter, const struct enter_ns *ns, unsigned int limit_ms,
 		int (*fn)(void *arg, struct error *err), void *arg, struct error *err)
 {
+	bool last = enter->last;
 	int r = 0;
 
-	if (enter->call && !enter->call->fn) /* it was told to end */
+	if (enter->call && enter->call->last)
 		enter_done(enter);
 	if (!enter->call)
 		enter->call = shared_new(sizeof(*enter->call));
 	if (!enter->call)
 		return error_set(err, -ENOMEM, "call inside");
-	*enter->call = (struct enter_call){ .fn = fn, .arg = arg };
+	*enter->call = (struct enter_call){ .fn = fn, .arg = arg, .last = last };
 	if (!enter->pid)
 		r = start(enter, ns, limit_ms, err);
 	else if (eventfd_write(enter->go, 1) < 0)
@@ -269,9 +281,10 @@ int enter_end(struct enter *enter, unsigned int timeout_ms, struct error *err)
 	return r;
 }
 
-void enter_stop(struct enter *enter)
+/* No more calls: it ends by itself. */
+static void stop(const struct enter *enter)
 {
-	if (!enter->pid || enter->running || !enter->call->fn)
+	if (!enter->pid || enter->running || enter->call->last)
 		return;
 	enter->call->fn = NULL;
 	(void)eventfd_write(enter->go, 1);
@@ -279,7 +292,7 @@ void enter_stop(struct enter *enter)
 
 void enter_done(struct enter *enter)
 {
-	enter_stop(enter);
+	stop(enter);
 	if (enter->pid && ((!enter->running && wait_end(enter->pidfd, KILL_TIMEOUT_MS)) ||
 			   end_by_force(enter)))
 		(void)reap(enter);
@@ -290,8 +303,10 @@ int enter_run(const struct enter_ns *ns, unsigned int timeout_ms, int (*fn)(void
 	      void *arg, struct error *err)
 {
 	struct enter enter = ENTER_EMPTY;
-	int r = enter_begin(&enter, ns, timeout_ms, fn, arg, err);
+	int r;
 
+	enter.last = true;
+	r = enter_begin(&enter, ns, timeout_ms, fn, arg, err);
 	r = r ? r : enter_end(&enter, timeout_ms, err);
 	enter_done(&enter);
 	return r;

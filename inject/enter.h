@@ -25,6 +25,7 @@ struct enter {
 	int pidfd;
 	int go, done;	 /* eventfds: there is a call; it has returned */
 	bool running;	 /* between enter_begin() and enter_end() */
+	bool last;	 /* set by the caller: the next call is the last, and the child ends by itself after it */
 	struct enter_call *call; /* shared */
 };
 
@@ -47,7 +48,7 @@ struct enter_ns {
  * @arg:      shared memory, if anything is to come back
  * @err:      message chain, may be NULL
  *
- * Every call that has begun is waited for by enter_end().
+ * Every call that has begun is waited for by enter_end(). After the last one another child is made.
  * Return: 0, or the errno of clone(2) or eventfd(2).
  */
 int enter_begin(struct enter *enter, const struct enter_ns *ns, unsigned int limit_ms,
@@ -64,9 +65,6 @@ int enter_begin(struct enter *enter, const struct enter_ns *ns, unsigned int lim
  * limit, or left behind) or -ECHILD (ended otherwise).
  */
 int enter_end(struct enter *enter, unsigned int timeout_ms, struct error *err);
-
-/** enter_stop() - no more calls: the child ends by itself, meanwhile we go on */
-void enter_stop(struct enter *enter);
 
 /** enter_done() - end the child, if there is one, and wait for it */
 void enter_done(struct enter *enter);

@@ -136,6 +136,7 @@ static int apply_begin(struct injection *in, struct error *err)
 	in->apply.roots.owners = targets->owners;
 	in->apply.plan = &in->plan;
 	in->apply.adopt = !in->plan.known;
+	in->session->enter.last = true; /* it ends while the daemon writes the record */
 	r = targets_alive(targets, err);
 	r = r ? r
 	      : enter_begin(&in->session->enter, &targets->ns, session_left_ms(in->session), apply_run,
@@ -284,7 +285,6 @@ static int commit(struct injection *in, struct error *err)
 	json_t *record = in->plan.known ? json_deep_copy(done) : json_incref(done);
 	int r = record ? 0 : error_set(err, -ENOMEM, "record what was done");
 
-	enter_stop(&s->enter); /* it ends while the daemon writes the record */
 	if (r == 0 && in->plan.known)
 		r = merge(in, record, done, err);
 	r = r ? r

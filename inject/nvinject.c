@@ -23,6 +23,7 @@
 #include "inject/hook.h"
 #include "inject/privilege.h"
 #include "inject/session.h"
+#include "inject/warm.h"
 
 static int run_hook(struct session *session, struct error *err)
 {
@@ -114,6 +115,7 @@ int main(int argc, char *argv[])
 	struct error err = { 0 };
 	int r;
 
+	warm_code();
 	(void)clock_gettime(CLOCK_MONOTONIC, &session.started);
 	log_open("nvinject", LOG_LEVEL_INFO);
 	seed_json();

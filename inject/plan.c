@@ -8,9 +8,7 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdint.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/error.h"
@@ -80,18 +78,13 @@ static unsigned int parse_access(const char *text)
 	return access;
 }
 
-/* A sealed memfd cannot change under the mapping, nor shrink. */
-static int map_content(struct step *step, struct error *err)
+/* A sealed memfd does not change, nor shrink, under whoever maps it. */
+static int check_content(struct step *step, struct error *err)
 {
 	ssize_t len = file_memfd_sealed_size(step->fd, CACHE_MAX);
-	void *data;
 
 	if (len <= 0)
 		return refuse(step, "not a sealed file", err);
-	data = mmap(NULL, (size_t)len, PROT_READ, MAP_PRIVATE, step->fd, 0);
-	if (data == MAP_FAILED)
-		return error_set(err, -errno, "map the ld.so.cache");
-	step->data = data;
 	step->len = (size_t)len;
 	return 0;
 }
@@ -109,7 +102,7 @@ static int take_step_fd(struct step *step, const json_t *json, struct varlink_me
 			   : -EBADMSG;
 	if (step->fd < 0)
 		return refuse(step, "its descriptor is missing", err);
-	return step->kind == STEP_CACHE ? map_content(step, err) : 0;
+	return step->kind == STEP_CACHE ? check_content(step, err) : 0;
 }
 
 static int step_details(struct step *step, const json_t *json, struct error *err)
@@ -212,12 +205,8 @@ int plan_parse(struct varlink_message *reply, bool dry_run, struct plan *ret, st
 void plan_done(struct plan *plan)
 {
 	for (size_t i = 0; i < plan->n; i++) {
-		struct step *step = &plan->steps[i];
-
-		if (step->kind == STEP_CACHE && step->data)
-			(void)munmap((void *)(uintptr_t)step->data, step->len);
-		if (step->fd >= 0)
-			(void)close(step->fd);
+		if (plan->steps[i].fd >= 0)
+			(void)close(plan->steps[i].fd);
 	}
 	json_decref(plan->json);
 	plan->json = NULL;

@@ -34,8 +34,8 @@ struct step {
 	unsigned int major, minor, access; /* STEP_DEVICE; CGROUP_ACCESS_* */
 	const json_t *before;    /* STEP_DEVICE, STEP_LINK: record of the node of another number, or the link
 				  * that led elsewhere; see moved.h */
-	const void *data;        /* STEP_FILE, STEP_CACHE: content */
-	size_t len;
+	const void *data;        /* STEP_FILE: content */
+	size_t len;              /* STEP_FILE: its; STEP_CACHE: of what is in @fd, a sealed memfd */
 	bool permit_only;        /* STEP_DEVICE: not bound */
 	bool replace_stale;      /* STEP_LINK: in the place of a link, or of an empty file, too */
 	bool only_if_absent;     /* STEP_FILE: what stands there stays, whatever it is */

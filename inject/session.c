@@ -19,6 +19,7 @@
 #include "inject/mounted.h"
 #include "inject/privilege.h"
 #include "inject/shared.h"
+#include "inject/warm.h"
 
 /* Reading one file: a container whose own FUSE does not answer costs so much and no more. */
 #define PIN_TIMEOUT_MS 2000
@@ -171,6 +172,9 @@ static int pin_all(struct session *session, struct pin *pin, struct error *err)
 	 */
 	(void)client_connect(&session->client, session->request.socket, session_left_ms(session), NULL);
 	cgroup = targets_open_cgroup(&session->targets, &session->request, &why);
+	warm_stack();
+	if (session->shares_json)
+		shared_json_warm();
 	r = pin_end(session, pin, err);
 	if (r == 0 && cgroup < 0 && err)
 		*err = why;
@@ -191,6 +195,5 @@ int session_pin(struct session *session, struct error *err)
 	if (r == 0 && pin->compat < 0)
 		log_warning("CUDA compatibility libraries of the container: %s, using the driver's",
 			    pin->compat_why.text);
-	shared_free(pin, sizeof(*pin));
 	return r;
 }

@@ -10,6 +10,7 @@
 
 #define JSON_LEAST (1UL << 20)
 #define JSON_STEP (256UL << 10)
+#define JSON_WARM (64UL << 10)
 #define ALIGNMENT 16 /* as malloc(3) */
 
 /*
@@ -108,4 +109,10 @@ int shared_json(void)
 		return -ENOMEM;
 	json_set_alloc_funcs(json_new, json_release);
 	return 0;
+}
+
+void shared_json_warm(void)
+{
+	if (heap.next == heap.end && grow(JSON_WARM) == 0)
+		(void)madvise(heap.start, JSON_WARM, MADV_POPULATE_WRITE); /* since Linux 5.14: faults one by one before */
 }

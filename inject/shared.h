@@ -9,7 +9,11 @@
  * known however it ended, and what it is to do can be made while it is there already.
  */
 
-/** shared_new() - zeroed memory, shared with every child made later; NULL: out of memory */
+/**
+ * shared_new() - zeroed memory, shared with every child made later; NULL: out of memory
+ *
+ * It may be left to the end of the process: unmapping a page takes longer than most of what is done with it.
+ */
 void *shared_new(size_t size);
 
 /** shared_clear() - all zero again, and what it took given back */
@@ -31,5 +35,8 @@ void shared_free(void *memory, size_t size);
  * Return: 0 or -ENOMEM.
  */
 int shared_json(void);
+
+/** shared_json_warm() - what a plan and a record take of it, had before it is asked for, while we wait for others */
+void shared_json_warm(void);
 
 #endif

@@ -582,11 +582,63 @@ START_TEST(one_child_does_several_calls_while_we_go_on)
 	ck_assert_int_eq(enter.pid, child);
 	ck_assert_int_eq(enter_end(&enter, 5000, &err), -EINVAL);
 	ck_assert_str_eq(err.text, "add -4: Invalid argument");
-	enter_stop(&enter);
 	enter_done(&enter);
 	ck_assert_int_eq(enter.pid, 0);
 	ck_assert_int_eq(waitpid(-1, NULL, 0), -1);
 	ck_assert_int_eq(errno, ECHILD);
+	shared_free(sum, sizeof(*sum));
+}
+END_TEST
+
+START_TEST(after_its_last_call_a_child_ends_by_itself)
+{
+	struct enter enter = ENTER_EMPTY;
+	struct sum *sum = shared_new(sizeof(*sum));
+	struct pollfd ended = { .events = POLLIN };
+	struct error err = { 0 };
+	pid_t child;
+
+	as_nvinject_begins();
+	*sum = (struct sum){ .a = 1, .b = 2 };
+	ck_assert_int_eq(enter_begin(&enter, &nowhere, 5000, add, sum, &err), 0);
+	ck_assert_int_eq(enter_end(&enter, 5000, &err), 0);
+	child = enter.pid;
+	enter.last = true;
+	ck_assert_int_eq(enter_begin(&enter, &nowhere, 5000, add, sum, &err), 0);
+	ck_assert_int_eq(enter.pid, child);
+	ck_assert_int_eq(enter_end(&enter, 5000, &err), 0);
+	ended.fd = enter.pidfd;
+	ck_assert_int_eq(poll(&ended, 1, 5000), 1);
+	ck_assert_int_eq(enter_begin(&enter, &nowhere, 5000, add, sum, &err), 0);
+	ck_assert_int_ne(enter.pid, child);
+	ck_assert_int_eq(enter_end(&enter, 5000, &err), 0);
+	enter_done(&enter);
+	ck_assert_int_eq(waitpid(-1, NULL, 0), -1);
+	ck_assert_int_eq(errno, ECHILD);
+	shared_free(sum, sizeof(*sum));
+}
+END_TEST
+
+/* The last call may be there before the child has waited for it. */
+START_TEST(the_last_of_two_calls_is_always_done)
+{
+	struct sum *sum = shared_new(sizeof(*sum));
+	struct error err = { 0 };
+
+	as_nvinject_begins();
+	for (int i = 0; i < 200; i++) {
+		struct enter enter = ENTER_EMPTY;
+
+		*sum = (struct sum){ .a = 1, .b = 2 };
+		ck_assert_int_eq(enter_begin(&enter, &nowhere, 5000, add, sum, &err), 0);
+		ck_assert_int_eq(enter_end(&enter, 5000, &err), 0);
+		sum->a = i;
+		enter.last = true;
+		ck_assert_int_eq(enter_begin(&enter, &nowhere, 5000, add, sum, &err), 0);
+		ck_assert_int_eq(enter_end(&enter, 5000, &err), 0);
+		ck_assert_int_eq(sum->result, i + 2);
+		enter_done(&enter);
+	}
 	shared_free(sum, sizeof(*sum));
 }
 END_TEST
@@ -643,5 +695,6 @@ UNIT_MAIN("apply", a_plan_is_applied_and_taken_back_whole,
 	  what_looks_like_ours_is_adopted_but_not_where_the_host_owns_it, a_read_only_root_gets_the_cache_by_a_bind,
 	  a_cache_that_is_a_link_is_left_alone,
 	  a_call_that_hangs_inside_is_ended_and_what_it_opened_stays,
-	  one_child_does_several_calls_while_we_go_on, after_a_child_that_died_there_is_another,
+	  one_child_does_several_calls_while_we_go_on, after_its_last_call_a_child_ends_by_itself,
+	  the_last_of_two_calls_is_always_done, after_a_child_that_died_there_is_another,
 	  json_that_is_made_later_is_known_to_the_child)

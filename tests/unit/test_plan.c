@@ -67,7 +67,6 @@ START_TEST(a_plan_of_every_kind_is_read)
 	ck_assert_uint_eq(plan.steps[2].access, CGROUP_ACCESS_READ | CGROUP_ACCESS_WRITE);
 	ck_assert_int_eq(memcmp(plan.steps[4].data, "text", 4), 0);
 	ck_assert_uint_eq(plan.steps[5].len, 5);
-	ck_assert_int_eq(memcmp(plan.steps[5].data, "cache", 5), 0);
 	ck_assert_str_eq(plan.steps[6].to, "/usr/local/nvidia/bin/x");
 	plan_done(&plan);
 }
