@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/cdi.h"
+#include "cli/config.h"
 #include "cli/devices.h"
 #include "cli/driver.h"
 #include "cli/handover.h"
@@ -40,6 +41,7 @@ static const struct command {
 	{ "revoke", cmd_revoke, "take driver, GPUs and permission away from a living container" },
 	{ "info", cmd_info, "driver and GPUs of this node, on one screen" },
 	{ "devices", cmd_devices, "the GPUs, what is known of them, and from where" },
+	{ "config", cmd_config, "every key of nvfs.conf, its value, and from where" },
 	{ "cdi", cmd_cdi, "a specification for engines with the Container Device Interface" },
 	{ "handover", cmd_handover, "let the program on the disk go on in the daemon's place" },
 	{ "shutdown", cmd_shutdown, "end the daemon" },

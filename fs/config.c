@@ -3,6 +3,7 @@
 #include "fs/config.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ini.h>
 #include <limits.h>
 #include <stddef.h>
@@ -12,10 +13,14 @@
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "common/file.h"
+#include "common/lines.h"
 #include "common/log.h"
 #include "common/parse.h"
 #include "fs/cdi.h"
 #include "nvml/rules.h"
+
+#define FILE_MAX (1024 * 1024)
 
 enum key_type { KEY_PATH, KEY_PATH_OR_NONE, KEY_TEXT, KEY_NUMBER, KEY_BOOL, KEY_ACCEPT_ENV, KEY_COMPAT_MODE };
 
@@ -57,6 +62,8 @@ static const struct key {
 	{ "pin", KEY_BOOL, offsetof(struct config, pin), "no", 0, 0 },
 };
 
+static const char *const accept_env_words[] = { "always", "privileged", "never" };
+
 static int set_string(char **field, const char *value)
 {
 	char *copy = strdup(value);
@@ -78,10 +85,8 @@ static int set_path(const struct key *key, char **field, const char *value, stru
 
 static int set_accept_env(enum accept_env *field, const char *value, struct error *err)
 {
-	static const char *const words[] = { "always", "privileged", "never" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-		if (strcmp(value, words[i]) == 0) {
+	for (size_t i = 0; i < ARRAY_SIZE(accept_env_words); i++) {
+		if (strcmp(value, accept_env_words[i]) == 0) {
 			*field = (enum accept_env)i;
 			return 0;
 		}
@@ -135,13 +140,21 @@ static int key_set(struct config *config, const struct key *key, const char *val
 	return -EINVAL;
 }
 
-int config_set(struct config *config, const char *key, const char *value, struct error *err)
+static const struct key *key_find(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-		if (strcmp(keys[i].name, key) == 0)
-			return key_set(config, &keys[i], value, err);
+		if (strcmp(keys[i].name, name) == 0)
+			return &keys[i];
 	}
-	return error_setc(err, ERROR_USAGE, -ENOENT, "unknown key '%.60s'", key);
+	return NULL;
+}
+
+int config_set(struct config *config, const char *key, const char *value, struct error *err)
+{
+	const struct key *found = key_find(key);
+
+	return found ? key_set(config, found, value, err) :
+		       error_setc(err, ERROR_USAGE, -ENOENT, "unknown key '%.60s'", key);
 }
 
 int config_init(struct config *config)
@@ -176,14 +189,62 @@ void config_done(struct config *config)
 	memset(config, 0, sizeof(*config));
 }
 
+/* values, as the file has them */
+
+const char *config_value(const struct config *config, const char *name, char buf[CONFIG_NUMBER_MAX])
+{
+	const struct key *key = key_find(name);
+	const void *field = key ? (const char *)config + key->offset : NULL;
+
+	if (!key)
+		return NULL;
+	switch (key->type) {
+	case KEY_PATH:
+	case KEY_PATH_OR_NONE:
+	case KEY_TEXT:
+		return *(char *const *)field;
+	case KEY_NUMBER:
+		(void)snprintf(buf, CONFIG_NUMBER_MAX, "%u", *(const unsigned int *)field);
+		return buf;
+	case KEY_BOOL:
+		return *(const bool *)field ? "yes" : "no";
+	case KEY_ACCEPT_ENV:
+		return accept_env_words[*(const enum accept_env *)field];
+	case KEY_COMPAT_MODE:
+		return compat_mode_name(*(const enum compat_mode *)field);
+	}
+	return NULL;
+}
+
+const char *config_key(size_t i)
+{
+	return i < ARRAY_SIZE(keys) ? keys[i].name : NULL;
+}
+
+/* reading */
+
 struct reading {
 	struct config *config;
 	const char *path;
+	const struct config_watcher *watcher;
 	struct error *err;
+	struct lines lines;
 	int result;
 };
 
-/* inih's handler: 0 stops with the line's number. Only section [nvfs], or none. */
+static void tell_stranger(const struct reading *reading, const char *section, const char *name)
+{
+	const struct config_watcher *watcher = reading->watcher;
+
+	if (watcher && watcher->on_unknown)
+		watcher->on_unknown(watcher->data, section, name, reading->lines.number);
+	if (watcher)
+		return;
+	log_warning("%s:%d: %s%s%skey '%s': unknown, ignoring", reading->path, reading->lines.number,
+		    *section ? "section [" : "", section, *section ? "], " : "", name);
+}
+
+/* inih's handler: 0 stops. Only section [nvfs], or none. */
 static int on_key(void *data, const char *section, const char *name, const char *value)
 {
 	struct reading *reading = data;
@@ -191,15 +252,18 @@ static int on_key(void *data, const char *section, const char *name, const char 
 	int r;
 
 	if (*section && strcmp(section, "nvfs") != 0) {
-		log_warning("%s: section [%s], key '%s': unknown, ignoring", reading->path, section, name);
+		tell_stranger(reading, section, name);
 		return 1;
 	}
 	r = config_set(reading->config, name, value, &why);
 	if (r == -ENOENT) {
-		log_warning("%s: key '%s': unknown, ignoring", reading->path, name);
+		tell_stranger(reading, "", name);
 		return 1;
 	}
+	if (r == 0 && reading->watcher && reading->watcher->on_key)
+		reading->watcher->on_key(reading->watcher->data, name, reading->lines.number);
 	if (r < 0) {
+		(void)error_wrap(&why, r, "%s:%d", reading->path, reading->lines.number);
 		if (reading->err)
 			*reading->err = why;
 		reading->result = r;
@@ -207,20 +271,30 @@ static int on_key(void *data, const char *section, const char *name, const char 
 	return r == 0;
 }
 
-int config_read(struct config *config, const char *path, bool optional, struct error *err)
+int config_read_watched(struct config *config, const char *path, bool optional, const struct config_watcher *watcher,
+			struct error *err)
 {
-	struct reading reading = { .config = config, .path = path, .err = err };
-	auto_fclose FILE *file = fopen(path, "re");
-	int line;
+	struct reading reading = { .config = config, .path = path, .watcher = watcher, .err = err };
+	auto_free char *text = NULL;
+	size_t len = 0;
+	int r = file_read_at(AT_FDCWD, path, FILE_MAX, &text, &len, err), line;
 
-	if (!file && errno == ENOENT && optional)
+	if (r == -ENOENT && optional)
 		return 0;
-	if (!file)
-		return error_classify(err, error_set(err, -errno, "open '%s'", path), ERROR_USAGE);
-	line = ini_parse_file(file, on_key, &reading);
+	if (r < 0)
+		return error_classify(err, r, ERROR_USAGE);
+	if (strlen(text) != len)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "%s: not a text: it has a NUL byte", path);
+	reading.lines.at = text;
+	line = ini_parse_stream(lines_next, &reading.lines, on_key, &reading);
 	if (reading.result < 0)
-		return error_wrap(err, reading.result, "%s:%d", path, line);
+		return reading.result;
 	if (line != 0)
 		return error_setc(err, ERROR_USAGE, -EINVAL, "%s:%d: not 'key = value'", path, line);
 	return 0;
+}
+
+int config_read(struct config *config, const char *path, bool optional, struct error *err)
+{
+	return config_read_watched(config, path, optional, NULL, err);
 }

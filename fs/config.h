@@ -3,6 +3,7 @@
 #define NVFS_FS_CONFIG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "nvml/compat.h"
 
@@ -57,12 +58,36 @@ void config_done(struct config *config);
  * @optional: a missing file is fine
  * @err:      ERROR_USAGE with file and line for a value that cannot be
  *
- * An unknown key or section is logged as a warning and ignored, so that a
+ * An unknown key or section is logged as a warning, with its line, and ignored, so that a
  * file for a newer version serves an older one.
  *
  * Return: 0, -EINVAL, -ENOMEM or the errno of open(2).
  */
 int config_read(struct config *config, const char *path, bool optional, struct error *err);
+
+/* What a file says, as it is read; each function may be NULL. */
+struct config_watcher {
+	void (*on_key)(void *data, const char *key, int line);                             /* one that was set */
+	void (*on_unknown)(void *data, const char *section, const char *key, int line); /* section "" is ours */
+	void *data;
+};
+
+/** config_read_watched() - as config_read(); unknown keys are told to @watcher, and not logged */
+int config_read_watched(struct config *config, const char *path, bool optional, const struct config_watcher *watcher,
+			struct error *err);
+
+/** config_key() - the name of key @i, counted from 0; NULL behind the last one */
+const char *config_key(size_t i);
+
+#define CONFIG_NUMBER_MAX 16
+
+/**
+ * config_value() - what a key is set to, as a file says it
+ * @buf: for numbers
+ *
+ * Return: @buf, the configuration's own or static text; NULL for no value, or no such key.
+ */
+const char *config_value(const struct config *config, const char *key, char buf[CONFIG_NUMBER_MAX]);
 
 /** config_set() - one key; -ENOENT for an unknown key, -EINVAL for a bad value, -ENOMEM */
 int config_set(struct config *config, const char *key, const char *value, struct error *err);

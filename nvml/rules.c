@@ -2,8 +2,7 @@
 /*
  * Reading rules, by libinih. A section is one rule and its name is for people;
  * what the section says as a whole, driver capabilities and place, is known
- * at its end. libinih tells no handler the line that it is at: we hand it the
- * lines, and count.
+ * at its end.
  */
 #include "nvml/rules.h"
 
@@ -18,6 +17,7 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/file.h"
+#include "common/lines.h"
 #include "common/parse.h"
 #include "nvml/driver_root.h"
 
@@ -29,8 +29,7 @@ struct reading {
 	struct rules *rules;
 	struct finding_list *findings;
 	const char *name; /* of the file */
-	const char *at;   /* the rest of its text */
-	int line;
+	struct lines lines;
 	char section[64]; /* that the handler was told last */
 	size_t first;     /* rule of the section */
 	unsigned int caps;
@@ -53,30 +52,11 @@ void rules_done(struct rules *rules)
 	*rules = (struct rules){ 0 };
 }
 
-/* As fgets(3), from memory. */
-static char *next_line(char *buf, int size, void *data)
-{
-	struct reading *reading = data;
-	const char *end = strchr(reading->at, '\n');
-	size_t len = end ? (size_t)(end - reading->at) + 1 : strlen(reading->at);
-
-	if (!len || size < 2)
-		return NULL;
-	if (len > (size_t)size - 1)
-		len = (size_t)size - 1; /* and the rest as a line of its own, as fgets does */
-	if (reading->line == 0 || reading->at[-1] == '\n')
-		reading->line++;
-	memcpy(buf, reading->at, len);
-	buf[len] = '\0';
-	reading->at += len;
-	return buf;
-}
-
 static void complain(struct reading *reading, const char *what, const char *value)
 {
 	if (reading->result == 0)
 		reading->result = finding_add_rule(reading->findings, FINDING_RULES, true, "rules: %s:%d: %s '%.80s', ignoring",
-					      reading->name, reading->line, what, value);
+					      reading->name, reading->lines.number, what, value);
 }
 
 /* What a section said counts for all of it, wherever it stood. */
@@ -112,7 +92,7 @@ static int append(struct reading *reading, struct rule *rule, const char *value)
 		return -ENOMEM;
 	rules->items = items;
 	rule->value = strdup(value);
-	if (asprintf(&rule->source, "%s:%d", reading->name, reading->line) < 0)
+	if (asprintf(&rule->source, "%s:%d", reading->name, reading->lines.number) < 0)
 		rule->source = NULL;
 	items[rules->n++] = *rule;
 	return rule->value && rule->source ? 0 : -ENOMEM;
@@ -204,10 +184,10 @@ int rules_parse(const char *text, const char *name, struct rules *ret, struct fi
 	struct reading reading = { .rules = ret,
 				   .findings = findings,
 				   .name = name,
-				   .at = text,
+				   .lines.at = text,
 				   .first = ret->n,
 				   .caps = DRIVER_CAP_ALL };
-	int line = ini_parse_stream(next_line, &reading, on_key, &reading);
+	int line = ini_parse_stream(lines_next, &reading.lines, on_key, &reading);
 
 	end_section(&reading);
 	if (line > 0 && reading.result == 0)

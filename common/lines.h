@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef NVFS_COMMON_LINES_H
+#define NVFS_COMMON_LINES_H
+
+/* A text in memory, line by line, for parsers that tell nobody the line that they are at, as libinih's. */
+struct lines {
+	const char *at; /* the rest of the text; borrowed */
+	int number;     /* of the line that was given last; 0: none yet */
+};
+
+/**
+ * lines_next() - as fgets(3): an ini_reader of libinih
+ * @lines: struct lines
+ *
+ * A line that does not fit comes in several parts, which have one number; of a comment (# or ;) the first alone.
+ *
+ * Return: @buf, or NULL at the end.
+ */
+char *lines_next(char *buf, int size, void *lines);
+
+#endif
