@@ -86,23 +86,22 @@ static bool is_same_file(int dir, const char *name, const char *path)
 	       a.st_ino == b.st_ino;
 }
 
-bool cdi_claimed_by(const char *dir, const char *kind, const char *but, char ret[PATH_MAX])
+size_t cdi_claimed_by(const char *dir, const char *kind, const char *but, char ret[PATH_MAX])
 {
 	DIR *list = opendir(dir);
 	struct dirent *entry;
-	bool found = false;
+	size_t n = 0;
 
-	while (list && !found && (entry = readdir(list))) {
+	while (list && (entry = readdir(list))) {
 		if ((!ends_with(entry->d_name, ".json") && !ends_with(entry->d_name, ".yaml")) ||
-		    is_same_file(dirfd(list), entry->d_name, but))
+		    is_same_file(dirfd(list), entry->d_name, but) || !has_text(dirfd(list), entry->d_name, kind))
 			continue;
-		found = has_text(dirfd(list), entry->d_name, kind);
-		if (found)
+		if (n++ == 0)
 			(void)snprintf(ret, PATH_MAX, "%s/%s", dir, entry->d_name);
 	}
 	if (list)
 		(void)closedir(list);
-	return found;
+	return n;
 }
 
 /* Two files with one device: engines then refuse it. Our own kind is ours. */

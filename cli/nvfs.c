@@ -6,6 +6,7 @@
 #include "cli/cdi.h"
 #include "cli/config.h"
 #include "cli/devices.h"
+#include "cli/doctor.h"
 #include "cli/driver.h"
 #include "cli/handover.h"
 #include "cli/info.h"
@@ -32,6 +33,7 @@ static const struct command {
 } commands[] = {
 	{ "serve", cmd_serve, "be the daemon, in the foreground" },
 	{ "status", cmd_status, "what the daemon does" },
+	{ "doctor", cmd_doctor, "what is wrong with this node or a container, and what to do" },
 	{ "ls", cmd_ls, "containers that have a driver tree" },
 	{ "show", cmd_show, "one container: its tree, and what was done to it" },
 	{ "why", cmd_why, "why a file is in a container's tree, or is not" },

@@ -208,9 +208,10 @@ static json_t *down(const char *fmt, ...)
 }
 
 /* What is the matter with a daemon that took the connection. */
-static json_t *check_answer(int sock)
+static json_t *check_answer(int sock, unsigned int limit_ms)
 {
-	struct timeval limit = { .tv_usec = (suseconds_t)ANSWER_MS * 1000 };
+	struct timeval limit = { .tv_sec = (time_t)(limit_ms / 1000),
+				 .tv_usec = (suseconds_t)(limit_ms % 1000) * 1000 };
 	struct varlink_message reply = { 0 };
 	struct error err = { 0 };
 	json_t *answer = NULL;
@@ -223,7 +224,7 @@ static json_t *check_answer(int sock)
 		answer = json_pack("{s:s, s:[s]}", "state", "degraded", "reasons",
 				   "the daemon is of an older version, and cannot say how it is");
 	else if (r == -ETIME)
-		answer = down("the daemon does not answer within %d ms (keeper: pid %d)", ANSWER_MS,
+		answer = down("the daemon does not answer within %u ms (keeper: pid %d)", limit_ms,
 			      listener_pid(sock));
 	else
 		answer = down("%s", err.text);
@@ -231,12 +232,12 @@ static json_t *check_answer(int sock)
 	return answer;
 }
 
-static json_t *check(const char *path)
+json_t *status_check(const char *path, unsigned int connect_ms, unsigned int answer_ms)
 {
 	struct error err = { 0 };
-	auto_close int sock = varlink_connect(path, CONNECT_MS, &err);
+	auto_close int sock = varlink_connect(path, connect_ms, &err);
 
-	return sock < 0 ? down("%s", err.text) : check_answer(sock);
+	return sock < 0 ? down("%s", err.text) : check_answer(sock, answer_ms);
 }
 
 static enum check_status check_status(const char *state)
@@ -263,7 +264,7 @@ static void print_check(const json_t *answer)
 
 static int run_check(const struct arguments *args)
 {
-	struct varlink_message answer = { .json = check(args->socket) };
+	struct varlink_message answer = { .json = status_check(args->socket, CONNECT_MS, ANSWER_MS) };
 	enum check_status status = check_status(varlink_string(answer.json, "state", "down"));
 	int r;
 
@@ -279,7 +280,7 @@ static int run_check(const struct arguments *args)
 
 static int run_metrics(const struct arguments *args)
 {
-	json_t *health = check(args->socket);
+	json_t *health = status_check(args->socket, CONNECT_MS, ANSWER_MS);
 	enum check_status state = check_status(varlink_string(health, "state", "down"));
 	struct varlink_message status = { 0 };
 	struct error err = { 0 };

@@ -8,6 +8,14 @@
 int cmd_status(int argc, char **argv);
 
 /**
+ * status_check() - is all well with the daemon?
+ * @connect_ms, @answer_ms: how long that may take
+ *
+ * Return: a new object, {"state": "ok", "degraded" or "down", "reasons": [...]} and what io.nvfs.Check has beside.
+ */
+json_t *status_check(const char *socket_path, unsigned int connect_ms, unsigned int answer_ms);
+
+/**
  * status_quantile() - a duration that a part of the requests did not exceed
  * @latency: of the daemon's counters: bounds_us, and operations with their buckets
  * @percent: 1 to 100

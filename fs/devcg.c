@@ -232,3 +232,10 @@ bool devcg_is_as_recorded(const struct devcg *devcg, const json_t *step)
 	return (devcg->v1 < 0 || list_permits(devcg->v1, json_object_get(step, "asked"))) &&
 	       (devcg->v2 < 0 || programs_are_recorded(devcg->v2, json_object_get(step, "programs")));
 }
+
+int devcg_programs(const struct devcg *devcg)
+{
+	uint32_t ids[PROGRAMS_MAX];
+
+	return devcg->v2 < 0 ? -ENOENT : query(devcg->v2, ids);
+}

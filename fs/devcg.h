@@ -55,4 +55,11 @@ uint64_t devcg_fingerprint(const struct devcg *devcg);
  */
 bool devcg_is_as_recorded(const struct devcg *devcg, const json_t *step);
 
+/**
+ * devcg_programs() - device programs in effect for the cgroup of v2
+ *
+ * Return: their number; -EPERM; another negative errno where the kernel has none (CONFIG_CGROUP_BPF), or no v2.
+ */
+int devcg_programs(const struct devcg *devcg);
+
 #endif

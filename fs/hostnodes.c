@@ -34,6 +34,9 @@ struct maker {
 	char *devices; /* the driver's lines of /proc/devices */
 	struct devparams params;
 	struct hostnodes_report report;
+	/* Instead of making anything; NULL: make. */
+	void (*tell)(void *data, const char *path, enum hostnodes_fault fault);
+	void *data;
 };
 
 static char *proc_text(const struct maker *m, const char *name)
@@ -91,14 +94,30 @@ static int settle(int dev_fd, const char *path, dev_t rdev, const struct devpara
 	return r < 0 ? r : 2;
 }
 
+static enum hostnodes_fault fault_of(int dev_fd, const char *path, dev_t rdev, const struct devparams *params)
+{
+	struct stat st;
+
+	if (fstatat(dev_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return HOSTNODES_MISSING;
+	if (!S_ISCHR(st.st_mode))
+		return HOSTNODES_NO_DEVICE;
+	if (st.st_rdev != rdev)
+		return HOSTNODES_NUMBER;
+	return is_dressed(&st, params) || !params->may_modify ? HOSTNODES_RIGHT : HOSTNODES_MODE;
+}
+
 static void add(struct maker *m, const char *path, unsigned int minor_number, const struct devparams *params)
 {
 	int number = devnode_major_of(m->devices, path);
+	dev_t rdev = makedev((unsigned int)number, minor_number);
 	int r;
 
-	if (number < 0 || !params->may_modify)
+	if (number >= 0 && m->tell)
+		m->tell(m->data, path, fault_of(m->dev_fd, path, rdev, params));
+	if (number < 0 || !params->may_modify || m->tell)
 		return;
-	r = settle(m->dev_fd, path, makedev((unsigned int)number, minor_number), params);
+	r = settle(m->dev_fd, path, rdev, params);
 	if (r < 0)
 		log_warning("device node '%s': %s, ignoring", path,
 			    r == -EEXIST ? "something else stands there" : strerror(-r));
@@ -118,9 +137,10 @@ static void add_nvcap(struct maker *m, const struct nvcap *cap)
 	text = proc_text(m, path);
 	params = devparams_parse(text);
 	params.mode = cap->mode;
-	if (!params.may_modify || devnode_major_of(m->devices, CAPS_DIR "/") < 0)
+	if ((!params.may_modify && !m->tell) || devnode_major_of(m->devices, CAPS_DIR "/") < 0)
 		return;
-	(void)mkdirat(m->dev_fd, CAPS_DIR, 0755);
+	if (!m->tell)
+		(void)mkdirat(m->dev_fd, CAPS_DIR, 0755);
 	(void)snprintf(path, sizeof(path), CAPS_DIR "/nvidia-cap%u", cap->minor);
 	add(m, path, cap->minor, &params);
 }
@@ -147,7 +167,7 @@ static int add_gpus(struct maker *m, struct error *err)
 	return r;
 }
 
-static int make_all(struct maker *m, struct error *err)
+static int all_nodes(struct maker *m, struct error *err)
 {
 	auto_free char *version = proc_text(m, "driver/nvidia/version"), *params = proc_text(m, "driver/nvidia/params");
 
@@ -178,9 +198,24 @@ int hostnodes_make(const char *dev_root, const char *proc_root, struct hostnodes
 		return error_set(err, -errno, "open '%s'", dev_root);
 	maker.dev_fd = dev_fd;
 	mask = umask(0);
-	r = make_all(&maker, err);
+	r = all_nodes(&maker, err);
 	(void)umask(mask);
 	free(maker.devices);
 	*ret = maker.report;
+	return r;
+}
+
+int hostnodes_check(const char *dev_root, const char *proc_root,
+		    void (*tell)(void *data, const char *path, enum hostnodes_fault fault), void *data, struct error *err)
+{
+	struct maker maker = { .proc_root = proc_root, .tell = tell, .data = data };
+	auto_close int dev_fd = open(dev_root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r;
+
+	if (dev_fd < 0)
+		return error_set(err, -errno, "open '%s'", dev_root);
+	maker.dev_fd = dev_fd;
+	r = all_nodes(&maker, err);
+	free(maker.devices);
 	return r;
 }

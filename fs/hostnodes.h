@@ -33,4 +33,25 @@ struct hostnodes_report {
 int hostnodes_make(const char *dev_root, const char *proc_root, struct hostnodes_report *ret,
 		   struct error *err);
 
+/* What is wrong with a node, as hostnodes_check() finds it. */
+enum hostnodes_fault {
+	HOSTNODES_RIGHT,
+	HOSTNODES_MISSING,
+	HOSTNODES_NO_DEVICE, /* a file or link stands there */
+	HOSTNODES_NUMBER,    /* of another major or minor: of a module that was loaded before */
+	HOSTNODES_MODE,      /* owner or mode are not what the module's parameters say */
+};
+
+/**
+ * hostnodes_check() - look at the same nodes, and change nothing
+ * @tell: called for each, with its path below @dev_root
+ *
+ * Nodes of modules that are not loaded are not told of. Owner and mode of a node that is not to be modified are right.
+ * No device is opened. Privilege: none.
+ *
+ * Return: as hostnodes_make().
+ */
+int hostnodes_check(const char *dev_root, const char *proc_root,
+		    void (*tell)(void *data, const char *path, enum hostnodes_fault fault), void *data, struct error *err);
+
 #endif

@@ -75,7 +75,7 @@ bool kmods_is_loaded(const char *proc_root, const char *name)
 }
 
 /* "0030\t10de2330\t...": without such a device the module would only refuse to load. */
-static bool has_device(const char *proc_root)
+bool kmods_has_device(const char *proc_root)
 {
 	auto_free char *text = proc_text(proc_root, "bus/pci/devices");
 	const char *cursor = text, *line;
@@ -164,7 +164,7 @@ int kmods_load(const char *dev_root, const char *proc_root, struct error *err)
 
 	if (r < 0)
 		return r;
-	if (!has_device(proc_root)) {
+	if (!kmods_has_device(proc_root)) {
 		log_warning("no PCI device of NVIDIA's: no module is loaded, ignoring");
 		return 0;
 	}

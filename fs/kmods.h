@@ -26,6 +26,9 @@ struct error;
  */
 int kmods_load(const char *dev_root, const char *proc_root, struct error *err);
 
+/** kmods_has_device() - does <proc_root>/bus/pci/devices have a device of NVIDIA's? */
+bool kmods_has_device(const char *proc_root);
+
 /** kmods_is_loaded() - does <proc_root>/modules have it? */
 bool kmods_is_loaded(const char *proc_root, const char *name);
 

@@ -98,6 +98,28 @@ bool mountpoint_shows(const char *mountinfo, const char *name)
 	return false;
 }
 
+/* field 3 to 5 of a line */
+static bool line_read(const char *line, const char *end, struct mountpoint_mount *ret)
+{
+	const char *field = line_field(line, end, 2);
+
+	return field && memmem(field, (size_t)(end - field), " - " TYPE " ", strlen(" - " TYPE " ")) &&
+	       sscanf(field, "%23s %299s %299s", ret->dev, ret->root, ret->point) == 3;
+}
+
+bool mountpoint_next(const char **cursor, struct mountpoint_mount *ret)
+{
+	while (*cursor && **cursor) {
+		const char *line = *cursor, *end = strchrnul(line, '\n');
+
+		*cursor = *end ? end + 1 : NULL;
+		if (line_read(line, end, ret))
+			return true;
+	}
+	*cursor = NULL;
+	return false;
+}
+
 static int find_type(const char *path, char *ret, size_t size, struct error *err)
 {
 	auto_free char *mountinfo = NULL;

@@ -37,6 +37,21 @@ int mountpoint_clear(const char *path, struct error *err);
  */
 bool mountpoint_shows(const char *mountinfo, const char *name);
 
+/* One of nvfs's mounts, as the kernel tells of it. */
+struct mountpoint_mount {
+	char dev[24];    /* of the filesystem: "0:40"; one and the same for all that one daemon serves */
+	char root[300];  /* what of it is mounted: "/ID" */
+	char point[300]; /* where, in the process's view, with octal escapes; cut where it is longer */
+};
+
+/**
+ * mountpoint_next() - the next mount of nvfs in the text of a mountinfo
+ * @cursor: walks the text; NULL at its end
+ *
+ * Nothing is asked of the filesystem, which may be dead. Return: false where there is no other one.
+ */
+bool mountpoint_next(const char **cursor, struct mountpoint_mount *ret);
+
 /**
  * mountpoint_find_type() - what is mounted on a path, from the text of mountinfo
  * @mountinfo: NUL-terminated

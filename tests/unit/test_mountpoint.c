@@ -30,6 +30,28 @@ static const char mountinfo[] =
 	"37 27 0:41 / /mnt/a\\040b rw - tmpfs tmpfs rw\n"
 	"38 37 0:42 / /mnt/a\\040b rw - ext4 /dev/vda rw\n";
 
+START_TEST(the_mounts_of_nvfs_are_listed)
+{
+	static const char text[] = "23 27 0:21 / /proc rw - proc proc rw\n"
+				   "40 27 0:40 /abc /usr/local/nvidia ro - fuse.nvfs nvfs ro\n"
+				   "41 27 0:41 /abc /mnt ro - fuse.sshfs nvfs ro\n"
+				   "42 27 0:40 /abc/proc/driver/nvidia /proc/driver/nvidia ro shared:1 - fuse.nvfs nvfs ro";
+	const char *cursor = text, *broken = "40 27 0:40 - fuse.nvfs nvfs\n40 - fuse.nvfs \n\n - fuse.nvfs \n";
+	struct mountpoint_mount mount;
+
+	ck_assert(mountpoint_next(&cursor, &mount));
+	ck_assert_str_eq(mount.dev, "0:40");
+	ck_assert_str_eq(mount.root, "/abc");
+	ck_assert_str_eq(mount.point, "/usr/local/nvidia");
+	ck_assert(mountpoint_next(&cursor, &mount));
+	ck_assert_str_eq(mount.point, "/proc/driver/nvidia");
+	ck_assert(!mountpoint_next(&cursor, &mount));
+	ck_assert(!mountpoint_next(&cursor, &mount));
+	while (mountpoint_next(&broken, &mount))
+		;
+}
+END_TEST
+
 static char type[32];
 
 START_TEST(the_topmost_mount_counts)
@@ -88,6 +110,6 @@ START_TEST(a_directory_is_made_and_what_cannot_serve_is_refused)
 }
 END_TEST
 
-UNIT_MAIN("mountpoint", the_topmost_mount_counts, a_tree_is_known_by_its_name_in_the_filesystem, paths_are_compared_whole,
+UNIT_MAIN("mountpoint", the_mounts_of_nvfs_are_listed, the_topmost_mount_counts, a_tree_is_known_by_its_name_in_the_filesystem, paths_are_compared_whole,
 	  damaged_text_finds_nothing_and_does_no_harm,
 	  a_directory_is_made_and_what_cannot_serve_is_refused)
