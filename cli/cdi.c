@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "cli/options.h"
+#include "cli/output.h"
 #include "cli/query.h"
 #include "common/cleanup.h"
 #include "common/error.h"
@@ -124,29 +125,6 @@ static int check_claims(const struct arguments *args, struct error *err)
 
 /* writing */
 
-/* A device, a FIFO, a link such as /dev/stdout: written to, and never replaced. */
-static int write_through(const char *path, const char *text, struct error *err)
-{
-	auto_close int fd = open(path, O_WRONLY | O_TRUNC | O_NOCTTY | O_CLOEXEC);
-	int r = fd < 0 ? -errno : file_write_all(fd, text, strlen(text));
-
-	return r < 0 ? error_set(err, r, "write '%.80s'", path) : 0;
-}
-
-static int write_output(const char *path, const char *text, struct error *err)
-{
-	struct stat st;
-	const char *slash = strrchr(path, '/');
-	auto_free char *dir_path = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-	auto_close int dir = dir_path ? open(dir_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-
-	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
-		return write_through(path, text, err);
-	if (dir < 0)
-		return error_set(err, -errno, "open the directory of '%.80s'", path);
-	return file_replace_at(dir, slash ? slash + 1 : path, NULL, text, strlen(text), err);
-}
-
 static int generate(const struct arguments *args, const json_t *spec, struct error *err)
 {
 	bool yaml = args->format ? strcmp(args->format, "yaml") == 0 :
@@ -156,7 +134,7 @@ static int generate(const struct arguments *args, const json_t *spec, struct err
 	if (!text)
 		return error_set(err, -ENOMEM, "write a specification");
 	if (args->output && *args->output)
-		return write_output(args->output, text, err);
+		return output_write(args->output, text, err);
 	return fputs(text, stdout) < 0 ? error_set(err, -errno, "write") : 0;
 }
 

@@ -116,6 +116,18 @@ void metrics_print(FILE *out, const json_t *status, bool degraded)
 	       query_number(status, "generation"));
 	single(out, "nvfs_state_bytes", "gauge", "Memory of the tables that are served.",
 	       query_number(status, "state_bytes"));
+	single(out, "nvfs_permissions_watched", "gauge", "Containers whose device cgroups are looked at.",
+	       query_number(json_object_get(status, "permissions"), "watched"));
+	single(out, "nvfs_permissions_healed_total", "counter", "Times that a container was permitted its devices again.",
+	       query_number(json_object_get(status, "permissions"), "healed"));
+	single(out, "nvfs_permissions_refused_total", "counter", "Times that this could not be done.",
+	       query_number(json_object_get(status, "permissions"), "refused"));
+	single(out, "nvfs_reinject_waiting", "gauge", "Containers that are to be injected anew.",
+	       query_number(json_object_get(status, "reinject"), "waiting"));
+	single(out, "nvfs_reinject_failed", "gauge", "Containers that could not be injected anew.",
+	       (long long)json_array_size(json_object_get(json_object_get(status, "reinject"), "failed")));
+	single(out, "nvfs_stalled_files", "gauge", "Files of the driver that do not answer.",
+	       (long long)json_array_size(json_object_get(status, "stalled")));
 	single(out, "nvfs_takeovers_total", "counter", "Daemons that went on for another one.",
 	       query_number(numbers, "takeovers"));
 	counters(out, "nvfs_requests_total", "Requests of the filesystem that were answered.", "operation",

@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
-#include "cli/metrics.h"
+#include "cli/metrics_command.h"
 #include "cli/node.h"
 #include "cli/options.h"
 #include "cli/query.h"
@@ -276,21 +276,6 @@ static int run_check(const struct arguments *args)
 	return r ? (int)CHECK_DOWN : (int)status;
 }
 
-/* metrics */
-
-static int run_metrics(const struct arguments *args)
-{
-	json_t *health = status_check(args->socket, CONNECT_MS, ANSWER_MS);
-	enum check_status state = check_status(varlink_string(health, "state", "down"));
-	struct varlink_message status = { 0 };
-	struct error err = { 0 };
-	int r = query_ask(args->socket, "io.nvfs.Status", json_object(), &status, &err);
-
-	json_decref(health);
-	metrics_print(stdout, r == 0 ? status.json : NULL, state != CHECK_OK);
-	return query_end(&status, false, r, &err);
-}
-
 /* the command */
 
 int cmd_status(int argc, char **argv)
@@ -309,7 +294,7 @@ int cmd_status(int argc, char **argv)
 	if (r == 0 && args.check)
 		return run_check(&args);
 	if (r == 0 && args.metrics)
-		return run_metrics(&args);
+		return metrics_run(args.socket, NULL);
 	if (r == 0)
 		r = query_ask(args.socket, "io.nvfs.Status", json_object(), &reply, &err);
 	if (r == 0 && !args.json) {

@@ -138,6 +138,13 @@ test_health()
 	like "each sample is a line of the format" \
 		"$(grep -vE '^(# (HELP|TYPE) nvfs_[a-z_]+ .+|nvfs_[a-z_]+(\{[^{}]*\})? [0-9.]+)$' <<<"$OUT")" '^$'
 	like "they have the requests" "$OUT" 'nvfs_requests_total\{operation="open"\} [1-9]'
+	is "nvfs metrics has the same families" "$(nvfs metrics | grep '^# TYPE')" "$(grep '^# TYPE' <<<"$OUT")"
+	echo before >"$SCRATCH/nvfs.prom"
+	ok "nvfs metrics writes a file" nvfs metrics --textfile "$SCRATCH/nvfs.prom"
+	like "with the numbers" "$(cat "$SCRATCH/nvfs.prom")" 'nvfs_up 1'
+	is "and leaves nothing beside it" "$(find "$SCRATCH" -name '.nvfs.prom*')" ""
+	fails "a file that cannot be written" 1 "open the directory of '/nonexistent/nvfs.prom'" \
+		nvfs metrics --textfile /nonexistent/nvfs.prom
 	fails "metrics are no JSON" 2 'stands alone' nvfs status --metrics --json
 	fails "an argument is refused" 2 'argument' nvfs status --check now
 }
@@ -203,6 +210,8 @@ test_no_keeper()
 	wait_for 5 nobody_listens
 	fastest_check "a daemon that is dead is down" "^down: connect to '.*': Connection refused"
 	fails "metrics say that it is down" 7 'nvfs_up 0' nvfs status --metrics
+	fails "and so does the exit status for a file" 7 'daemon' nvfs metrics --textfile "$SCRATCH/nvfs.prom"
+	is "which says it" "$(grep -v '^#' "$SCRATCH/nvfs.prom")" 'nvfs_up 0'
 	rm -f "$SOCKET" "${SOCKET%/*}/state" # what follows begins anew
 	check_is "so is one that was never there" 2 "^down: connect to '.*': No such file"
 	unmount_below "$MOUNTPOINT"

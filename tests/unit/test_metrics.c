@@ -39,6 +39,8 @@ END_TEST
 START_TEST(numbers_have_names_and_labels)
 {
 	char *text = print("{\"version\": \"1\", \"mode\": \"fallback\", \"keeper_pid\": 7, \"containers\": 3,"
+			   "\"permissions\": {\"watched\": 3, \"healed\": 9, \"refused\": 1}, \"stalled\": [\"/a\"],"
+			   "\"reinject\": {\"waiting\": 4, \"failed\": [\"x\", \"y\"]},"
 			   "\"counters\": {\"takeovers\": 2, \"requests\": {\"open\": 5}, \"errors\": {\"EIO\": 1}}}",
 			   true);
 
@@ -47,6 +49,12 @@ START_TEST(numbers_have_names_and_labels)
 	ck_has(text, "nvfs_info{version=\"1\",mode=\"fallback\",driver_version=\"\"} 1");
 	ck_has(text, "nvfs_keeper_up 1");
 	ck_has(text, "nvfs_containers 3");
+	ck_has(text, "nvfs_permissions_watched 3");
+	ck_has(text, "nvfs_permissions_healed_total 9");
+	ck_has(text, "nvfs_permissions_refused_total 1");
+	ck_has(text, "nvfs_reinject_waiting 4");
+	ck_has(text, "nvfs_reinject_failed 2");
+	ck_has(text, "nvfs_stalled_files 1");
 	ck_has(text, "# TYPE nvfs_takeovers_total counter");
 	ck_has(text, "nvfs_takeovers_total 2");
 	ck_has(text, "nvfs_requests_total{operation=\"open\"} 5");
