@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *log_program = "nvfs";
@@ -18,11 +19,25 @@ static enum log_level log_level_max = LOG_LEVEL_INFO;
 static bool log_prefix;
 static int log_fd = STDERR_FILENO;
 
+/*
+ * Is standard error the stream that journald reads? $JOURNAL_STREAM is its device and inode: it is inherited
+ * also by who has redirected standard error to a file. systemd.exec(5).
+ */
+static bool is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long dev, ino;
+	struct stat st;
+
+	return stream && sscanf(stream, "%llu:%llu", &dev, &ino) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
+	       st.st_dev == dev && st.st_ino == ino;
+}
+
 void log_open(const char *program, enum log_level level)
 {
 	log_program = program;
 	log_level_max = level;
-	log_prefix = getenv("JOURNAL_STREAM") != NULL;
+	log_prefix = is_journal();
 }
 
 void log_to(int fd)

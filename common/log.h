@@ -4,7 +4,7 @@
 
 /*
  * Only programs log; libraries return errors. One event, one line, on stderr,
- * with a "<N>" priority prefix where systemd reads it ($JOURNAL_STREAM is set,
+ * with a "<N>" priority prefix where systemd reads it ($JOURNAL_STREAM names it,
  * systemd.exec(5), sd-daemon(3)). A warning ends ", ignoring" or ", using X".
  */
 

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/unit/unit.h"
@@ -43,11 +44,36 @@ START_TEST(a_line_has_the_programs_name)
 }
 END_TEST
 
+/* As systemd says what standard error is. */
+static void set_journal(void)
+{
+	char text[64];
+	struct stat st;
+
+	ck_assert_int_eq(fstat(STDERR_FILENO, &st), 0);
+	(void)snprintf(text, sizeof(text), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	ck_assert_int_eq(setenv("JOURNAL_STREAM", text, 1), 0);
+}
+
+START_TEST(standard_error_that_is_not_the_journal_has_no_priority)
+{
+	static const char *const others[] = { "8:1", "", "x", "8:" };
+	int fd = begin();
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		ck_assert_int_eq(setenv("JOURNAL_STREAM", others[i], 1), 0);
+		log_open("test", LOG_LEVEL_INFO);
+		log_info("x");
+	}
+	ck_assert_str_eq(logged(fd), "test: x\ntest: x\ntest: x\ntest: x\n");
+}
+END_TEST
+
 START_TEST(under_journald_it_has_the_priority_instead)
 {
 	int fd = begin();
 
-	ck_assert_int_eq(setenv("JOURNAL_STREAM", "8:1", 1), 0);
+	set_journal();
 	log_open("test", LOG_LEVEL_DEBUG);
 	log_error("a");
 	log_warning("b");
@@ -119,6 +145,7 @@ START_TEST(lines_go_where_they_are_sent)
 }
 END_TEST
 
-UNIT_MAIN("log", a_line_has_the_programs_name, under_journald_it_has_the_priority_instead,
+UNIT_MAIN("log", a_line_has_the_programs_name, standard_error_that_is_not_the_journal_has_no_priority,
+	  under_journald_it_has_the_priority_instead,
 	  what_is_above_the_level_is_dropped, one_event_is_one_printable_line,
 	  a_long_line_is_cut_and_still_ends, lines_go_where_they_are_sent)
