@@ -176,9 +176,12 @@ install: programs
 	install -D -m 0644 fs/nvfs.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/nvfs.conf.5
 	install -D -m 0644 contrib/nvfs.conf $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/nvfs.conf
 	install -D -m 0644 contrib/needrestart.conf $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/needrestart.conf
+	install -D -m 0644 contrib/70-nvfs.rules $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/70-nvfs.rules
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed 's|/usr/local/bin/|$(PREFIX)/bin/|' contrib/nvfs.service \
-		>$(DESTDIR)$(PREFIX)/lib/systemd/system/nvfs.service
+	for unit in nvfs.service nvfs-rescan.service nvfs-metrics.service nvfs-metrics.timer; do \
+		sed 's|/usr/local/bin/|$(PREFIX)/bin/|' contrib/$$unit \
+			>$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit; \
+	done
 	install -D -m 0755 contrib/hook.sh $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/hook.sh
 	for file in docker/daemon.json containerd/config.toml containerd/base-spec.jq; do \
 		install -d $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/$${file%/*} && \

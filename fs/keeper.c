@@ -246,6 +246,20 @@ static void check_silence(struct keeper *k)
 	}
 }
 
+/*
+ * systemd's watchdog: a keeper that has no turn, or whose daemons die one after the other, is killed, and a new
+ * one goes on with what it has left. A daemon that hangs or comes up slowly is the keeper's business alone.
+ */
+static void feed_watchdog(struct keeper *k)
+{
+	int64_t now = keeper_now_ms();
+
+	if (!k->watchdog_ms || now - k->fed_ms < k->watchdog_ms / 2 || k->quick_deaths > QUICK_MAX)
+		return;
+	k->fed_ms = now;
+	notify_systemd("WATCHDOG=1");
+}
+
 /* Its end of the link is gone, or it was killed by us: that should not take long. */
 static bool is_held_up(struct keeper *k)
 {
@@ -279,6 +293,7 @@ static void watch_daemon(struct keeper *k)
 
 		if (poll(fds, ARRAY_SIZE(fds), PING_MS / 2) < 0 && errno != EINTR)
 			return;
+		feed_watchdog(k);
 		if (fds[2].revents)
 			on_signal(k);
 		if (fds[3].revents)
@@ -305,6 +320,7 @@ static int keep(struct keeper *k, struct error *err)
 {
 	int r = 0;
 
+	k->watchdog_ms = notify_watchdog_ms();
 	while (r == 0 && !k->done && !k->failed) {
 		if (!k->daemon.pid)
 			r = start_daemon(k, err);

@@ -49,6 +49,8 @@ struct keeper {
 	int64_t heard_ms, pinged_ms;
 	int64_t asked_ms; /* the first ping that has not been answered; 0: there is none */
 	int64_t turn_ms;  /* the keeper's own last turn */
+	int64_t watchdog_ms; /* the service manager wants to hear from us as often; 0: it does not */
+	int64_t fed_ms;   /* when it has last */
 	int64_t dying_ms; /* since then the daemon is on its way out; 0: it is not */
 	bool ready; /* the present one is */
 	unsigned int quick_deaths;

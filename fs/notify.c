@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/parse.h"
 #include "fs/rights.h"
 
 bool notify_is_there(void)
@@ -45,4 +46,16 @@ void notify_systemd_fd(const char *state, int fd)
 	sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (sock >= 0)
 		(void)sendmsg(sock, &msg, MSG_NOSIGNAL);
+}
+
+int64_t notify_watchdog_ms(void)
+{
+	const char *usec = getenv("WATCHDOG_USEC"), *whose = getenv("WATCHDOG_PID");
+	uint64_t interval, pid;
+
+	if (!usec || parse_u64(usec, INT64_MAX, &interval) < 0)
+		return 0;
+	if (whose && (parse_u64(whose, INT32_MAX, &pid) < 0 || (pid_t)pid != getpid()))
+		return 0;
+	return (int64_t)(interval / 1000);
 }

@@ -61,7 +61,8 @@ make_dev()
 install_nvfs()
 {
 	install -D -t usr/local/bin "$BUILD/nvfs" "$BUILD/nvinject"
-	install -D -m 644 -t etc/systemd/system "$(dirname "$TESTS")/contrib/nvfs.service" "$SCRATCH/e2e.service"
+	install -D -m 644 -t etc/systemd/system "$(dirname "$TESTS")"/contrib/nvfs*.service \
+		"$(dirname "$TESTS")"/contrib/nvfs*.timer "$SCRATCH/e2e.service"
 	install -D -m 644 "$CONFIG" etc/nvfs/nvfs.conf
 	mkdir -p etc/systemd/system/multi-user.target.wants
 	ln -sf ../e2e.service etc/systemd/system/multi-user.target.wants/

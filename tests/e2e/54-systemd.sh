@@ -61,6 +61,8 @@ start_and_inject()
 	ok "systemctl start" systemctl start nvfs
 	is "it is active once it serves" "$(systemctl is-active nvfs)" active
 	is "systemd keeps three descriptors" "$(systemctl show -P NFileDescriptorStore nvfs)" 3
+	like "the mount is seen by the first process" "$(cat /proc/1/mountinfo)" ' /run/nvfs .* fuse\.nvfs '
+	like "nvfs doctor sees that, too" "$(nvfs doctor)" 'ok +mount: process 1 sees it'
 	make_rootfs busybox box
 	run_container box "$ROOTFS"
 	ok "a container gets its tree" nvinject --pid "$PID" --id box --devices all
@@ -127,12 +129,46 @@ reload()
 	cp "$BUILD/nvfs" /usr/local/bin/.new && mv /usr/local/bin/.new /usr/local/bin/nvfs
 }
 
+# The same unit with a watchdog that one need not wait for.
+watchdog()
+{
+	is "the unit has a watchdog" "$(systemctl show -P WatchdogUSec nvfs)" 30s
+	mkdir -p /etc/systemd/system/nvfs.service.d
+	printf '%s\n' '[Service]' 'WatchdogSec=2' >/etc/systemd/system/nvfs.service.d/watchdog.conf
+	systemctl daemon-reload
+	systemctl restart nvfs
+	wait_for 10 is_active
+	KEEPER=$(main_pid)
+	sleep 5
+	is "a keeper that has its turn is not killed" "$(main_pid)" "$KEEPER"
+	lives_through "a keeper that hangs" hang_keeper
+	is "the watchdog has told" "$(journalctl -q -u nvfs --no-pager | grep -c 'Watchdog timeout')" 1
+	rm -r /etc/systemd/system/nvfs.service.d
+	systemctl daemon-reload
+	lives_through "and without that" systemctl restart nvfs
+}
+
+hang_keeper()
+{
+	kill -STOP "$(main_pid)"
+}
+
+neighbours()
+{
+	ok "nvfs-rescan.service, which udev starts" systemctl start nvfs-rescan
+	mkdir -p /var/lib/prometheus/node-exporter
+	ok "nvfs-metrics.service" systemctl start nvfs-metrics
+	like "writes the numbers" "$(cat /var/lib/prometheus/node-exporter/nvfs.prom)" 'nvfs_containers 1'
+}
+
 last_stop()
 {
 	ok "with no container left, systemctl stop ends everything" timeout 10 systemctl stop nvfs
 	is "nothing is mounted" "$(grep -c ' /run/nvfs ' /proc/self/mountinfo)" 0
 	is "nothing is left" "$(ls /run/nvfsd)" ""
 	is "no process either" "$(pgrep -x nvfs || true)" ""
+	ok "without a daemon nvfs-metrics.service does not fail" systemctl start nvfs-metrics
+	like "and the file says so" "$(cat /var/lib/prometheus/node-exporter/nvfs.prom)" 'nvfs_up 0$'
 	is "systemd keeps nothing" "$(systemctl show -P NFileDescriptorStore nvfs)" 0
 	systemctl start nvfs
 	ok "and it can be started again" is_active
@@ -149,6 +185,8 @@ inside()
 	lives_through "keeper and daemon killed after daemon-reexec" kill_daemon_and_keeper
 	lives_through "systemctl stop, then start" stop_and_start
 	reload
+	watchdog
+	neighbours
 	in_container box killall mixwatch 2>/dev/null || true
 	wait "$WATCH" 2>/dev/null || true
 	is "a program of the container noticed none of it" "$(grep -vcE '^[0-9]' "$SCRATCH/watch" || true)" 0

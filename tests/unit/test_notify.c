@@ -79,5 +79,28 @@ START_TEST(nobody_to_tell_is_no_error)
 }
 END_TEST
 
-UNIT_MAIN("notify", a_state_is_one_datagram, the_abstract_namespace_is_understood,
+static int64_t watchdog(const char *usec, const char *pid)
+{
+	ck_assert_int_eq(usec ? setenv("WATCHDOG_USEC", usec, 1) : unsetenv("WATCHDOG_USEC"), 0);
+	ck_assert_int_eq(pid ? setenv("WATCHDOG_PID", pid, 1) : unsetenv("WATCHDOG_PID"), 0);
+	return notify_watchdog_ms();
+}
+
+START_TEST(a_watchdog_is_ours_or_anothers)
+{
+	char own[16];
+
+	(void)snprintf(own, sizeof(own), "%d", getpid());
+	ck_assert_int_eq(watchdog("30000000", own), 30000);
+	ck_assert_int_eq(watchdog("30000000", NULL), 30000);
+	ck_assert_int_eq(watchdog("30000000", "1"), 0);
+	ck_assert_int_eq(watchdog("30000000", "x"), 0);
+	ck_assert_int_eq(watchdog(NULL, own), 0);
+	ck_assert_int_eq(watchdog("soon", own), 0);
+	ck_assert_int_eq(watchdog("-1", own), 0);
+	ck_assert_int_eq(watchdog("0", own), 0);
+}
+END_TEST
+
+UNIT_MAIN("notify", a_watchdog_is_ours_or_anothers, a_state_is_one_datagram, the_abstract_namespace_is_understood,
 	  nobody_to_tell_is_no_error)
