@@ -176,7 +176,10 @@ install: programs
 	install -D -m 0644 fs/nvfs.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/nvfs.conf.5
 	install -D -m 0644 contrib/nvfs.conf $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/nvfs.conf
 	install -D -m 0644 contrib/needrestart.conf $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/needrestart.conf
+	install -D -m 0644 cli/nvfs.7 $(DESTDIR)$(PREFIX)/share/man/man7/nvfs.7
 	install -D -m 0644 contrib/70-nvfs.rules $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/70-nvfs.rules
+	install -D -m 0644 contrib/completion/nvfs.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nvfs
+	install -D -m 0644 contrib/completion/_nvfs $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nvfs
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	for unit in nvfs.service nvfs-rescan.service nvfs-metrics.service nvfs-metrics.timer; do \
 		sed 's|/usr/local/bin/|$(PREFIX)/bin/|' contrib/$$unit \

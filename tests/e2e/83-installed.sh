@@ -1,0 +1,229 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# What is installed beside the programs: units, the udev rule, completions, manual pages.
+# shellcheck disable=SC2317 # functions that ok and wait_for call
+set -eu
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+
+SOURCE=$(dirname "$TESTS")
+[ -e "$SOURCE/Makefile" ] || skip_all "no sources beside the tests"
+DEST=$SCRATCH/dest
+
+# ---- installed ------------------------------------------------------------------------------------
+
+# By name: make install itself would build.
+all_of_contrib()
+{
+	local file missing=
+
+	for file in $(cd "$SOURCE/contrib" && find . -type f | sed 's|.*/||'); do
+		grep -q "$file" "$SOURCE/Makefile" || missing="$missing $file"
+	done
+	echo "not installed:$missing"
+	[ -z "$missing" ]
+}
+
+all_pages()
+{
+	local page missing=
+
+	for page in $(cd "$SOURCE" && ls cli/*.[1578] fs/*.[1578] inject/*.[1578]); do
+		grep -q "$page" "$SOURCE/Makefile" || missing="$missing $page"
+	done
+	echo "not installed:$missing"
+	[ -z "$missing" ]
+}
+
+# ---- systemd and udev ----------------------------------------------------------------------------
+
+# Units as they are installed, with this build's program.
+place_units()
+{
+	local unit
+
+	mkdir -p "$DEST"
+	for unit in "$SOURCE"/contrib/*.service "$SOURCE"/contrib/*.timer; do
+		sed "s|/usr/local/bin/nvfs|$NVFS|" "$unit" >"$DEST/${unit##*/}"
+	done
+}
+
+test_units()
+{
+	local unit
+
+	if ! command -v systemd-analyze >/dev/null; then
+		skip "units are what systemd takes" "no systemd-analyze"
+		return
+	fi
+	place_units
+	for unit in "$DEST"/*.service "$DEST"/*.timer; do
+		# Pages and neighbours that this machine lacks are no fault of the unit; anything else is told.
+		try systemd-analyze verify --man=no --recursive-errors=no "$unit"
+		is "${unit##*/} is what systemd takes" "$STATUS $(grep -F "${unit##*/}" <<<"$OUT" || true)" "0 "
+	done
+	echo 'NoSuchKey=1' >>"$DEST/nvfs.service"
+	try systemd-analyze verify --man=no --recursive-errors=no "$DEST/nvfs.service"
+	like "and a wrong one would be told" "$OUT" 'NoSuchKey'
+	unlike "nothing in nvfs.service makes a mount namespace" "$(grep -v '^#' "$SOURCE/contrib/nvfs.service")" \
+		'Private(Tmp|Devices|Mounts|Users|Network)|Protect(System|Home|Kernel|Control|Proc)|ReadOnly|ReadWrite|InaccessiblePaths|ExecPaths|BindPaths|BindReadOnly|TemporaryFileSystem|MountFlags|MountAPIVFS|Root(Directory|Image)|DynamicUser|RestrictNamespaces|StateDirectory|RuntimeDirectory'
+}
+
+# What udev says of the rule, and does for a module, on a machine of which it is the only rule below /run.
+udev_test()
+{
+	# shellcheck disable=SC2016 # for the other shell
+	unshare --mount --propagation private sh -c 'mount -t tmpfs tmpfs /run && mkdir -p /run/udev/rules.d &&
+		sed "s/KERNEL==\"nvidia\"/KERNEL==\"?*\"/" "$1" >/run/udev/rules.d/70-nvfs.rules &&
+		udevadm test --action=add "$(ls -d /sys/module/* | head -n 1)" 2>&1' sh "$SOURCE/contrib/70-nvfs.rules" |
+		grep 70-nvfs.rules:
+}
+
+test_udev()
+{
+	if ! command -v udevadm >/dev/null; then
+		skip "the udev rule is what udev takes" "no udevadm"
+	elif udevadm verify --help >/dev/null 2>&1; then
+		ok "the udev rule is what udev takes" udevadm verify "$SOURCE/contrib/70-nvfs.rules"
+	else
+		like "the udev rule is what udev takes" "$(udev_test)" \
+			"^[^ ]*: [^ ]*70-nvfs.rules:[0-9]+ RUN '/bin/systemctl --no-block start nvfs-rescan.service'\$"
+	fi
+	# By hand what can be: a key that is compared, one that is set, and a unit that there is.
+	is "each line of the rule matches and acts" \
+		"$(grep -vE '^(#|$)' "$SOURCE/contrib/70-nvfs.rules" |
+			grep -vcE '^([A-Z]+(\{[a-z]+\})?=="[^"]+", )+RUN\+="/bin/systemctl --no-block start nvfs-rescan\.service"$' || true)" 0
+}
+
+# ---- completions ---------------------------------------------------------------------------------
+
+commands()
+{
+	"$NVFS" help | sed -n 's/^  \([a-z]*\) .*/\1/p' | sort
+}
+
+# options_of COMMAND: by its --help, and that itself
+options_of()
+{
+	{
+		"$NVFS" "$1" --help | grep -oE -- '--[a-z][a-z0-9-]*'
+		echo --help
+	} | sort -u
+}
+
+# complete_bash WORD...: what a real bash offers for the last one
+complete_bash()
+{
+	PATH=$SCRATCH/bin:$PATH bash --norc --noprofile -c '
+		. "$1"
+		shift
+		COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_LINE="$*" COMP_POINT=${#COMP_LINE}
+		"$(complete -p nvfs | sed "s/.*-F \([^ ]*\).*/\1/")" nvfs "${!#}" "${@:$#-1:1}"
+		printf "%s\n" "${COMPREPLY[@]}"' complete "$SOURCE/contrib/completion/nvfs.bash" "$@" | sort -u
+}
+
+# What a help names the command takes: with a value or without; --help then says it once more.
+test_help()
+{
+	local command option wrong=
+
+	for command in $(commands); do
+		case $command in help | version) continue ;; esac
+		for option in $(options_of "$command"); do
+			# With a value first: it could be a file's name.
+			"$NVFS" "$command" "$option" x --help >/dev/null 2>&1 || "$NVFS" "$command" "$option" --help >/dev/null 2>&1 ||
+				wrong="$wrong $command $option"
+		done
+	done
+	is "every option of a help is one" "$wrong" ""
+}
+
+test_bash()
+{
+	local command wrong=
+
+	mkdir -p "$SCRATCH/bin"
+	ln -s "$NVFS" "$SCRATCH/bin/nvfs"
+	ok "the completion for bash can be read" bash -n "$SOURCE/contrib/completion/nvfs.bash"
+	is "it has every command, and no other" "$(complete_bash nvfs '')" "$(commands)"
+	for command in $(commands); do
+		case $command in help | version) continue ;; esac
+		[ "$(complete_bash nvfs "$command" --)" = "$(options_of "$command")" ] ||
+			wrong="$wrong$command: $(complete_bash nvfs "$command" -- | tr '\n' ' ') and not $(options_of "$command" | tr '\n' ' ')"$'\n'
+	done
+	is "and of each command every option, and no other" "$wrong" ""
+	is "a part of a word is made whole" "$(complete_bash nvfs gen)" generations
+	is "a directory for a root" "$(complete_bash nvfs serve --driver-root "$SCRATCH/b")" "$SCRATCH/bin"
+	is "words of cdi" "$(complete_bash nvfs cdi '')" $'generate\nlist'
+}
+
+test_zsh()
+{
+	local file=$SOURCE/contrib/completion/_nvfs command wrong=
+
+	if command -v zsh >/dev/null; then
+		ok "the completion for zsh can be read" zsh -n "$file"
+	else
+		skip "the completion for zsh can be read" "no zsh"
+	fi
+	is "it has every command, and no other" "$(sed -n "s/^\t\t'\([a-z]*\):.*/\1/p" "$file" | sort)" "$(commands)"
+	for command in $(commands); do
+		case $command in help | version) continue ;; esac
+		[ "$(zsh_options "$file" "$command")" = "$(options_of "$command")" ] ||
+			wrong="$wrong$command: $(zsh_options "$file" "$command" | tr '\n' ' ')"$'\n'
+	done
+	is "and of each command every option, and no other" "$wrong" ""
+}
+
+# zsh_options FILE COMMAND: those of its case, with those that have a name
+zsh_options()
+{
+	awk -v command="$2" '
+		match($0, /[a-z_]+='"'"'--[a-z-]+/) { n = split($0, part, /'"'"'/)
+			for (i = 1; i < n; i += 2) { gsub(/^.* |=$/, "", part[i]); sub(/\[.*/, "", part[i + 1]); name[part[i]] = part[i + 1] } }
+		/^\t\t[a-z|]+\)/ { words = $1; sub(/\).*/, "", words); here = index("|" words "|", "|" command "|") }
+		here { line = $0
+			while (match(line, /"\$[a-z_]+"|'"'"'--[a-z-]+/)) {
+				word = substr(line, RSTART, RLENGTH); line = substr(line, RSTART + RLENGTH)
+				if (word ~ /^"/) { gsub(/["$]/, "", word); print name[word] } else print substr(word, 2) } }
+		here && /;;/ { here = 0 }' "$1" | sort -u
+}
+
+# ---- manual pages --------------------------------------------------------------------------------
+
+test_pages()
+{
+	local page
+
+	if ! command -v man >/dev/null; then
+		skip "manual pages have no warnings" "no man"
+		return
+	fi
+	for page in "$SOURCE"/cli/*.[1578] "$SOURCE"/fs/*.5 "$SOURCE"/inject/*.1; do
+		try env MANWIDTH=120 MANROFFSEQ=t man --warnings -l --encoding=UTF-8 "$page"
+		is "${page##*/} has no warnings" "$(env MANWIDTH=120 man --warnings -l "$page" 2>&1 >"$SCRATCH/page" || true)" ""
+		ok "and a text" test -s "$SCRATCH/page"
+	done
+}
+
+test_commands_in_page()
+{
+	local command missing=
+
+	for command in $(commands); do
+		grep -qE "^\.(B|BI|BR) \"?$command\b" "$SOURCE/cli/nvfs.1" || missing="$missing $command"
+	done
+	is "nvfs(1) has every command" "$missing" ""
+}
+
+ok "make install names every file of contrib" all_of_contrib
+ok "and every manual page" all_pages
+test_units
+test_udev
+test_help
+test_bash
+test_zsh
+test_pages
+test_commands_in_page
+done_testing
