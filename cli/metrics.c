@@ -122,6 +122,10 @@ void metrics_print(FILE *out, const json_t *status, bool degraded)
 	       query_number(json_object_get(status, "permissions"), "healed"));
 	single(out, "nvfs_permissions_refused_total", "counter", "Times that this could not be done.",
 	       query_number(json_object_get(status, "permissions"), "refused"));
+	counters(out, "nvfs_events_total", "What has happened since this daemon's start.", "event",
+		 json_object_get(json_object_get(status, "events"), "happened"));
+	single(out, "nvfs_event_listeners", "gauge", "Who listens to events.",
+	       query_number(json_object_get(status, "events"), "listeners"));
 	single(out, "nvfs_reinject_waiting", "gauge", "Containers that are to be injected anew.",
 	       query_number(json_object_get(status, "reinject"), "waiting"));
 	single(out, "nvfs_reinject_failed", "gauge", "Containers that could not be injected anew.",

@@ -8,6 +8,7 @@
 #include "cli/devices.h"
 #include "cli/doctor.h"
 #include "cli/driver.h"
+#include "cli/events.h"
 #include "cli/handover.h"
 #include "cli/info.h"
 #include "cli/metrics_command.h"
@@ -45,6 +46,7 @@ static const struct command {
 	{ "info", cmd_info, "driver and GPUs of this node, on one screen" },
 	{ "devices", cmd_devices, "the GPUs, what is known of them, and from where" },
 	{ "config", cmd_config, "every key of nvfs.conf, its value, and from where" },
+	{ "events", cmd_events, "what happens, as it happens" },
 	{ "metrics", cmd_metrics, "the daemon's numbers, for Prometheus" },
 	{ "cdi", cmd_cdi, "a specification for engines with the Container Device Interface" },
 	{ "handover", cmd_handover, "let the program on the disk go on in the daemon's place" },

@@ -284,7 +284,7 @@ int varlink_connect(const char *path, unsigned int timeout_ms, struct error *err
 }
 
 static int call_send(int sock, const char *method, json_t *params, const int *fds, size_t n_fds,
-		     struct error *err)
+		     bool more, struct error *err)
 {
 	json_t *args = params ? json_copy(params) : json_object();
 	json_t *call = NULL;
@@ -294,6 +294,8 @@ static int call_send(int sock, const char *method, json_t *params, const int *fd
 	if (args && n_fds)
 		(void)json_object_set_new(args, "fds", json_integer((json_int_t)n_fds));
 	call = json_pack("{s:s, s:o*}", "method", method, "parameters", args);
+	if (call && more)
+		(void)json_object_set_new(call, "more", json_true());
 	buf = call ? varlink_pack(call, &len) : NULL;
 	json_decref(call);
 	if (!buf)
@@ -352,7 +354,7 @@ int varlink_call(int sock, const char *method, json_t *params, const int *fds, s
 	int r;
 
 	memset(reply, 0, sizeof(*reply));
-	r = call_send(sock, method, params, fds, n_fds, err);
+	r = call_send(sock, method, params, fds, n_fds, false, err);
 	if (r < 0)
 		return error_classify(err, r, ERROR_DAEMON);
 	r = call_receive(sock, reply, err);
@@ -365,6 +367,55 @@ int varlink_call(int sock, const char *method, json_t *params, const int *fds, s
 	json_decref(reply->json);
 	reply->json = inner ? inner : json_object();
 	return r;
+}
+
+/* 1: @message is the next one; 0: the end of the stream; or a negative errno */
+static int next_reply(int sock, struct varlink_reader *reader, struct varlink_message *message, struct error *err)
+{
+	int r;
+
+	while ((r = varlink_reader_next(reader, message, err)) == 0) {
+		r = varlink_reader_fill(reader, sock);
+		if (r == 0)
+			return 0;
+		if (r < 0 && r != -EAGAIN)
+			return error_set(err, r, "hear from the daemon");
+	}
+	return r;
+}
+
+/* 1: go on; 0: that was the last one; or the errno of an error reply */
+static int take_reply(const json_t *reply, bool (*on_reply)(void *data, json_t *params), void *data, struct error *err)
+{
+	const char *name = varlink_string(reply, "error", NULL);
+	json_t *params = json_object_get(reply, "parameters");
+
+	if (name)
+		return error_from_reply(params, name, err);
+	return params && on_reply(data, params) && json_is_true(json_object_get(reply, "continues"));
+}
+
+int varlink_call_more(int sock, const char *method, json_t *params, bool (*on_reply)(void *data, json_t *params),
+		      void *data, struct error *err)
+{
+	const struct timeval no_limit = { 0 };
+	struct varlink_reader reader = { .max = VARLINK_REPLY_MAX };
+	struct varlink_message message = { 0 };
+	int r = call_send(sock, method, params, NULL, 0, true, err);
+
+	if (r == 0 && setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &no_limit, sizeof(no_limit)) < 0)
+		r = error_set(err, -errno, "lift the time limit of the socket");
+	r = r < 0 ? r : 1;
+	while (r > 0) {
+		r = next_reply(sock, &reader, &message, err);
+		if (r == 0)
+			r = error_set(err, -ECONNRESET, "the daemon has closed the connection");
+		else if (r > 0)
+			r = take_reply(message.json, on_reply, data, err);
+		varlink_message_done(&message);
+	}
+	varlink_reader_done(&reader);
+	return r < 0 ? error_classify(err, r, ERROR_DAEMON) : 0;
 }
 
 json_t *varlink_error_parameters(const struct error *err)

@@ -21,6 +21,7 @@
 #include "fs/compose.h"
 #include "fs/daemon.h"
 #include "fs/derive.h"
+#include "fs/events.h"
 #include "fs/facts.h"
 #include "fs/filesystem.h"
 #include "fs/given.h"
@@ -434,6 +435,9 @@ int changeover_to(struct daemon *daemon, struct generation *g, enum generation_c
 		r = make_host_tree(daemon, err);
 	deriver_forget(daemon->deriver);
 	facts_of_generation(daemon->facts);
+	events_of_host(daemon, EVENT_GENERATION,
+		       json_pack("{s:i, s:s, s:i, s:i}", "number", (int)g->number, "driver_version", g->driver->version,
+				 "gpus", (int)g->gpus->n, "files", (int)g->driver->n_files));
 	switch_trees(daemon, is_first ? ALL_TREES : reach_of(change));
 	nodemaker_start(daemon);
 	if (majors_moved(g))

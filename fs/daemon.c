@@ -17,6 +17,7 @@
 #include "common/sys.h"
 #include "fs/cdi_file.h"
 #include "fs/daemon_impl.h"
+#include "fs/events.h"
 #include "fs/facts.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
@@ -131,6 +132,15 @@ static void check_uncommitted(struct daemon *daemon)
 	}
 }
 
+static void tell_stalled(struct daemon *daemon, const char *path)
+{
+	char text[400];
+
+	(void)snprintf(text, sizeof(text), "'%.300s' does not answer: who reads it in a container waits", path);
+	log_warning("%s", text);
+	events_finding(daemon, text);
+}
+
 /* Host files that do not answer, said when there are more of them than before. */
 static void report_stalled(struct daemon *daemon)
 {
@@ -141,8 +151,7 @@ static void report_stalled(struct daemon *daemon)
 		const struct store_object *object = store_object(daemon->store, objects[i]);
 
 		if (object)
-			log_warning("'%s' does not answer: who reads it in a container waits",
-				    store_blob(daemon->store, object->path, NULL));
+			tell_stalled(daemon, store_blob(daemon->store, object->path, NULL));
 	}
 	daemon->stalled = n;
 }

@@ -24,6 +24,7 @@ struct deriver;
 struct donors;
 struct ipc_looker;
 struct error;
+struct events;
 struct facts;
 struct filesystem;
 struct generation;
@@ -80,6 +81,7 @@ struct daemon {
 	struct reinjector *reinjector;
 	struct injector *injector;
 	struct permits *permits;
+	struct events *events;
 	struct {
 		char *text; /* of the file in config.cdi_dir, as it was written; NULL: not yet */
 		char *nvinject; /* its hook's program; NULL: not looked for yet */

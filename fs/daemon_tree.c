@@ -16,6 +16,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "common/parse.h"
+#include "fs/events.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/permit.h"
@@ -292,6 +293,8 @@ void daemon_tree_remove(struct daemon *daemon, uint32_t index)
 		if (i->tree == index && i->serial == tree->serial)
 			i->tree = STORE_NONE; /* its Commit or end finds nothing any more */
 	}
+	if (tree->mnt_ns && !(tree->flags & STORE_TREE_UNCOMMITTED))
+		events_of_tree(daemon, EVENT_REMOVED, index, NULL);
 	pid = tree->pid;
 	(void)snprintf(name, sizeof(name), "%s", store_blob(daemon->store, tree->name, NULL));
 	permit_forget(daemon, index);

@@ -103,7 +103,7 @@ static void begin(struct facts *facts)
 	if (start_box(facts, &err) == 0)
 		return;
 	(void)finding_add(&findings, true, "NVML: %s", err.text);
-	facts_set_findings(g, &findings);
+	facts_set_findings(facts, g, &findings);
 	g->nvml.state = GENERATION_NVML_FAILED;
 	g->gpus->provisional = false;
 	facts_retry_later(facts);
@@ -214,14 +214,14 @@ static bool has_library(const struct generation *g)
 	return false;
 }
 
-static void set_off(struct generation *g, enum generation_nvml_state state)
+static void set_off(struct facts *facts, struct generation *g, enum generation_nvml_state state)
 {
 	struct finding_list findings = { 0 };
 
 	if (state == GENERATION_NVML_FAILED)
 		(void)finding_add(&findings, true, "NVML: no '" LIBRARY "' among the driver's files; GPUs are known "
 				  "by /proc and tables alone");
-	facts_set_findings(g, &findings);
+	facts_set_findings(facts, g, &findings);
 	g->nvml.state = state;
 	g->gpus->provisional = false;
 }
@@ -234,9 +234,9 @@ static void want(struct facts *facts, bool provisional)
 	facts->retry_ms = facts->retry_after_ms = 0;
 	forget_skipped(facts);
 	if (!facts->daemon->config.nvml) {
-		set_off(g, GENERATION_NVML_OFF);
+		set_off(facts, g, GENERATION_NVML_OFF);
 	} else if (!has_library(g)) {
-		set_off(g, GENERATION_NVML_FAILED);
+		set_off(facts, g, GENERATION_NVML_FAILED);
 	} else {
 		g->nvml.state = GENERATION_NVML_PENDING;
 		g->gpus->provisional = provisional || g->gpus->provisional;

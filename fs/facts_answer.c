@@ -10,6 +10,7 @@
 #include "fs/changeover.h"
 #include "fs/daemon.h"
 #include "fs/derive.h"
+#include "fs/events.h"
 #include "fs/generation.h"
 #include "nvml/answer.h"
 #include "nvml/driver.h"
@@ -38,21 +39,23 @@ static void note(struct finding_list *list, const struct finding_list *more)
 }
 
 /* What is new is said once. */
-static void say(const struct finding_list *before, const struct finding_list *now)
+static void say(struct daemon *daemon, const struct finding_list *before, const struct finding_list *now)
 {
 	for (size_t i = 0; i < now->n; i++) {
 		size_t k = 0;
 
 		while (k < before->n && strcmp(before->items[k].text, now->items[i].text) != 0)
 			k++;
-		if (k == before->n)
-			log_warning("%s, ignoring", now->items[i].text);
+		if (k < before->n)
+			continue;
+		log_warning("%s, ignoring", now->items[i].text);
+		events_finding(daemon, now->items[i].text);
 	}
 }
 
-void facts_set_findings(struct generation *g, struct finding_list *now)
+void facts_set_findings(struct facts *facts, struct generation *g, struct finding_list *now)
 {
-	say(&g->nvml.findings, now);
+	say(facts->daemon, &g->nvml.findings, now);
 	finding_list_done(&g->nvml.findings);
 	g->nvml.findings = *now;
 }
@@ -114,7 +117,7 @@ void facts_finish(struct facts *facts, struct finding_list *findings, bool again
 	}
 	apply(facts, answer, findings);
 	note(findings, &facts->skips);
-	facts_set_findings(g, findings);
+	facts_set_findings(facts, g, findings);
 	g->nvml.took_ms = (unsigned int)nvmlbox_since_ms(facts->box);
 	if (!again) {
 		g->nvml.state = has_failed(answer) ? GENERATION_NVML_FAILED : GENERATION_NVML_TOLD;

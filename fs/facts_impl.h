@@ -40,8 +40,8 @@ int64_t facts_now_ms(void);
 /** facts_present() - the daemon's generation; borrowed, NULL while there is no driver */
 struct generation *facts_present(const struct facts *facts);
 
-/** facts_set_findings() - what was found at the last asking; @now is taken over. What is new is logged */
-void facts_set_findings(struct generation *g, struct finding_list *now);
+/** facts_set_findings() - what was found at the last asking; @now is taken over. What is new is logged, and an event */
+void facts_set_findings(struct facts *facts, struct generation *g, struct finding_list *now);
 
 /** facts_save() - the present generation into the store; a failure is logged */
 void facts_save(struct facts *facts);

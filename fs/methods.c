@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/seed.h"
 #include "fs/daemon.h"
+#include "fs/events.h"
 #include "fs/facts.h"
 #include "fs/filesystem.h"
 #include "fs/handover.h"
@@ -25,6 +26,7 @@
 #include "fs/renewal.h"
 #include "fs/revoke.h"
 #include "fs/server.h"
+#include "nvml/node.h"
 
 enum who {
 	ANYBODY, /* what is told depends on who asks */
@@ -93,6 +95,21 @@ static int method_rescan(struct daemon *daemon, struct client *client, json_t *p
 	return r < 0 ? r : methods_reply(reply, json_pack("{s:s}", "result", result), err);
 }
 
+/* The call is answered by one event after the other, as long as the client stays. */
+static int method_events(struct daemon *daemon, struct client *client, json_t *params,
+			 struct varlink_message *message, const char *trace,
+			 struct method_reply *reply, struct error *err)
+{
+	const struct daemon_viewer viewer = methods_viewer(daemon, client);
+
+	(void)params;
+	(void)trace;
+	if (!json_is_true(json_object_get(message->json, "more")))
+		return error_setc(err, ERROR_USAGE, -EINVAL, "io.nvfs.Events is called with 'more'");
+	reply->later = true;
+	return events_listen(daemon, client, &viewer, err);
+}
+
 static int method_shutdown(struct daemon *daemon, struct client *client, json_t *params,
 			   struct varlink_message *message, const char *trace,
 			   struct method_reply *reply, struct error *err)
@@ -135,6 +152,7 @@ static const struct method methods[] = {
 	{ "io.nvfs.Check", ANYBODY, method_check },
 	{ "io.nvfs.Why", ANYBODY, method_why },
 	{ "io.nvfs.Generations", ANYBODY, method_generations },
+	{ "io.nvfs.Events", ANYBODY, method_events },
 	{ "io.nvfs.Rescan", ROOT, method_rescan },
 	{ "io.nvfs.Handover", ROOT, method_handover },
 	{ "io.nvfs.Shutdown", ROOT, method_shutdown },
@@ -165,6 +183,17 @@ static int method_run(struct daemon *daemon, struct client *client, const char *
 	return method->run(daemon, client, params, message, trace, reply, err);
 }
 
+static void tell_refused(struct daemon *daemon, const struct client *client, const json_t *params,
+			 const struct error *err, const char *trace)
+{
+	const struct peer *peer = client_peer(client);
+
+	events_of_user(daemon, EVENT_REFUSED, peer->uid,
+		       json_pack("{s:s?, s:s, s:o, s:i, s:i, s:s}", "id", varlink_string(params, "id", NULL), "class",
+				 error_class_name(err->class), "message", node_text_json(err->text), "uid", (int)peer->uid, "peer_pid",
+				 (int)peer->pid, "trace", trace));
+}
+
 void methods_call(void *data, struct client *client, const char *name, json_t *params,
 		  struct varlink_message *message)
 {
@@ -190,10 +219,13 @@ void methods_call(void *data, struct client *client, const char *name, json_t *p
 	for (size_t i = 0; i < reply.n_fds; i++)
 		cleanup_close(&reply.fds[i]);
 	client_error(client, &err, trace);
+	if (strcmp(name, "io.nvfs.Inject") == 0)
+		tell_refused(daemon, client, params, &err, trace);
 }
 
 void methods_gone(void *data, struct client *client)
 {
+	events_client_gone(data, client);
 	handover_client_gone(data, client);
 	permit_client_gone(data, client);
 	revoke_client_gone(data, client);

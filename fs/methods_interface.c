@@ -28,6 +28,8 @@ static const char interface_text[] =
 	"method Check() -> (state: string, reasons: []string, daemon_pid: int, keeper_pid: int, mode: string)\n"
 	"# What the driver was, as far as trees show it: the present one first\n"
 	"method Generations() -> (generations: []object, warnings: []string)\n"
+	"# What happens, as it happens: to be called with 'more', and answered by each event in turn\n"
+	"method Events() -> (event: string, time_us: int, id: ?string, pid: ?int, uid: ?int)\n"
 	"# Look at the driver now\n"
 	"method Rescan() -> (result: string)\n"
 	"# A tree by id, unique beginning of an id, or pid; Show adds the tree as text\n"

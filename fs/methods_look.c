@@ -14,6 +14,7 @@
 #include "fs/compose.h"
 #include "fs/counters.h"
 #include "fs/daemon.h"
+#include "fs/events.h"
 #include "fs/facts.h"
 #include "fs/files_method.h"
 #include "fs/filesystem.h"
@@ -148,6 +149,7 @@ int method_status(struct daemon *daemon, struct client *client, json_t *params,
 	(void)json_object_set_new(json, "sandbox", sandbox_json());
 	(void)json_object_set_new(json, "nvml", facts_status(daemon, viewer.is_root || viewer.is_local));
 	(void)json_object_set_new(json, "permissions", permit_status(daemon));
+	(void)json_object_set_new(json, "events", events_status(daemon));
 	(void)json_object_set_new(json, "stalled", stalled_json(daemon));
 	(void)json_object_set_new(json, "reinject", reinject_status(daemon, &viewer));
 	if (g) {

@@ -17,6 +17,7 @@
 #include "fs/cachebox.h"
 #include "fs/claim.h"
 #include "fs/daemon.h"
+#include "fs/events.h"
 #include "fs/derive.h"
 #include "fs/permit.h"
 #include "fs/record.h"
@@ -181,6 +182,7 @@ int method_commit(struct daemon *daemon, struct client *client, json_t *params,
 		  struct error *err)
 {
 	struct injection *injection = injection_of(daemon, client, params, err);
+	uint32_t tree;
 	int r;
 
 	(void)message;
@@ -195,7 +197,10 @@ int method_commit(struct daemon *daemon, struct client *client, json_t *params,
 		return r;
 	log_info("injected '%s' in %" JSON_INTEGER_FORMAT " us", permit_name(daemon, injection->tree),
 		 json_integer_value(json_object_get(params, "time_us")));
+	tree = injection->tree;
 	daemon_injection_end(daemon, injection, true);
+	events_of_tree(daemon, EVENT_INJECTED, tree,
+		       json_pack("{s:I}", "took_us", json_integer_value(json_object_get(params, "time_us"))));
 	return methods_reply(reply, json_object(), err);
 }
 

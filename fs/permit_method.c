@@ -6,6 +6,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "fs/daemon.h"
+#include "fs/events.h"
 #include "fs/permit.h"
 #include "fs/permit_impl.h"
 #include "fs/process.h"
@@ -79,6 +80,7 @@ int method_healed(struct daemon *daemon, uint32_t tree, json_t *params, struct m
 	permit->unit_not_before = 0;
 	daemon->permits->healed++;
 	log_info("healed '%s': %s", permit_name(daemon, tree), varlink_string(step, "note", ""));
+	events_of_tree(daemon, EVENT_HEALED, tree, json_pack("{s:s}", "note", varlink_string(step, "note", "")));
 	reply->params = json_object();
 	return 0;
 }

@@ -22,6 +22,7 @@
 #include "common/log.h"
 #include "fs/changeover.h"
 #include "fs/daemon.h"
+#include "fs/events.h"
 #include "fs/generation.h"
 #include "fs/link.h"
 #include "fs/look.h"
@@ -60,8 +61,10 @@ static int64_t now_ms(void)
 /* What is wrong is said once. */
 static void note(struct renewal *renewal, const char *text)
 {
-	if (*text && strcmp(renewal->note, text) != 0)
+	if (*text && strcmp(renewal->note, text) != 0) {
 		log_warning("%s", text);
+		events_finding(renewal->daemon, text);
+	}
 	(void)snprintf(renewal->note, sizeof(renewal->note), "%s", text);
 }
 
@@ -197,8 +200,10 @@ static void judge(struct renewal *renewal)
 
 static void take_findings(struct renewal *renewal, const struct finding_list *now)
 {
-	for (size_t i = 0; i < now->n && now->n != renewal->findings.n; i++)
+	for (size_t i = 0; i < now->n && now->n != renewal->findings.n; i++) {
 		log_error("%s", now->items[i].text);
+		events_finding(renewal->daemon, now->items[i].text);
+	}
 	finding_list_done(&renewal->findings);
 	renewal->findings = *now;
 }

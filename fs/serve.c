@@ -34,6 +34,7 @@
 #include "fs/daemon.h"
 #include "fs/derive.h"
 #include "fs/donor.h"
+#include "fs/events.h"
 #include "fs/facts.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
@@ -340,7 +341,9 @@ static int bring_up(struct serving *s, struct error *err)
 	daemon->deriver = deriver_new(daemon->store, daemon->box);
 	if (!daemon->deriver)
 		return error_set(err, -ENOMEM, "start");
-	r = server_new(s->fds->listen, daemon->loop, &handler, &daemon->server, err);
+	r = events_new(&daemon->events, err);
+	if (r == 0)
+		r = server_new(s->fds->listen, daemon->loop, &handler, &daemon->server, err);
 	if (r == 0)
 		r = watch_all(s, err);
 	if (r == 0)
@@ -363,6 +366,8 @@ static int bring_up(struct serving *s, struct error *err)
 static void end_service(struct daemon *daemon)
 {
 	server_free(daemon->server);
+	events_free(daemon->events);
+	daemon->events = NULL;
 	filesystem_free(daemon->fs);
 	cachebox_free(daemon->box);
 	reinjector_free(daemon->reinjector);

@@ -45,6 +45,9 @@ struct client {
 	struct peer peer;
 	struct varlink_reader reader;
 	struct outgoing *out, **out_end;
+	unsigned int n_out;
+	bool listens; /* its call is answered by event after event */
+	bool ending;  /* and has had the last one, which it may not have read yet */
 	time_t last; /* CLOCK_MONOTONIC, of the last byte either way */
 	bool gone;   /* a rule was broken or the end was seen: free at the next chance */
 };
@@ -126,10 +129,13 @@ static void client_flush(struct client *client)
 		if (out->sent < out->len)
 			continue;
 		client->out = out->next;
+		client->n_out--;
 		outgoing_free(out);
 	}
-	if (!client->out)
-		client->out_end = &client->out;
+	if (client->out)
+		return;
+	client->out_end = &client->out;
+	client->gone = client->gone || client->ending;
 }
 
 static void client_queue(struct client *client, json_t *message, const int *fds, size_t n_fds)
@@ -151,9 +157,15 @@ static void client_queue(struct client *client, json_t *message, const int *fds,
 		client->gone = true;
 		return;
 	}
+	if (client->listens && !client->out)
+		client->last = now_s(); /* it has been silent by right until now */
 	*client->out_end = out;
 	client->out_end = &out->next;
+	client->n_out++;
 	client_flush(client);
+	/* Nobody may be in client_ready() for it. */
+	if (client->out)
+		(void)loop_modify(client->server->loop, &client->source, EPOLLOUT);
 }
 
 void client_reply(struct client *client, json_t *params, const int *fds, size_t n_fds)
@@ -174,6 +186,33 @@ void client_error(struct client *client, const struct error *err, const char *tr
 		(void)json_object_set_new(params, "trace", json_string(trace));
 	client_queue(client, json_pack("{s:s, s:o}", "error", VARLINK_ERROR, "parameters", params),
 		     (const int[]){ -1 }, 0);
+}
+
+void client_listen(struct client *client)
+{
+	client->listens = true;
+}
+
+bool client_event(struct client *client, json_t *params)
+{
+	struct error err = { 0 };
+
+	if (client->gone || client->ending) {
+		json_decref(params);
+		return false;
+	}
+	if (client->n_out < CLIENT_EVENTS_MAX) {
+		client_queue(client, json_pack("{s:b, s:o}", "continues", true, "parameters", params), (const int[]){ -1 }, 0);
+		return !client->gone;
+	}
+	json_decref(params);
+	(void)error_setc(&err, ERROR_AGAIN, -ENOBUFS, "%u events wait to be read: no more are kept for this listener",
+			 client->n_out);
+	(void)error_remedy(&err, -ENOBUFS, "listen again, and read faster; nvfs ls tells how it is now");
+	log_info("a listener of uid %u does not read its events, disconnecting", client->peer.uid);
+	client->ending = true;
+	client_error(client, &err, NULL);
+	return false;
 }
 
 /* receiving */
@@ -223,7 +262,7 @@ static void client_process(struct client *client)
 	struct error err = { 0 };
 	int r = 0;
 
-	while (!client->gone && !client->out) {
+	while (!client->gone && !client->out && !client->listens) {
 		r = varlink_reader_next(&client->reader, &message, &err);
 		if (r <= 0)
 			break;
@@ -389,7 +428,7 @@ void server_expire(struct server *server)
 
 	for (struct client *client = server->clients, *next; client; client = next) {
 		next = client->next;
-		if (client->last < limit)
+		if (client->gone || (client->last < limit && !(client->listens && !client->out)))
 			client_free(client);
 	}
 	if (server->paused) {

@@ -97,4 +97,24 @@ void client_reply(struct client *client, json_t *params, const int *fds, size_t 
  */
 void client_error(struct client *client, const struct error *err, const char *trace);
 
+#define CLIENT_EVENTS_MAX 256 /* that wait for one listener to read them */
+
+/**
+ * client_listen() - this client's call asked for "more": it is answered by client_event() until it goes
+ *
+ * No other call of it is taken, and it may be silent for ever.
+ */
+void client_listen(struct client *client);
+
+/**
+ * client_event() - one more reply to a client that listens
+ * @params: reference taken over
+ *
+ * A client that does not read is told so, with an error in the place of the event that found no room any more, and is
+ * disconnected when it has read that; the events before come to it.
+ *
+ * Return: false where nothing is sent to it any more.
+ */
+bool client_event(struct client *client, json_t *params);
+
 #endif

@@ -2,7 +2,7 @@
 #
 # Completion of nvfs(1) for bash; nothing but bash is needed. For /usr/share/bash-completion/completions/nvfs.
 
-_nvfs_commands='serve status doctor ls show why generations rescan driver revoke info devices config metrics cdi
+_nvfs_commands='serve status doctor ls show why generations rescan driver revoke info devices config metrics events cdi
 	handover shutdown help version'
 
 # _nvfs_options COMMAND: its long options
@@ -13,7 +13,7 @@ _nvfs_options()
 	serve) echo --driver-root --mountpoint --socket --config --load-kmods --debug --help ;;
 	status) echo --check --metrics --json --socket --help ;;
 	doctor) echo --pid --config --socket --json --help ;;
-	ls | show | generations | rescan | revoke) echo --json --socket --help ;;
+	ls | show | generations | rescan | revoke | events) echo --json --socket --help ;;
 	why) echo --id --json --socket --help ;;
 	driver) echo --driver-root --proc-root --rules-dir --json --help ;;
 	info | devices) echo --driver-root --proc-root --socket --json --help ;;

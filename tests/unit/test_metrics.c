@@ -40,6 +40,7 @@ START_TEST(numbers_have_names_and_labels)
 {
 	char *text = print("{\"version\": \"1\", \"mode\": \"fallback\", \"keeper_pid\": 7, \"containers\": 3,"
 			   "\"permissions\": {\"watched\": 3, \"healed\": 9, \"refused\": 1}, \"stalled\": [\"/a\"],"
+			   "\"events\": {\"listeners\": 2, \"happened\": {\"injected\": 8}},"
 			   "\"reinject\": {\"waiting\": 4, \"failed\": [\"x\", \"y\"]},"
 			   "\"counters\": {\"takeovers\": 2, \"requests\": {\"open\": 5}, \"errors\": {\"EIO\": 1}}}",
 			   true);
@@ -52,6 +53,8 @@ START_TEST(numbers_have_names_and_labels)
 	ck_has(text, "nvfs_permissions_watched 3");
 	ck_has(text, "nvfs_permissions_healed_total 9");
 	ck_has(text, "nvfs_permissions_refused_total 1");
+	ck_has(text, "nvfs_events_total{event=\"injected\"} 8");
+	ck_has(text, "nvfs_event_listeners 2");
 	ck_has(text, "nvfs_reinject_waiting 4");
 	ck_has(text, "nvfs_reinject_failed 2");
 	ck_has(text, "nvfs_stalled_files 1");

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -25,7 +26,9 @@ static struct loop_source stop;
 static pthread_t thread;
 static int listener;
 static char dir[] = "/tmp/nvfs-server-XXXXXX", path[64];
-static unsigned int n_gone;
+static unsigned int n_gone, n_sent;
+static bool listened; /* all events have been sent, or refused */
+static char pad[8192]; /* so that a socket's buffer is soon full */
 
 static void on_call(void *data, struct client *client, const char *method, json_t *params,
 		    struct varlink_message *message)
@@ -39,6 +42,11 @@ static void on_call(void *data, struct client *client, const char *method, json_
 		client_error(client, &err, "abc123");
 	} else if (strcmp(method, "t.Fd") == 0) {
 		client_reply(client, NULL, (const int[]){ eventfd(7, EFD_CLOEXEC) }, 1);
+	} else if (strcmp(method, "t.Listen") == 0) {
+		client_listen(client);
+		for (json_int_t n = json_integer_value(json_object_get(params, "n")), i = 0; i < n; i++)
+			n_sent += client_event(client, json_pack("{s:i, s:s}", "i", (int)i, "pad", pad));
+		__atomic_store_n(&listened, true, __ATOMIC_RELEASE);
 	} else if (strcmp(method, "t.Uid") == 0) {
 		client_reply(client, json_pack("{s:i}", "uid", (int)client_peer(client)->uid), NULL, 0);
 	} else {
@@ -218,7 +226,80 @@ START_TEST(a_living_daemons_socket_is_not_taken_and_a_dead_ones_is)
 }
 END_TEST
 
-UNIT_MAIN("server", calls_are_answered_with_replies_errors_and_fds,
+struct heard {
+	unsigned int n, enough;
+};
+
+static bool on_event(void *data, json_t *params)
+{
+	struct heard *heard = data;
+
+	ck_assert_int_eq(json_integer_value(json_object_get(params, "i")), heard->n);
+	heard->n++;
+	return heard->n != heard->enough;
+}
+
+START_TEST(a_listener_hears_event_after_event)
+{
+	struct heard heard = { .enough = 3 };
+	json_t *params = json_pack("{s:i}", "n", 3);
+	int sock;
+
+	open_server();
+	sock = connect_raw();
+	ck_assert_int_eq(varlink_call_more(sock, "t.Listen", params, on_event, &heard, NULL), 0);
+	ck_assert_uint_eq(heard.n, 3);
+	/* A second call of it would never be answered: it is not taken. */
+	ck_assert_int_gt(varlink_write(sock, "{\"method\":\"t.Fail\"}", 20, NULL, 0), 0);
+	(void)close(sock);
+	sock = connect_raw();
+	heard = (struct heard){ 0 };
+	ck_assert_int_eq(varlink_call_more(sock, "t.Fail", NULL, on_event, &heard, NULL), -ENODEV);
+	ck_assert_uint_eq(heard.n, 0);
+	(void)close(sock);
+	json_decref(params);
+	close_server();
+	ck_assert_uint_eq(n_gone, 2);
+}
+END_TEST
+
+START_TEST(one_that_does_not_read_is_told_and_dropped)
+{
+	static const char call[] = "{\"method\":\"t.Listen\",\"parameters\":{\"n\":1000}}";
+	struct varlink_reader reader = { .max = VARLINK_REPLY_MAX };
+	struct varlink_message message = { 0 };
+	json_t *params;
+	unsigned int n = 0;
+	int sock;
+
+	memset(pad, 'x', sizeof(pad) - 1);
+	open_server();
+	sock = connect_raw();
+	ck_assert_int_gt(varlink_write(sock, call, sizeof(call), NULL, 0), 0);
+	while (!__atomic_load_n(&listened, __ATOMIC_ACQUIRE))
+		(void)usleep(1000);
+	ck_assert_uint_lt(n_sent, 1000);
+	ck_assert_uint_ge(n_sent, CLIENT_EVENTS_MAX);
+	for (;;) {
+		while (varlink_reader_next(&reader, &message, NULL) == 0)
+			ck_assert_int_gt(varlink_reader_fill(&reader, sock), 0);
+		if (json_object_get(message.json, "error"))
+			break;
+		ck_assert(json_is_true(json_object_get(message.json, "continues")));
+		n++;
+		varlink_message_done(&message);
+	}
+	ck_assert_uint_eq(n, n_sent); /* all that it was promised, and then the word */
+	params = json_object_get(message.json, "parameters");
+	ck_assert_str_eq(varlink_string(params, "class", ""), "again");
+	varlink_message_done(&message);
+	varlink_reader_done(&reader);
+	wait_until_closed(sock);
+	close_server();
+}
+END_TEST
+
+UNIT_MAIN("server", a_listener_hears_event_after_event, one_that_does_not_read_is_told_and_dropped, calls_are_answered_with_replies_errors_and_fds,
 	  a_client_that_breaks_the_rules_is_cut_off_and_others_go_on,
 	  a_reply_larger_than_a_socket_buffer_arrives_whole,
 	  a_living_daemons_socket_is_not_taken_and_a_dead_ones_is)
