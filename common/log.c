@@ -43,6 +43,7 @@ void log_open(const char *program, enum log_level level)
 void log_to(int fd)
 {
 	log_fd = fd;
+	log_prefix = log_prefix && fd == STDERR_FILENO;
 }
 
 void log_msg(enum log_level level, const char *fmt, ...)
