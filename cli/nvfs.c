@@ -11,6 +11,7 @@
 #include "cli/events.h"
 #include "cli/handover.h"
 #include "cli/info.h"
+#include "cli/integrate.h"
 #include "cli/metrics_command.h"
 #include "cli/query.h"
 #include "cli/serve.h"
@@ -49,6 +50,7 @@ static const struct command {
 	{ "events", cmd_events, "what happens, as it happens" },
 	{ "metrics", cmd_metrics, "the daemon's numbers, for Prometheus" },
 	{ "cdi", cmd_cdi, "a specification for engines with the Container Device Interface" },
+	{ "integrate", cmd_integrate, "make Docker, podman and others use nvfs, or no more" },
 	{ "handover", cmd_handover, "let the program on the disk go on in the daemon's place" },
 	{ "shutdown", cmd_shutdown, "end the daemon" },
 	{ "help", cmd_help, "this text" },

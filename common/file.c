@@ -7,8 +7,10 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
@@ -16,6 +18,7 @@
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 #define FIRST_READ 4096
+#define XATTRS_MAX 65536 /* XATTR_LIST_MAX and XATTR_SIZE_MAX of linux/limits.h */
 
 int file_read_fd(int fd, size_t max, char **ret, size_t *ret_len, struct error *err)
 {
@@ -103,19 +106,27 @@ static int write_like(int fd, const struct stat *like, const void *buf, size_t l
 	return r;
 }
 
+/* An empty one under the name that it has until it is whole. */
+static int make_temporary(int dirfd, const char *name, char temporary[NAME_MAX + 1], struct error *err)
+{
+	int n = snprintf(temporary, NAME_MAX + 1, ".%s.new", name), fd;
+
+	if (n < 0 || n > NAME_MAX)
+		return error_set(err, -ENAMETOOLONG, "'%.60s'", name);
+	(void)unlinkat(dirfd, temporary, 0);
+	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return fd < 0 ? error_set(err, -errno, "make '%.60s'", temporary) : fd;
+}
+
 int file_replace_at(int dirfd, const char *name, const struct stat *like, const void *buf, size_t len,
 		    struct error *err)
 {
 	char temporary[NAME_MAX + 1];
-	auto_close int fd = -1;
-	int n = snprintf(temporary, sizeof(temporary), ".%s.new", name), r;
+	auto_close int fd = make_temporary(dirfd, name, temporary, err);
+	int r;
 
-	if (n < 0 || (size_t)n >= sizeof(temporary))
-		return error_set(err, -ENAMETOOLONG, "'%.60s'", name);
-	(void)unlinkat(dirfd, temporary, 0);
-	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return error_set(err, -errno, "make '%.60s'", temporary);
+		return fd;
 	r = write_like(fd, like, buf, len);
 	if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0)
 		r = -errno;
@@ -123,6 +134,59 @@ int file_replace_at(int dirfd, const char *name, const struct stat *like, const 
 		return 0;
 	(void)unlinkat(dirfd, temporary, 0);
 	return error_set(err, r, "write '%.60s'", name);
+}
+
+static int copy_xattr(int from, int to, const char *name, char *value)
+{
+	ssize_t len = fgetxattr(from, name, value, XATTRS_MAX);
+
+	return len < 0 || fsetxattr(to, name, value, (size_t)len, 0) < 0 ? -errno : 0;
+}
+
+static int copy_xattrs(int from, int to)
+{
+	auto_free char *names = malloc(XATTRS_MAX), *value = malloc(XATTRS_MAX);
+	ssize_t len = names && value ? flistxattr(from, names, XATTRS_MAX) : -1;
+	int r = 0;
+
+	if (!names || !value)
+		return -ENOMEM;
+	if (len < 0)
+		return errno == EOPNOTSUPP ? 0 : -errno;
+	for (const char *name = names; r == 0 && name < names + len; name += strlen(name) + 1)
+		r = copy_xattr(from, to, name, value);
+	return r;
+}
+
+static int write_synced(int fd, int like, const void *buf, size_t len)
+{
+	struct stat st;
+	int r;
+
+	if (like >= 0 && fstat(like, &st) < 0)
+		return -errno;
+	r = write_like(fd, like >= 0 ? &st : NULL, buf, len);
+	if (r == 0 && like >= 0)
+		r = copy_xattrs(like, fd);
+	return r == 0 && fsync(fd) < 0 ? -errno : r;
+}
+
+int file_replace_synced_at(int dirfd, const char *name, int like, const void *buf, size_t len, struct error *err)
+{
+	char temporary[NAME_MAX + 1];
+	auto_close int fd = make_temporary(dirfd, name, temporary, err);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = write_synced(fd, like, buf, len);
+	if (r == 0 && renameat(dirfd, temporary, dirfd, name) < 0)
+		r = -errno;
+	if (r < 0) {
+		(void)unlinkat(dirfd, temporary, 0);
+		return error_set(err, r, "write '%.60s'", name);
+	}
+	return fsync(dirfd) < 0 ? error_set(err, -errno, "write the directory of '%.60s'", name) : 0;
 }
 
 int file_memfd(const char *name, const void *buf, size_t len)

@@ -52,6 +52,15 @@ int file_replace_at(int dirfd, const char *name, const struct stat *like, const 
 		    struct error *err);
 
 /**
+ * file_replace_synced_at() - file_replace_at() for files that must outlive a power cut, and keep what they have
+ * @like: descriptor of the file that is replaced: owner, mode and extended attributes (ACLs, SELinux's label) are
+ *        taken over; -1: there is none, 0644
+ *
+ * Return: as file_replace_at(), and the errno of fsync(2) or fsetxattr(2).
+ */
+int file_replace_synced_at(int dirfd, const char *name, int like, const void *buf, size_t len, struct error *err);
+
+/**
  * file_memfd() - a memfd with this content, sealed against every change
  * @name: shown in /proc/PID/fd
  *
