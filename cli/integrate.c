@@ -176,6 +176,8 @@ int cmd_integrate(int argc, char **argv)
 	}
 	if (r == 0)
 		print_run(&run, &args);
+	if (r == -EACCES || r == -EPERM)
+		(void)error_remedy(&err, error_classify(&err, r, ERROR_PERMISSION), "run it as root");
 	r = r < 0 ? fail(&run, &err) : 0;
 	json_decref(run.report);
 	free(run.by_hand);
