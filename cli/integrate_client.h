@@ -8,7 +8,7 @@
 /*
  * Which files make a client use nvfs, and what is to stand in them: one table. In texts @BIN@ and @LIBEXEC@ stand for
  * the directories of nvfs's programs, and @PLUGIN@ for containerd's plugin of Kubernetes. contrib/ has the same texts
- * as examples; tests/e2e/80-integrate.sh compares them.
+ * as examples; tests/e2e/84-integrate.sh compares them.
  */
 
 enum integrate_kind {

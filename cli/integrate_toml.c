@@ -154,6 +154,8 @@ int toml_add(const char *text, const char *template, const struct integrate_path
 	int version = edit_toml_version(base), r;
 
 	*ret = *ret_block = NULL;
+	if (version == 0)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "line 1: it does not begin with 'version = 2', or 3");
 	if (version != 2 && version != 3)
 		return error_setc(err, ERROR_USAGE, -EINVAL, "line 1: version %d is not known, 2 and 3 are", version);
 	r = dump(base, &before, err);

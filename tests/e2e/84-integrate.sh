@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# nvfs integrate, in a scratch root: what it writes for each client is what contrib/ shows (and 72, 73 and 81 give to
+# nvfs integrate, in a scratch root: what it writes for each client is what contrib/ shows (and 72, 73 and 85 give to
 # dockerd, containerd and podman), --dry-run and a second run write nothing, --revert leaves what was there before.
 # CRI-O, enroot and apptainer are not in Debian 12: their files are compared with what their sources read.
 set -eu
