@@ -11,6 +11,7 @@
 # make qemu       tests on older kernels in qemu (root; after tests/deps qemu); KERNEL=5.10, 6.1, 6.12
 # make cross      build for aarch64, and run the unit tests for it under qemu's user emulation (root, the first time)
 # make bundle     a folder that runs on another glibc 2.34 machine as it is
+# make deb        Debian packages in $(BUILD)/deb; their build runs the unit tests (DEB_BUILD_OPTIONS=nocheck: not)
 # make install    DESTDIR= PREFIX=/usr/local
 # SAN=address,undefined builds with sanitizers, WERROR=1 makes warnings errors, V=1 shows commands.
 
@@ -61,7 +62,7 @@ HELPERS  := $(patsubst tests/helpers/%.c,$(BUILD)/tests/helpers/%,$(call sources
 E2E      := $(sort $(wildcard tests/e2e/[0-9]*.sh tests/attack/[0-9]*.sh))
 
 .PHONY: all programs tests units cross deps demo check check-only unit fuzz fuzz-only e2e settings bench qemu \
-	bundle install clean compile_commands.json
+	bundle deb install clean compile_commands.json
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: programs
@@ -160,6 +161,15 @@ qemu: tests
 	$(Q)BUILD=$(abspath $(BUILD)) tests/qemu $(or $(KERNEL),all)
 bundle: tests
 	$(Q)BUILD=$(abspath $(BUILD)) tests/bundle $(BUILD)/bundle
+
+# dpkg looks for debian/ at the top, which has other folders: a copy of the tree has it there. What this make was told
+# is not the copy's business.
+DEB_TREE  = $(BUILD)/deb/nvfs-$(VERSION)
+deb:
+	$(Q)rm -rf $(BUILD)/deb && mkdir -p $(DEB_TREE)
+	$(Q)cp -a Makefile README.md CHANGELOG.md SECURITY.md LICENSE $(LIB_DIRS) tests contrib $(DEB_TREE)
+	$(Q)mv $(DEB_TREE)/contrib/debian $(DEB_TREE)/debian
+	$(Q)cd $(DEB_TREE) && env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u BUILD dpkg-buildpackage -us -uc -b -j$$(nproc)
 
 install: programs
 	install -D -m 0755 $(BUILD)/nvfs $(DESTDIR)$(PREFIX)/bin/nvfs
