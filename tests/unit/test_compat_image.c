@@ -107,30 +107,5 @@ START_TEST(there_is_an_end_to_names)
 }
 END_TEST
 
-START_TEST(names_are_those_of_libraries)
-{
-	char name[COMPATLIST_NAME_MAX + 8];
-
-	ck_assert(compatlist_is_name("libcuda.so"));
-	ck_assert(compatlist_is_name("libnvidia-pkcs11-openssl3.so.580.65.06"));
-	ck_assert(!compatlist_is_name("libcuda"));
-	ck_assert(!compatlist_is_name("libcuda.so2"));
-	ck_assert(!compatlist_is_name("lib cuda.so"));
-	ck_assert(!compatlist_is_name("lib/cuda.so"));
-	ck_assert(!compatlist_is_name("lib\"cuda.so"));
-	ck_assert(!compatlist_is_name(""));
-	(void)snprintf(name, sizeof(name), "lib%0*d.so", COMPATLIST_NAME_MAX - 7, 0);
-	ck_assert_uint_eq(strlen(name), COMPATLIST_NAME_MAX - 1);
-	ck_assert(compatlist_is_name(name));
-	(void)strcat(name, ".");
-	ck_assert(!compatlist_is_name(name));
-	ck_assert(compatlist_is_libcuda("libcuda.so.1.1"));
-	ck_assert(compatlist_is_libcuda("libcuda.so.580.65.06"));
-	ck_assert(!compatlist_is_libcuda("libcuda.so.1"));
-	ck_assert(!compatlist_is_libcuda("libcuda.so.580."));
-	ck_assert(!compatlist_is_libcuda("libcudadebugger.so.580.65.06"));
-}
-END_TEST
-
 UNIT_MAIN("compat_image", names_links_and_a_note_are_read_and_printed_again, what_is_not_of_that_form_is_refused,
-	  a_libcuda_that_makes_no_sense_has_no_note, there_is_an_end_to_names, names_are_those_of_libraries)
+	  a_libcuda_that_makes_no_sense_has_no_note, there_is_an_end_to_names)

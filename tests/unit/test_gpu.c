@@ -210,7 +210,78 @@ START_TEST(bus_ids_are_numbers_and_nothing_else)
 }
 END_TEST
 
-UNIT_MAIN("gpu", the_kernels_list_of_pci_devices_tells_the_kind, a_real_information_file_is_read, gpus_stand_in_the_order_of_their_bus_ids,
+START_TEST(an_information_file_cut_anywhere_is_a_gpu_or_a_note)
+{
+	char text[sizeof(h100)];
+
+	for (size_t len = 0; len < sizeof(h100); len++) {
+		struct gpu gpu = { .index = 3, .bus_id = "0000:00:06.0" };
+
+		memcpy(text, h100, len);
+		text[len] = '\0';
+		gpu_parse_information(text, &gpu);
+		ck_assert_msg(gpu.usable || gpu.note[0], "%zu bytes", len);
+		ck_assert_uint_eq(gpu.index, 3);
+		ck_assert_str_eq(gpu.bus_id, "0000:00:06.0");
+		/* No other GPU's minor, and of a UUID all or nothing that names another one. */
+		ck_assert(!gpu.usable || gpu.minor == 0);
+		ck_assert_int_eq(strncmp("GPU-9caf6bc3-46be-f1a2-99ef-f61d756ddecf", gpu.uuid, strlen(gpu.uuid)), 0);
+	}
+}
+END_TEST
+
+START_TEST(huge_files_and_nul_bytes_harm_their_own_gpu_alone)
+{
+	static char huge[200000];
+	static const char with_nul[] = "Device Minor: 1\n\0Device Minor: 2\nGPU UUID: GPU-bb\n";
+	struct gpu_list *list;
+	char root[64];
+
+	memset(huge, 'x', sizeof(huge));
+	memcpy(huge, "Device Minor: 0\n", 16);
+	scratch_new(root);
+	scratch_write(root, "driver/nvidia/gpus/0000:01:00.0/information", huge, sizeof(huge));
+	scratch_write(root, "driver/nvidia/gpus/0000:02:00.0/information", with_nul, sizeof(with_nul));
+	scratch_write(root, "driver/nvidia/gpus/0000:03:00.0/information", "\0\0\0", 3);
+	add_gpu(root, "0000:04:00.0", "Device Minor: 3\nGPU UUID: GPU-dd\n");
+	list = list_of(root);
+	ck_assert_uint_eq(list->n, 4);
+	ck_assert(!list->gpus[0].usable);
+	ck_assert_ptr_nonnull(strstr(list->gpus[0].note, "unreadable"));
+	ck_assert(list->gpus[1].usable && list->gpus[1].minor == 1); /* up to the NUL */
+	ck_assert_str_eq(list->gpus[1].uuid, "");
+	ck_assert(!list->gpus[2].usable && list->gpus[3].usable);
+	ck_assert_uint_eq(list->gpus[3].index, 3);
+	gpu_list_free(list);
+	scratch_remove(root);
+}
+END_TEST
+
+/* The module has 254 minors for GPUs. */
+START_TEST(of_four_thousand_gpus_there_is_an_end)
+{
+	struct gpu_list *list;
+	char root[64], path[512], name[64];
+
+	scratch_new(root);
+	scratch_path(path, root, "driver/nvidia/gpus/x");
+	scratch_parents(path);
+	for (unsigned int i = 0; i < 4096; i++) {
+		(void)snprintf(name, sizeof(name), "driver/nvidia/gpus/%04x:01:00.0", i);
+		scratch_path(path, root, name);
+		ck_assert_int_eq(mkdir(path, 0755), 0);
+	}
+	list = list_of(root);
+	ck_assert_uint_eq(list->n, 256);
+	for (size_t i = 0; i < list->n; i++)
+		ck_assert(!list->gpus[i].usable && list->gpus[i].index == i);
+	gpu_list_free(list);
+	scratch_remove(root);
+}
+END_TEST
+
+UNIT_MAIN("gpu", an_information_file_cut_anywhere_is_a_gpu_or_a_note, huge_files_and_nul_bytes_harm_their_own_gpu_alone,
+	  of_four_thousand_gpus_there_is_an_end, the_kernels_list_of_pci_devices_tells_the_kind, a_real_information_file_is_read, gpus_stand_in_the_order_of_their_bus_ids,
 	  no_module_is_an_empty_list, one_broken_entry_is_marked_and_keeps_its_index,
 	  an_excluded_gpu_has_no_index, gpus_that_share_a_minor_are_not_given,
 	  a_uuid_not_known_yet_is_empty_and_said, long_and_wild_values_are_cut_and_cleaned,
