@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/error.h"
 #include "common/file.h"
 #include "common/sys.h"
 #include "common/varlink.h"
@@ -225,6 +226,35 @@ static inline const char *result_of(const struct apply *apply, enum step_kind ki
 			return apply->outcomes[i].result;
 	}
 	return NULL;
+}
+
+/* A plan that fails at each of its effects in turn leaves the world as it was, and so does one that is taken back. */
+static inline void ck_every_failure_is_undone(int (*run)(void *apply, struct error *err),
+					      int (*undo)(void *apply, struct error *err))
+{
+	auto_free char *before = list_world();
+	size_t fail_at;
+	int r = -EIO;
+
+	for (fail_at = 1; r == -EIO; fail_at++) {
+		auto_free char *after = NULL;
+		struct error err = { 0 };
+		struct plan plan;
+		struct apply *apply = new_apply(&plan);
+
+		apply->effects.fail_at = fail_at;
+		r = run(apply, &err);
+		ck_assert_ptr_null(strstr(err.text, "undo"));
+		if (r < 0)
+			ck_assert_int_eq(err.class, ERROR_MOUNT);
+		else
+			ck_assert_int_eq(undo(apply, &err), 0);
+		free_apply(apply, &plan);
+		after = list_world();
+		ck_assert_str_eq(before, after);
+	}
+	ck_assert_int_eq(r, 0);
+	ck_assert_uint_gt(fail_at, 12); /* every effect of the plan had its turn */
 }
 
 #endif
