@@ -6,16 +6,12 @@
  */
 #include "cli/devices.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "cli/local.h"
 #include "cli/node.h"
 #include "cli/query.h"
 #include "common/cleanup.h"
-#include "common/error.h"
 #include "common/varlink.h"
 
 static const char usage[] =
@@ -96,31 +92,7 @@ static void print_text(const json_t *node)
 		print_gpu(gpu);
 }
 
-static int show(json_t *node, bool json)
-{
-	if (json)
-		return local_flush(local_print_json(node));
-	query_make_printable(node);
-	print_text(node);
-	json_decref(node);
-	return local_flush(EXIT_SUCCESS);
-}
-
 int cmd_devices(int argc, char **argv)
 {
-	struct node_options options;
-	struct error err = { 0 };
-	json_t *node = NULL;
-
-	if (node_options(argc, argv, &options) < 0) {
-		(void)fputs(usage, stderr);
-		return ERROR_USAGE;
-	}
-	if (options.help) {
-		(void)fputs(usage, stdout);
-		return EXIT_SUCCESS;
-	}
-	if (node_get(&options, &node, &err) < 0)
-		return local_tell_error(&err, options.json);
-	return show(node, options.json);
+	return node_command(argc, argv, usage, print_text);
 }

@@ -150,7 +150,7 @@ int cmd_driver(int argc, char **argv)
 	struct error err = { 0 };
 	int r, status;
 
-	if (local_options(argc, argv, &options) < 0) {
+	if (local_options(argc, argv, false, &options) < 0) {
 		(void)fputs(usage, stderr);
 		return ERROR_USAGE;
 	}

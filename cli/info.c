@@ -3,17 +3,14 @@
 #include "cli/info.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "cli/local.h"
 #include "cli/node.h"
 #include "cli/query.h"
 #include "common/cleanup.h"
-#include "common/error.h"
 #include "common/varlink.h"
 
-static const char usage[] = "usage: nvfs info [--driver-root DIR] [--proc-root DIR] [--socket PATH] [--json]\n"
+static const char usage[] = "usage: nvfs info [--driver-root DIR] [--proc-root DIR] [--rules-dir DIR] [--socket PATH] [--json]\n"
 			    "Show driver and GPUs of this node on one screen.\n";
 
 static const char *or_unknown(const char *value)
@@ -111,24 +108,5 @@ static void print_text(const json_t *node)
 
 int cmd_info(int argc, char **argv)
 {
-	struct node_options options;
-	struct error err = { 0 };
-	json_t *node = NULL;
-
-	if (node_options(argc, argv, &options) < 0) {
-		(void)fputs(usage, stderr);
-		return ERROR_USAGE;
-	}
-	if (options.help) {
-		(void)fputs(usage, stdout);
-		return EXIT_SUCCESS;
-	}
-	if (node_get(&options, &node, &err) < 0)
-		return local_tell_error(&err, options.json);
-	if (options.json)
-		return local_flush(local_print_json(node));
-	query_make_printable(node);
-	print_text(node);
-	json_decref(node);
-	return local_flush(EXIT_SUCCESS);
+	return node_command(argc, argv, usage, print_text);
 }

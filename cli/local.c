@@ -11,9 +11,10 @@
 #include "nvml/node.h"
 #include "nvml/rules.h"
 
-int local_options(int argc, char **argv, struct local_options *ret)
+int local_options(int argc, char **argv, bool may_ask, struct local_options *ret)
 {
 	static const struct option table[] = {
+		{ "socket", required_argument, NULL, 's' }, /* the first: left out where the daemon is not asked */
 		{ "driver-root", required_argument, NULL, 'r' },
 		{ "proc-root", required_argument, NULL, 'p' },
 		{ "rules-dir", required_argument, NULL, 'R' },
@@ -25,8 +26,12 @@ int local_options(int argc, char **argv, struct local_options *ret)
 
 	*ret = (struct local_options){ .config.rules_dir = RULES_DIR };
 	optind = 0; /* getopt(3): start anew, another command may have used it */
-	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "", may_ask ? table : table + 1, NULL)) != -1) {
+		ret->is_elsewhere = ret->is_elsewhere || c == 'r' || c == 'p' || c == 'R';
 		switch (c) {
+		case 's':
+			ret->socket = optarg;
+			break;
 		case 'r':
 			ret->config.driver_root = optarg;
 			break;

@@ -13,16 +13,19 @@ struct error;
 
 struct local_options {
 	struct driver_config config;
+	bool is_elsewhere;  /* a directory was named: the daemon may have others */
+	const char *socket; /* of the daemon; NULL: none was named */
 	bool json;
 	bool help;
 };
 
 /**
  * local_options() - read --driver-root, --proc-root, --rules-dir, --json and --help
+ * @may_ask: and --socket, of a command that asks the daemon where there is one
  *
  * Return: 0, or -1 where usage is to be printed; what was wrong has been told.
  */
-int local_options(int argc, char **argv, struct local_options *ret);
+int local_options(int argc, char **argv, bool may_ask, struct local_options *ret);
 
 /** local_print_json() - write it to standard output and release it; gives the exit status */
 int local_print_json(json_t *json);

@@ -3,11 +3,11 @@
 #include "cli/node.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/local.h"
 #include "cli/query.h"
 #include "common/error.h"
 #include "common/varlink.h"
@@ -16,41 +16,6 @@
 #include "nvml/gpu.h"
 #include "nvml/mig.h"
 #include "nvml/node.h"
-
-int node_options(int argc, char **argv, struct node_options *ret)
-{
-	static const struct option table[] = {
-		{ "driver-root", required_argument, NULL, 'r' },
-		{ "proc-root", required_argument, NULL, 'p' },
-		{ "socket", required_argument, NULL, 's' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
-	};
-	int c;
-
-	*ret = (struct node_options){ 0 };
-	optind = 0; /* getopt(3): start anew, another command may have used it */
-	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1) {
-		if (c == 'r')
-			ret->driver_root = optarg;
-		else if (c == 'p')
-			ret->proc_root = optarg;
-		else if (c == 's')
-			ret->socket = optarg;
-		else if (c == 'j')
-			ret->json = true;
-		else if (c == 'h')
-			ret->help = true;
-		else
-			return -1; /* getopt_long() has told it */
-	}
-	if (optind < argc) {
-		(void)fprintf(stderr, "nvfs %s: unexpected argument '%s'\n", argv[0], argv[optind]);
-		return -1;
-	}
-	return 0;
-}
 
 /* GPUs are there without the driver's files too: then the module's version alone is known. */
 static int discover(const struct driver_config *config, struct driver **ret, struct error *err)
@@ -68,15 +33,14 @@ static int discover(const struct driver_config *config, struct driver **ret, str
 	return r;
 }
 
-static int look(const struct node_options *options, json_t **ret, struct error *err)
+static int look(const struct driver_config *config, json_t **ret, struct error *err)
 {
-	const struct driver_config config = { .driver_root = options->driver_root, .proc_root = options->proc_root };
 	struct gpu_list *gpus = NULL;
 	struct driver *driver = NULL;
-	int r = discover(&config, &driver, err);
+	int r = discover(config, &driver, err);
 
-	r = r ? r : gpu_list_new(config.proc_root, &gpus, err);
-	r = r ? r : mig_list_read(config.proc_root, gpus, err);
+	r = r ? r : gpu_list_new(config->proc_root, &gpus, err);
+	r = r ? r : mig_list_read(config->proc_root, gpus, err);
 	if (r == 0) {
 		fact_fill(driver, gpus);
 		*ret = node_json(driver, gpus);
@@ -100,15 +64,39 @@ static int ask(const char *socket, json_t **ret, struct error *err)
 	return r;
 }
 
-int node_get(const struct node_options *options, json_t **ret, struct error *err)
+static int node_get(const struct local_options *options, json_t **ret, struct error *err)
 {
 	struct error why = { 0 };
 
 	if (options->socket)
 		return ask(options->socket, ret, err);
-	if (!options->driver_root && !options->proc_root && ask(CONFIG_SOCKET, ret, &why) == 0)
+	if (!options->is_elsewhere && ask(CONFIG_SOCKET, ret, &why) == 0)
 		return 0;
-	return look(options, ret, err);
+	return look(&options->config, ret, err);
+}
+
+int node_command(int argc, char **argv, const char *usage, void (*print)(const json_t *node))
+{
+	struct local_options options;
+	struct error err = { 0 };
+	json_t *node = NULL;
+
+	if (local_options(argc, argv, true, &options) < 0) {
+		(void)fputs(usage, stderr);
+		return ERROR_USAGE;
+	}
+	if (options.help) {
+		(void)fputs(usage, stdout);
+		return EXIT_SUCCESS;
+	}
+	if (node_get(&options, &node, &err) < 0)
+		return local_tell_error(&err, options.json);
+	if (options.json)
+		return local_flush(local_print_json(node));
+	query_make_printable(node);
+	print(node);
+	json_decref(node);
+	return local_flush(EXIT_SUCCESS);
 }
 
 const char *node_value(const json_t *object, const char *key, char buf[32])
