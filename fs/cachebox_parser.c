@@ -26,24 +26,14 @@
 #include "common/error.h"
 #include "common/file.h"
 #include "common/sys.h"
+#include "fs/asan.h"
 #include "fs/cachebox_wire.h"
+#include "fs/sandbox.h"
 
 #define FILTER_SIZE_MAX (4096 * 8) /* bytes: BPF_MAXINSNS instructions */
 #define OUTPUT_FD 0		   /* the only descriptor of a confined parser */
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ADDRESS_SANITIZER
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define ADDRESS_SANITIZER
-#endif
-
-#ifdef ADDRESS_SANITIZER
-#define MEMORY_MAX RLIM_INFINITY /* its shadow is 16 TiB */
-#else
-#define MEMORY_MAX (192u << 20) /* the image twice, entries, the result, and ourselves */
-#endif
+#define MEMORY_MAX ASAN_MEMORY_MAX(192u << 20) /* the image twice, entries, the result, and ourselves */
 
 /* Soft and hard: SIGXCPU says what happened, SIGKILL follows where it is held up. */
 static const struct {
@@ -177,17 +167,9 @@ static int confine(int output, const struct box_filter *filter, struct error *er
 	if (r < 0)
 		return error_set(err, r, "close descriptors of the cache parser");
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-		/* A limit that is lower already (of a service) stays. */
-		struct rlimit limit = limits[i].limit, old;
-
-		if (getrlimit(limits[i].resource, &old) < 0)
-			return error_set(err, -errno, "limits of the cache parser");
-		if (old.rlim_max < limit.rlim_max)
-			limit.rlim_max = old.rlim_max;
-		if (limit.rlim_max < limit.rlim_cur)
-			limit.rlim_cur = limit.rlim_max;
-		if (setrlimit(limits[i].resource, &limit) < 0)
-			return error_set(err, -errno, "limits of the cache parser");
+		r = sandbox_limit_resource(limits[i].resource, limits[i].limit.rlim_cur, limits[i].limit.rlim_max);
+		if (r < 0)
+			return error_set(err, r, "limits of the cache parser");
 	}
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
 		return error_set(err, -errno, "confine the cache parser");

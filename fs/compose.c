@@ -286,7 +286,8 @@ static int add_files(struct composer *c)
 
 /*
  * EGL enumerates the GPUs of the kernel module, whatever nodes there are: this tells it those of the
- * container. The reference tree has all. Source: the driver's README, "Application Profiles";
+ * container. The reference tree has all. In the container a link leads here (fixed.c), which the driver follows
+ * [580.159.04: libcuda and libGLX_nvidia, each at its start]. Source: the driver's README, "Application Profiles";
  * libnvidia-container 1.0 and later write the same.
  */
 static int add_profile(struct composer *c)

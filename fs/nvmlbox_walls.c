@@ -22,22 +22,11 @@
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "fs/asan.h"
 #include "fs/features.h"
 #include "fs/sandbox.h"
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ADDRESS_SANITIZER
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define ADDRESS_SANITIZER
-#endif
-
-#ifdef ADDRESS_SANITIZER
-#define MEMORY_MAX RLIM_INFINITY /* its shadow is 16 TiB */
-#else
-#define MEMORY_MAX ((rlim_t)16 << 30) /* addresses: it maps registers of GPUs */
-#endif
+#define MEMORY_MAX ASAN_MEMORY_MAX(16ULL << 30) /* addresses: it maps registers of GPUs */
 
 /* Of each GPU it opens some nodes, and those of MIG devices. */
 #define DESCRIPTORS_MAX 4096
@@ -137,13 +126,9 @@ static int limit_calls(struct error *err)
 
 static int set_limit(int resource, rlim_t value, struct error *err)
 {
-	struct rlimit limit;
+	int r = sandbox_limit_resource(resource, value, value);
 
-	/* One that is lower already stays. */
-	if (getrlimit(resource, &limit) < 0)
-		return error_set(err, -errno, "limits");
-	limit.rlim_cur = limit.rlim_max = limit.rlim_max < value ? limit.rlim_max : value;
-	return setrlimit(resource, &limit) < 0 ? error_set(err, -errno, "limits") : 0;
+	return r < 0 ? error_set(err, r, "limits") : 0;
 }
 
 int nvmlbox_wall_in(unsigned int limit_s, struct error *err)

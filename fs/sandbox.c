@@ -103,6 +103,17 @@ int sandbox_limit(enum sandbox_process process, struct error *err)
 	return r < 0 ? error_set(err, r, "limit capabilities") : 0;
 }
 
+int sandbox_limit_resource(int resource, rlim_t soft, rlim_t hard)
+{
+	struct rlimit limit, old;
+
+	if (getrlimit(resource, &old) < 0)
+		return -errno;
+	limit.rlim_max = old.rlim_max < hard ? old.rlim_max : hard;
+	limit.rlim_cur = limit.rlim_max < soft ? limit.rlim_max : soft;
+	return setrlimit(resource, &limit) < 0 ? -errno : 0;
+}
+
 int sandbox_limit_thread(enum sandbox_process process)
 {
 	return set_capabilities(effective_of(process), permitted_of(process));

@@ -70,6 +70,7 @@
  */
 
 #include <stddef.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 struct error;
@@ -119,6 +120,14 @@ int sandbox_become(uid_t uid, gid_t gid);
 
 /** sandbox_drop_bounding() - nothing can come back by execve(2); needs CAP_SETPCAP, else -EPERM */
 int sandbox_drop_bounding(void);
+
+/**
+ * sandbox_limit_resource() - setrlimit(2), but that a limit which is lower already, of a service, stays
+ * @soft, @hard: in the resource's unit
+ *
+ * Return: 0 or the errno of setrlimit(2).
+ */
+int sandbox_limit_resource(int resource, rlim_t soft, rlim_t hard);
 
 /**
  * sandbox_filter() - from now on only the calls of this kind of process, for all its threads
