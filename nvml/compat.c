@@ -11,24 +11,23 @@
 #include "common/error.h"
 #include "nvml/driver_version.h"
 #include "nvml/fact.h"
+#include "nvml/nvml_api.h"
 
 #define LINKS_MAX 4 /* from libcuda.so to the file there are two */
 
 static const char *const words[] = { "auto", "ldconfig", "mount", "disabled" };
 
-/* By NVML's numbers; the words are those of fact_table.c. */
-static const char *const brands[] = {
-	"Unknown", "Quadro", "Tesla", "NVS",	     "GRID",	  "GeForce",   "TITAN",	 "VApps",      "VPC",
-	"VCS",	   "VWS",    "CloudGaming", "QuadroRTX", "NvidiaRTX", "Nvidia", "GeForceRTX", "TitanRTX",
-};
+#define BRANDS_MAX 32 /* bits */
 
 /* 1, 2 and 7 to 14: "device" of libcuda.so.580.159.04 */
 #define BRANDS_WITHOUT_NOTE 0x7f86U
 
 unsigned int compat_brand_bit(const char *brand)
 {
-	for (unsigned int i = 1; i < ARRAY_SIZE(brands); i++)
-		if (strcmp(brands[i], brand) == 0)
+	const char *name;
+
+	for (int i = 1; (name = nvml_brand_name(i)); i++)
+		if (strcmp(name, brand) == 0)
 			return 1U << i;
 	return 0;
 }
@@ -113,7 +112,7 @@ static unsigned int listed_brands(const json_t *note)
 	json_array_foreach(list, i, item) {
 		json_int_t number = json_integer_value(item);
 
-		if (number > 0 && (size_t)number < ARRAY_SIZE(brands))
+		if (number > 0 && number < BRANDS_MAX && nvml_brand_name((int)number))
 			bits |= 1U << number;
 	}
 	return bits;

@@ -202,6 +202,10 @@ END_TEST
 START_TEST(gpus_of_a_known_brand_must_be_of_those_that_libcuda_works_on)
 {
 	static const char older[] = "libcuda.so.580.65.06";
+	/* 1 to 16 of nvmlBrandType_t, in the words that requirements have for them */
+	static const char *const brands[] = { "Quadro", "Tesla", "NVS", "GRID", "GeForce", "TITAN", "VApps", "VPC",
+					      "VCS", "VWS", "CloudGaming", "QuadroRTX", "NvidiaRTX", "Nvidia", "GeForceRTX",
+					      "TitanRTX" };
 	static const struct {
 		const char *rule, *note, *brands[2];
 		enum compat_mode mode;
@@ -240,10 +244,10 @@ START_TEST(gpus_of_a_known_brand_must_be_of_those_that_libcuda_works_on)
 		check(samples[i].rule, samples[i].mode, host,
 		      (struct compat_file){ .name = older, .note = samples[i].note }, samples[i].expected);
 	}
-	ck_assert_uint_eq(compat_brand_bit("Quadro"), 1 << 1);
-	ck_assert_uint_eq(compat_brand_bit("Nvidia"), 1 << 14);
-	ck_assert_uint_eq(compat_brand_bit("TitanRTX"), 1 << 16);
+	for (unsigned int i = 0; i < ARRAY_SIZE(brands); i++)
+		ck_assert_msg(compat_brand_bit(brands[i]) == 1U << (i + 1), "%s", brands[i]);
 	ck_assert_uint_eq(compat_brand_bit("Unknown"), 0);
+	ck_assert_uint_eq(compat_brand_bit(""), 0);
 	ck_assert_uint_eq(compat_brand_bit("tesla"), 0);
 }
 END_TEST

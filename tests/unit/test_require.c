@@ -119,6 +119,8 @@ START_TEST(each_rule_of_the_language_has_a_case)
 		{ "no operator", &h100, "cuda", -EINVAL },
 		{ "no operator", &h100, "cuda13", -EINVAL },
 		{ "no value", &h100, "cuda>=", -EINVAL },
+		{ "a blank divides even a term", &h100, "cuda >= 12", -EINVAL },
+		{ "a blank divides even a term", &h100, "cuda>=13 >= 12", 0 },
 		{ "other blanks are none", &h100, "cuda>=\t12", -EINVAL },
 		{ "evaluation stops at what holds", &h100, "cuda>=12 memory>=80", 0 },
 		{ "evaluation stops at what fails", &h100, "cuda>=14,memory>=80 cuda>=12", 0 },
