@@ -135,6 +135,31 @@ START_TEST(a_library_whose_soname_is_its_file_name_gets_the_so_link_alone)
 }
 END_TEST
 
+/* Domains of 16 bits and of 32: the driver looks for the name that the module gave. */
+START_TEST(gpus_have_the_names_that_the_module_gave_them)
+{
+	size_t both[] = { 0, 1 };
+	struct gpu_selection selection = { .wanted = true, .at = both, .n = 2 };
+	struct compose_spec spec = { .caps = DRIVER_CAP_UTILITY, .selection = &selection };
+	struct gpu before[2] = { gpus[0], gpus[1] };
+	char *text;
+
+	(void)strcpy(gpus[0].bus_id, "ffff:01:00.0");
+	(void)strcpy(gpus[1].bus_id, "00010000:01:00.0");
+	open_sample();
+	text = printed(&spec);
+	ck_assert_ptr_nonnull(strstr(text, "proc/driver/nvidia/gpus/ffff:01:00.0/information 3 bytes\n"));
+	ck_assert_ptr_nonnull(strstr(text, "proc/driver/nvidia/gpus/00010000:01:00.0/information 5 bytes\n"));
+	free(text);
+	selection.n = 1;
+	text = printed(&spec);
+	ck_assert_ptr_null(strstr(text, "00010000:01:00.0"));
+	free(text);
+	memcpy(gpus, before, sizeof(gpus));
+	store_free(store);
+}
+END_TEST
+
 START_TEST(no_gpu_chosen_means_an_empty_gpus_directory)
 {
 	struct gpu_selection none = { .wanted = true };
@@ -494,7 +519,7 @@ START_TEST(names_that_the_image_has_are_links_to_it)
 }
 END_TEST
 
-UNIT_MAIN("compose", names_that_the_image_has_are_links_to_it, a_compute_and_utility_tree_with_one_gpu,
+UNIT_MAIN("compose", gpus_have_the_names_that_the_module_gave_them, names_that_the_image_has_are_links_to_it, a_compute_and_utility_tree_with_one_gpu,
 	  a_library_whose_soname_is_its_file_name_gets_the_so_link_alone,
 	  no_gpu_chosen_means_an_empty_gpus_directory,
 	  capabilities_are_those_of_what_was_chosen, the_same_request_twice_is_one_layout,

@@ -149,6 +149,32 @@ START_TEST(a_generation_holds_copies_of_the_texts_of_proc)
 }
 END_TEST
 
+/* Whoever asks for one of these in a container is told that it is not there, or what could be read. */
+START_TEST(texts_that_are_huge_or_have_nul_bytes_do_no_harm)
+{
+	static const char params[] = "A: 1\nModifyDeviceFiles: 1\n\0B: 2\n";
+	static char huge[1 << 20];
+	struct generation *g;
+
+	host_new();
+	memset(huge, 'x', sizeof(huge));
+	scratch_write(root, "driver/nvidia/registry", huge, sizeof(huge));
+	scratch_write(root, GPU "registry", huge, sizeof(huge));
+	scratch_write(root, "driver/nvidia/params", params, sizeof(params));
+	g = look(1);
+	ck_assert_ptr_null(g->proc_registry);
+	ck_assert_ptr_null(g->gpu_texts[0].registry);
+	ck_assert_ptr_nonnull(g->gpu_texts[0].information);
+	ck_assert_str_eq(g->proc_params, "A: 1\nModifyDeviceFiles: 0\n");
+	generation_free(g);
+	scratch_write(root, "devices", huge, sizeof(huge));
+	g = look(1);
+	ck_assert_ptr_null(g->majors);
+	generation_free(g);
+	host_done();
+}
+END_TEST
+
 START_TEST(majors_are_the_drivers_lines_alone)
 {
 	struct generation *g;
@@ -624,7 +650,7 @@ START_TEST(what_is_no_generation_is_refused)
 }
 END_TEST
 
-UNIT_MAIN("generation", a_generation_holds_copies_of_the_texts_of_proc, majors_are_the_drivers_lines_alone,
+UNIT_MAIN("generation", texts_that_are_huge_or_have_nul_bytes_do_no_harm, a_generation_holds_copies_of_the_texts_of_proc, majors_are_the_drivers_lines_alone,
 	  no_driver_is_an_error_by_name_and_no_generation,
 	  only_the_modify_parameter_is_changed_for_a_container,
 	  recorded_files_are_objects_and_the_store_has_their_descriptors,

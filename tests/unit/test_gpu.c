@@ -61,13 +61,15 @@ START_TEST(gpus_stand_in_the_order_of_their_bus_ids)
 	add_gpu(root, "0000:81:00.0", "Device Minor: 0\nGPU UUID: GPU-aa\n");
 	add_gpu(root, "0000:0a:00.0", "Device Minor: 1\nGPU UUID: GPU-bb\n");
 	add_gpu(root, "0001:01:00.0", "Device Minor: 2\nGPU UUID: GPU-cc\n");
+	add_gpu(root, "00010000:01:00.0", "Device Minor: 3\nGPU UUID: GPU-dd\n"); /* a domain of 32 bits */
 	list = list_of(root);
-	ck_assert_uint_eq(list->n, 3);
-	for (unsigned int i = 0; i < 3; i++)
+	ck_assert_uint_eq(list->n, 4);
+	for (unsigned int i = 0; i < 4; i++)
 		ck_assert_uint_eq(list->gpus[i].index, i);
 	ck_assert_uint_eq(list->gpus[0].minor, 1);
 	ck_assert_uint_eq(list->gpus[1].minor, 0);
 	ck_assert_uint_eq(list->gpus[2].minor, 2);
+	ck_assert_str_eq(list->gpus[3].bus_id, "00010000:01:00.0");
 	gpu_list_free(list);
 	scratch_remove(root);
 }
