@@ -12,7 +12,6 @@
 #include "fs/generation.h"
 #include "fs/ipc_looker.h"
 #include "fs/renewal.h"
-#include "fs/server.h"
 #include "nvml/devnode.h"
 #include "nvml/driver.h"
 #include "nvml/gpu.h"
@@ -49,8 +48,7 @@ static void put_selection(json_t *json, const struct gpu_list *gpus, const struc
 {
 	json_t *chosen = json_array(), *migs = json_array();
 
-	for (size_t i = 0; i < selection->n; i++)
-		{
+	for (size_t i = 0; i < selection->n; i++) {
 		const struct gpu *gpu = &gpus->gpus[selection->at[i]];
 		bool capable = gpu->mig_mode == GPU_MIG_OFF || gpu->mig_mode == GPU_MIG_ON;
 
@@ -105,13 +103,13 @@ static int add_devices(json_t *json, const struct daemon *daemon, const char *de
 	return r;
 }
 
-int method_files(struct daemon *daemon, const struct client *client, const json_t *params, bool is_root,
-		 json_t **ret, struct error *err)
+int method_files(struct daemon *daemon, const json_t *params, uid_t uid, bool is_root, json_t **ret,
+		 struct error *err)
 {
 	const struct generation *g = daemon->generation;
 	const char *devices = varlink_string(params, "devices", NULL);
 	struct ipc_request sockets = { .root = daemon->config.ipc_root, .caps = DRIVER_CAP_ALL,
-				       .uid = client_peer(client)->uid, .by_root = is_root };
+				       .uid = uid, .by_root = is_root };
 	json_t *json;
 	int r;
 

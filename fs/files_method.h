@@ -4,15 +4,16 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
-struct client;
 struct daemon;
 struct error;
 
 /**
  * method_files() - io.nvfs.Files: the host's files and device nodes that make up the driver
  * @params: "devices", as gpu_select() has it; absent: no nodes are told
- * @is_root: whether it is root in the daemon's own namespaces that asks
+ * @uid:    who asks
+ * @is_root: whether that is root in the daemon's own namespaces
  * @ret:    new object: driver_root, proc_root, driver_version; files: as node_file_json() has them;
  *          sockets: [path, driver_capabilities]; gpus: [minor, mig_capable], migs: [gpu (its minor), gi, ci], those chosen;
  *          nodes: paths; has_nvcaps: are MIG devices used by device nodes?
@@ -22,7 +23,7 @@ struct error;
  *
  * Return: 0, -ENOENT (ERROR_DRIVER: no driver yet), what gpu_select() and devnode_list() say, or -ENOMEM.
  */
-int method_files(struct daemon *daemon, const struct client *client, const json_t *params, bool is_root,
-		 json_t **ret, struct error *err);
+int method_files(struct daemon *daemon, const json_t *params, uid_t uid, bool is_root, json_t **ret,
+		 struct error *err);
 
 #endif

@@ -212,7 +212,7 @@ int method_call_files(struct daemon *daemon, struct client *client, json_t *para
 	(void)trace;
 	if (!viewer.is_root && !viewer.is_local)
 		return error_setc(err, ERROR_PERMISSION, -EPERM, "the driver's files are told in the host's namespaces alone");
-	return method_files(daemon, client, params, viewer.is_root, &reply->params, err);
+	return method_files(daemon, params, viewer.uid, viewer.is_root, &reply->params, err);
 }
 
 int method_check(struct daemon *daemon, struct client *client, json_t *params,
