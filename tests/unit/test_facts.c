@@ -51,17 +51,18 @@ START_TEST(findings_name_gpus_and_are_not_for_everybody)
 {
 	struct generation generation = { .nvml = { .state = GENERATION_NVML_FAILED, .took_ms = 12 } };
 	struct daemon daemon = { .generation = &generation };
+	struct facts facts = { .daemon = &daemon };
 	struct finding_list findings = { 0 };
 	auto_free char *all = NULL, *less = NULL;
 
 	ck_assert_int_eq(finding_add(&findings, true, "GPU 3: it hangs"), 0);
-	facts_set_findings(&generation, &findings); /* taken over */
+	facts_set_findings(&facts, &generation, &findings); /* taken over */
 	all = status_of(&daemon, true);
 	less = status_of(&daemon, false);
 	ck_assert_str_eq(all, "{\"findings\":[\"GPU 3: it hangs\"],\"state\":\"failed\",\"took_ms\":12}");
 	ck_assert_str_eq(less, "{\"findings\":[],\"state\":\"failed\",\"took_ms\":12}");
 	memset(&findings, 0, sizeof(findings));
-	facts_set_findings(&generation, &findings); /* those of before are gone */
+	facts_set_findings(&facts, &generation, &findings); /* those of before are gone */
 	ck_assert_uint_eq(generation.nvml.findings.n, 0);
 }
 END_TEST
