@@ -363,13 +363,26 @@ START_TEST(an_image_that_could_change_is_refused)
 }
 END_TEST
 
+/* On a busy machine a parser may meet its time limit before the wall that is looked for: three tries. */
+static int merge_in_time(struct cachebox *box, struct error *err)
+{
+	int r = 0;
+
+	for (int i = 0; i < 3; i++) {
+		r = merge(box, -1, err);
+		if (!strstr(err->text, "took over"))
+			break;
+	}
+	return r;
+}
+
 START_TEST(each_wall_holds_and_the_box_goes_on)
 {
 	struct error err = { 0 };
 	struct cachebox *box = box_new(evil[_i].word);
 
 	for (int i = 0; i < 2; i++) {
-		int r = merge(box, -1, &err);
+		int r = merge_in_time(box, &err);
 
 		ck_assert_msg(r == -EBADMSG && strstr(err.text, evil[_i].reason), "%s: %d %s",
 			      evil[_i].word, r, err.text);

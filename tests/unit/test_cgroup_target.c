@@ -16,20 +16,20 @@
 START_TEST(of_programs_the_last_ones_are_kept_in_their_order)
 {
 	struct cgroup_target target = { .proc_fd = -1 };
-	uint32_t ids[CGROUP_ORIGINALS_MAX + 5];
+	uint32_t ids[CGROUP_ORIGINALS_ALL + 5];
 
 	for (uint32_t i = 0; i < ARRAY_SIZE(ids); i++)
 		ids[i] = 100 + i;
 	cgroup_target_originals(&target, ids, 3);
 	ck_assert_uint_eq(target.n_originals, 3);
 	ck_assert_uint_eq(target.originals[0], 100);
-	cgroup_target_originals(&target, ids, CGROUP_ORIGINALS_MAX);
-	ck_assert_uint_eq(target.n_originals, CGROUP_ORIGINALS_MAX);
+	cgroup_target_originals(&target, ids, CGROUP_ORIGINALS_ALL);
+	ck_assert_uint_eq(target.n_originals, CGROUP_ORIGINALS_ALL);
 	ck_assert_uint_eq(target.originals[0], 100);
 	cgroup_target_originals(&target, ids, ARRAY_SIZE(ids));
-	ck_assert_uint_eq(target.n_originals, CGROUP_ORIGINALS_MAX);
+	ck_assert_uint_eq(target.n_originals, CGROUP_ORIGINALS_ALL);
 	ck_assert_uint_eq(target.originals[0], 105);
-	ck_assert_uint_eq(target.originals[CGROUP_ORIGINALS_MAX - 1], 100 + ARRAY_SIZE(ids) - 1);
+	ck_assert_uint_eq(target.originals[CGROUP_ORIGINALS_ALL - 1], 100 + ARRAY_SIZE(ids) - 1);
 	cgroup_target_originals(&target, NULL, 0);
 	ck_assert_uint_eq(target.n_originals, 0);
 }

@@ -12,6 +12,7 @@
 #include "common/error.h"
 #include "fs/daemon.h"
 #include "fs/generation.h"
+#include "fs/ipc_looker.h"
 #include "nvml/driver.h"
 #include "nvml/gpu.h"
 #include "tests/unit/scratch.h"
@@ -33,6 +34,7 @@ static char root[64];
 
 static struct daemon begin(void)
 {
+	struct ipc_looker *looker = NULL;
 	char path[512];
 
 	scratch_new(root);
@@ -41,8 +43,15 @@ static struct daemon begin(void)
 	scratch_text(root, "devices", "Character devices:\n  0 nvidia\n");
 	list = (struct gpu_list){ .gpus = gpus, .n = 2, .migs = migs, .n_migs = 1, .has_nvcaps = true };
 	generation = (struct generation){ .driver = &driver, .gpus = &list, .number = 1 };
-	return (struct daemon){ .generation = &generation,
+	ck_assert_int_eq(ipc_looker_new(&looker, NULL), 0);
+	return (struct daemon){ .generation = &generation, .ipc_looker = looker,
 				.config = { .dev_root = root, .proc_root = root, .ipc_root = root } };
+}
+
+static void end(struct daemon *daemon)
+{
+	ipc_looker_free(daemon->ipc_looker);
+	scratch_remove(root);
 }
 
 /* @devices: NULL: none are asked for */
@@ -78,7 +87,7 @@ START_TEST(files_are_told_and_nodes_only_where_devices_are_asked_for)
 	ck_member(json, "gpus", "");
 	ck_member(json, "nodes", "");
 	json_decref(json);
-	scratch_remove(root);
+	end(&daemon);
 }
 END_TEST
 
@@ -92,7 +101,7 @@ START_TEST(chosen_gpus_and_mig_devices_are_told_by_the_modules_numbers)
 	ck_member(json, "migs", "[{\"ci\":1,\"gi\":3,\"gpu\":0}]");
 	ck_member(json, "nodes", "[\"/dev/nvidia0\"]");
 	json_decref(json);
-	scratch_remove(root);
+	end(&daemon);
 }
 END_TEST
 
@@ -108,7 +117,7 @@ START_TEST(what_is_not_there_is_an_error_by_name)
 	ck_assert_int_lt(ask(&daemon, "1", &json, &err), 0); /* its node is missing */
 	ck_assert_ptr_nonnull(strstr(err.text, "nvidia7"));
 	ck_assert_ptr_null(json);
-	scratch_remove(root);
+	end(&daemon);
 }
 END_TEST
 
@@ -122,7 +131,7 @@ START_TEST(without_a_gpu_any_list_is_none)
 	ck_member(json, "gpus", "[]");
 	ck_member(json, "migs", "[]");
 	json_decref(json);
-	scratch_remove(root);
+	end(&daemon);
 }
 END_TEST
 
