@@ -43,7 +43,7 @@ FUSE_CF    = $(shell $(PKG_CONFIG) --cflags fuse3)
 # Units of systemd are told of their containers' devices where libsystemd is to be had: make SYSTEMD= is without.
 SYSTEMD   ?= $(shell $(PKG_CONFIG) --exists libsystemd && echo libsystemd)
 NVFS_LIBS  = $(shell $(PKG_CONFIG) --libs fuse3 jansson libelf libcap libseccomp inih $(SYSTEMD)) -pthread
-INJECT_LIBS = $(shell $(PKG_CONFIG) $(if $(SAN),,--static) --libs jansson libcap)
+INJECT_LIBS = $(shell $(PKG_CONFIG) $(if $(SAN),,--static) --libs jansson libcap inih)
 RUNTIME_LIBS = $(shell $(PKG_CONFIG) --libs jansson inih libelf)
 CHECK_LIBS = $(shell $(PKG_CONFIG) --libs check)
 

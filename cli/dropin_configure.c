@@ -213,6 +213,8 @@ static int parse(const struct dropin *dropin, int argc, char **argv, struct drop
 		return dropin_usage_error();
 	}
 	container->rootfs = argv[optind];
+	if (!container->pid && !container->no_cgroups)
+		dropin_log(dropin, 'W', "no --pid: device cgroups are left alone, as with --no-cgroups");
 	return check(dropin, container);
 }
 
@@ -231,6 +233,14 @@ static bool has_no_gpu(const struct dropin *dropin, const struct error *err)
 	return none;
 }
 
+/* What becomes of the container then is nvinject's to say: on_daemon_down of nvfs.conf(5). */
+static bool is_down(const struct dropin *dropin)
+{
+	auto_close int sock = varlink_connect(dropin->socket, 1000, NULL);
+
+	return sock == -ENOENT || sock == -ECONNREFUSED;
+}
+
 static int configure(const struct dropin *dropin, struct dropin_container *container)
 {
 	struct error err = { 0 };
@@ -238,7 +248,7 @@ static int configure(const struct dropin *dropin, struct dropin_container *conta
 
 	if (r < 0)
 		return dropin_fail_error(dropin, NULL, &err);
-	if (dropin_check_root(dropin))
+	if (dropin->root && !is_down(dropin) && dropin_check_root(dropin))
 		return EXIT_FAILURE;
 	r = dropin_inject(dropin, container, &err);
 	if (r < 0 && container->devices.list && has_no_gpu(dropin, &err)) {

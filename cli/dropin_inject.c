@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,6 +22,7 @@
 #include "common/file.h"
 #include "common/log.h"
 #include "common/sys.h"
+#include "common/varlink.h"
 #include "inject/enter.h"
 #include "inject/privilege.h"
 #include "inject/session.h"
@@ -92,6 +94,7 @@ static int build(const struct dropin *dropin, const struct dropin_container *con
 
 	add(ret, "nvinject", NULL);
 	add(ret, "--classic-paths", NULL);
+	add(ret, "--on-daemon-down", "config");
 	add(ret, "--socket", dropin->socket);
 	r = add_container(ret, container, err);
 	add(ret, "--devices", devices && *devices ? devices : "none");
@@ -138,6 +141,13 @@ int dropin_inject_init(const struct dropin *dropin, struct error *err)
 	return r;
 }
 
+/* The caller goes on as if all were well: a person should know. */
+static void tell_nothing(const struct dropin *dropin, const char *why)
+{
+	(void)fprintf(stderr, DROPIN_NAME ": no GPU for this container: %s\n", why);
+	dropin_log(dropin, 'W', "no GPU for this container: %s", why);
+}
+
 static int run(const struct dropin *dropin, const struct command *command, struct error *err)
 {
 	struct session session = SESSION_EMPTY;
@@ -145,8 +155,10 @@ static int run(const struct dropin *dropin, const struct command *command, struc
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &session.started);
 	r = request_parse(&session.request, (int)command->n, (char **)(uintptr_t)command->argv, err);
-	r = r ? r : session_inject(&session, err);
+	r = r ? r : session_inject_or_skip(&session, err);
 	enter_done(&session.enter);
+	if (r == 0 && strcmp(session.result, "nothing") == 0)
+		tell_nothing(dropin, varlink_string(session.report, "why", "not said why"));
 	if (r == 0)
 		dropin_log(dropin, 'I', "%s", session.result);
 	return r; /* what is open and allocated goes with the process, as nvinject's */

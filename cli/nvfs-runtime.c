@@ -60,6 +60,7 @@ static int add_hook(const struct config *config, const struct runtime_call *call
 	char nvinject[PATH_MAX];
 	const struct runtime_hook hook = { .nvinject = nvinject,
 					   .socket = config->socket,
+					   .on_daemon_down = config->on_daemon_down,
 					   .swarm = config->swarm_resource };
 	int r;
 

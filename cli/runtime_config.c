@@ -139,13 +139,23 @@ static bool has_ours(const json_t *hooks)
 	return false;
 }
 
+static int add_option(json_t *args, const char *option, const char *value)
+{
+	if (!args || json_array_append_new(args, json_string(option)) < 0)
+		return -ENOMEM;
+	return json_array_append_new(args, json_string(value)) < 0 ? -ENOMEM : 0;
+}
+
 static json_t *hook_json(const struct runtime_hook *hook)
 {
 	json_t *args = json_pack("[s, s, s, s]", "nvinject", "hook", "--socket", hook->socket);
+	int r = 0;
 
-	if (args && hook->swarm && *hook->swarm &&
-	    (json_array_append_new(args, json_string("--swarm-resource")) < 0 ||
-	     json_array_append_new(args, json_string(hook->swarm)) < 0)) {
+	if (hook->swarm && *hook->swarm)
+		r = add_option(args, "--swarm-resource", hook->swarm);
+	if (r == 0 && hook->on_daemon_down == WHEN_DOWN_SKIP)
+		r = add_option(args, "--on-daemon-down", "skip");
+	if (r < 0) {
 		json_decref(args);
 		return NULL;
 	}

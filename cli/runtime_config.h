@@ -4,12 +4,15 @@
 
 #include <stddef.h>
 
+#include "common/whendown.h"
+
 struct error;
 
 /* The hook that a container gets. All borrowed. */
 struct runtime_hook {
 	const char *nvinject; /* the program, absolute */
 	const char *socket;
+	enum when_down on_daemon_down; /* fail is the hook's own default */
 	const char *swarm; /* comma list of variables that count more; NULL for none */
 };
 

@@ -22,7 +22,9 @@
 
 #define FILE_MAX (1024 * 1024)
 
-enum key_type { KEY_PATH, KEY_PATH_OR_NONE, KEY_TEXT, KEY_NUMBER, KEY_BOOL, KEY_ACCEPT_ENV, KEY_COMPAT_MODE };
+enum key_type {
+	KEY_PATH, KEY_PATH_OR_NONE, KEY_TEXT, KEY_NUMBER, KEY_BOOL, KEY_ACCEPT_ENV, KEY_WHEN_DOWN, KEY_COMPAT_MODE
+};
 
 static const struct key {
 	const char *name;
@@ -45,6 +47,7 @@ static const struct key {
 	{ "runtime", KEY_TEXT, offsetof(struct config, runtime), "", 0, 0 },
 	{ "swarm_resource", KEY_TEXT, offsetof(struct config, swarm_resource), "", 0, 0 },
 	{ "accept_env", KEY_ACCEPT_ENV, offsetof(struct config, accept_env), "always", 0, 0 },
+	{ WHENDOWN_KEY, KEY_WHEN_DOWN, offsetof(struct config, on_daemon_down), "fail", 0, 0 },
 	{ "disable_require", KEY_BOOL, offsetof(struct config, disable_require), "no", 0, 0 },
 	{ "cuda_compat_mode", KEY_COMPAT_MODE, offsetof(struct config, cuda_compat_mode), COMPAT_MODE_DEFAULT, 0, 0 },
 	{ "trees_per_user", KEY_NUMBER, offsetof(struct config, trees_per_user), "16", 0, 10000 },
@@ -134,6 +137,8 @@ static int key_set(struct config *config, const struct key *key, const char *val
 		return set_bool(key, field, value, err);
 	case KEY_ACCEPT_ENV:
 		return set_accept_env(field, value, err);
+	case KEY_WHEN_DOWN:
+		return whendown_parse(value, field, err);
 	case KEY_COMPAT_MODE:
 		return compat_mode_parse(value, field, err);
 	}
@@ -210,6 +215,8 @@ const char *config_value(const struct config *config, const char *name, char buf
 		return *(const bool *)field ? "yes" : "no";
 	case KEY_ACCEPT_ENV:
 		return accept_env_words[*(const enum accept_env *)field];
+	case KEY_WHEN_DOWN:
+		return whendown_name(*(const enum when_down *)field);
 	case KEY_COMPAT_MODE:
 		return compat_mode_name(*(const enum compat_mode *)field);
 	}

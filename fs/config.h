@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/whendown.h"
 #include "nvml/compat.h"
 
 struct error;
@@ -32,6 +33,7 @@ struct config {
 	char *runtime;               /* of nvfs-runtime: the one below; "" for runc, or else crun */
 	char *swarm_resource;        /* of nvfs-runtime: as nvinject's option; "" for none */
 	enum accept_env accept_env;
+	enum when_down on_daemon_down; /* read by nvinject itself, which then has nobody to ask */
 	bool disable_require; /* of images, of driver and GPUs */
 	enum compat_mode cuda_compat_mode; /* where a request names none */
 	unsigned int trees_per_user; /* uids but root */

@@ -3,10 +3,11 @@
  * nvinject: give one container its view of the NVIDIA driver.
  *
  * The daemon decides (what to mount where, which devices), this program does
- * it: it is static, has no threads, no configuration and no dlopen(), enters
- * the container in a short-lived child, and leaves everything or nothing. Read
- * main(), then privilege.c (what may be done when), inject.c (the order of an
- * injection), apply.c (the steps) and effect.c (each change beside its undo).
+ * it: it is static, has no threads, no configuration (but one word for when there
+ * is no daemon) and no dlopen(), enters the container in a short-lived child, and
+ * leaves everything or nothing. Read main(), then privilege.c (what may be done
+ * when), inject.c (the order of an injection), apply.c (the steps) and effect.c
+ * (each change beside its undo).
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -40,7 +41,7 @@ static int run_hook(struct session *session, struct error *err)
 	if (r < 0)
 		return r;
 	if (!why)
-		return session_inject(session, err);
+		return session_inject_or_skip(session, err);
 	session->result = "nothing";
 	session->report = json_pack("{s:o}", "why", json_string(why)); /* NULL where a path in it is no UTF-8 */
 	if (!session->report)
@@ -53,7 +54,7 @@ static int run(struct session *session, struct error *err)
 {
 	switch (session->request.action) {
 	case REQUEST_INJECT:
-		return session_inject(session, err);
+		return session_inject_or_skip(session, err);
 	case REQUEST_REMOVE:
 		return session_remove(session, err);
 	case REQUEST_HEAL:

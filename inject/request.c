@@ -17,6 +17,7 @@
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/parse.h"
+#include "common/whendown.h"
 #include "inject/request_impl.h"
 
 static const char usage_text[] =
@@ -41,6 +42,7 @@ static const char usage_text[] =
 	"  --require EXPRESSION        what driver and GPUs must be: cuda>=12.4; may be repeated\n"
 	"  --cdi-device NAME           hook: called for this device of a CDI specification\n"
 	"  --swarm-resource NAMES      hook: variables that count more than NVIDIA_VISIBLE_DEVICES\n"
+	"  --on-daemon-down WORD       where nobody listens: fail, skip, or config (as nvfs.conf says; for hook)\n"
 	"  --id ID                     name of the container; default: from its cgroup\n"
 	"  --rootfs DIR                its root before pivot_root, as its mount namespace has it\n"
 	"  --target DIR                where the tree goes; default /usr/local/nvidia\n"
@@ -69,6 +71,7 @@ enum {
 	OPT_REQUIRE,
 	OPT_SWARM,
 	OPT_CDI,
+	OPT_ON_DOWN,
 	OPT_ID,
 	OPT_ROOTFS,
 	OPT_TARGET,
@@ -107,6 +110,7 @@ static const struct option options[] = {
 	{ "require", required_argument, NULL, OPT_REQUIRE },
 	{ "swarm-resource", required_argument, NULL, OPT_SWARM },
 	{ "cdi-device", required_argument, NULL, OPT_CDI },
+	{ "on-daemon-down", required_argument, NULL, OPT_ON_DOWN },
 	{ "id", required_argument, NULL, OPT_ID },
 	{ "rootfs", required_argument, NULL, OPT_ROOTFS },
 	{ "target", required_argument, NULL, OPT_TARGET },
@@ -146,6 +150,7 @@ void request_done(struct request *req)
 	json_decref(req->requirements);
 	free(req->rootfs);
 	free(req->target);
+	free(req->on_daemon_down);
 	free(req->socket);
 	memset(req, 0, sizeof(*req));
 }
@@ -239,6 +244,14 @@ static int check_truth(const char *value, struct error *err)
 	return value ? usage(err, "'%.40s' is neither true nor false", value) : 0;
 }
 
+static int put_on_down(struct request *req, const char *value, struct error *err)
+{
+	enum when_down word;
+	int r = strcmp(value, REQUEST_DOWN_CONFIG) == 0 ? 0 : whendown_parse(value, &word, err);
+
+	return r < 0 ? error_remedy(err, r, "fail, skip or config") : request_set(&req->on_daemon_down, value, err);
+}
+
 static int put_option(struct request *req, int opt, const char *value, struct error *err)
 {
 	switch (opt) {
@@ -266,6 +279,8 @@ static int put_option(struct request *req, int opt, const char *value, struct er
 		return request_set(&req->swarm_resource, value, err);
 	case OPT_CDI:
 		return request_set(&req->cdi_device, value, err);
+	case OPT_ON_DOWN:
+		return put_on_down(req, value, err);
 	case OPT_ID:
 		return request_set(&req->id, value, err);
 	case OPT_ROOTFS:
@@ -388,6 +403,8 @@ int request_parse(struct request *req, int argc, char *argv[], struct error *err
 		return r;
 	if (!req->socket)
 		r = request_set(&req->socket, REQUEST_SOCKET, err);
+	if (r == 0 && hook && !req->on_daemon_down)
+		r = request_set(&req->on_daemon_down, REQUEST_DOWN_CONFIG, err);
 	r = r ? r : request_check_places(req, err);
 	if (r < 0)
 		return r;

@@ -9,12 +9,14 @@
 struct error;
 
 #define REQUEST_SOCKET "/run/nvfsd/nvfs.sock"
+#define REQUEST_CONFIG "/etc/nvfs/nvfs.conf" /* for on_daemon_down alone */
 #define REQUEST_TARGET "/usr/local/nvidia"
 
 /* As many as the existing tool takes, and each as long as the daemon takes. */
 #define REQUEST_REQUIREMENTS_MAX 32
 #define REQUEST_REQUIREMENT_BYTES 8191
 
+#define REQUEST_DOWN_CONFIG "config" /* --on-daemon-down */
 #define REQUEST_COMPAT_DISABLED "disabled" /* --cuda-compat-mode */
 
 #define REQUEST_TIMEOUT_S 10
@@ -51,6 +53,7 @@ struct request {
 	char *nvidias_config; /* what NVIDIA's hook is to be configured by, and ours is not; NULL: not said */
 	char *swarm_resource; /* hook: variables that count more than NVIDIA_VISIBLE_DEVICES; NULL: none */
 	char *cdi_device; /* hook: of this device of a CDI specification; NULL: of none */
+	char *on_daemon_down; /* "fail", "skip" or "config"; NULL: the default of this action */
 	char *socket;     /* never NULL after request_parse() */
 	const char *source; /* who asked for the devices: "arguments", "env", "mounts", "cdi" */
 	bool privileged;  /* the container's bounding set has CAP_SYS_ADMIN */

@@ -90,7 +90,7 @@ int request_check_remove(const struct request *req, struct error *err)
 	if (req->standalone && (!req->rootfs || !req->id || req->pid))
 		return usage(err, "--standalone needs --rootfs and --id, and no --pid");
 	if (req->devices || req->driver_caps || req->target || req->requirements ||
-	    req->compat_mode || req->as_owner || asks_more(req))
+	    req->compat_mode || req->as_owner || req->on_daemon_down || asks_more(req))
 		return usage(err, "--remove takes back all: no --devices, --target");
 	return 0;
 }
@@ -100,7 +100,8 @@ int request_check_heal(const struct request *req, struct error *err)
 	if (!req->pid || !req->id)
 		return usage(err, "--heal needs --pid and --id");
 	if (req->devices || req->driver_caps || req->target || req->rootfs || req->standalone ||
-	    asks_more(req) || req->dry_run || !req->cgroup || req->compat_mode)
+	    asks_more(req) || req->dry_run || !req->cgroup || req->compat_mode ||
+	    req->on_daemon_down)
 		return usage(err, "--heal permits what was given: no other options");
 	return 0;
 }

@@ -52,6 +52,14 @@ int session_pin(struct session *session, struct error *err);
 /** session_inject() - REQUEST_INJECT from the first to the last step; whole or nothing */
 int session_inject(struct session *session, struct error *err);
 
+/**
+ * session_inject_or_skip() - session_inject(), or @session->result "nothing" with the reason in @session->report
+ *
+ * Nothing is done, and that is no failure, where nobody listens at the socket and --on-daemon-down, or the
+ * configuration for it, says skip.
+ */
+int session_inject_or_skip(struct session *session, struct error *err);
+
 /** session_remove() - REQUEST_REMOVE */
 int session_remove(struct session *session, struct error *err);
 

@@ -48,6 +48,7 @@ START_TEST(every_key_has_a_default)
 	ck_assert(!config.disable_require);
 	ck_assert_uint_eq(config.heal_s, 2);
 	ck_assert_int_eq(config.accept_env, ACCEPT_ENV_ALWAYS);
+	ck_assert_int_eq(config.on_daemon_down, WHEN_DOWN_FAIL);
 	ck_assert_str_eq(config.user_group, "");
 	ck_assert_str_eq(config.user_devices, "all");
 	config_done(&config);
@@ -78,7 +79,7 @@ END_TEST
 START_TEST(a_bad_value_is_named_with_its_line)
 {
 	static const char *const texts[] = { "grace = 60\ngrace = soon\n", "\ndriver_root = relative\n",
-					     "\naccept_env = maybe\n", "\ncuda_compat_mode = maybe\n", "\nworkers = 0\n",
+					     "\naccept_env = maybe\n", "\non_daemon_down = maybe\n", "\ncuda_compat_mode = maybe\n", "\nworkers = 0\n",
 					     "\ngrace = -1\n", "\nheal = 3601\n", "\ngrace = 99999999999\n" };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {

@@ -108,6 +108,29 @@ START_TEST(cgroups_and_socket_have_defaults)
 }
 END_TEST
 
+START_TEST(only_a_hook_asks_the_configuration_what_to_do_without_a_daemon)
+{
+	struct request req;
+
+	ck_assert_int_eq(parse(&req, ARGS("--pid=1", "--devices=none"), NULL), 0);
+	ck_assert_ptr_null(req.on_daemon_down);
+	request_done(&req);
+	ck_assert_int_eq(parse(&req, ARGS("hook"), NULL), 0);
+	ck_assert_str_eq(req.on_daemon_down, REQUEST_DOWN_CONFIG);
+	request_done(&req);
+	ck_assert_int_eq(parse(&req, ARGS("hook", "--on-daemon-down=fail"), NULL), 0);
+	ck_assert_str_eq(req.on_daemon_down, "fail");
+	request_done(&req);
+	ck_assert_int_eq(parse(&req, ARGS("--pid=1", "--devices=none", "--on-daemon-down", "config"), NULL), 0);
+	ck_assert_str_eq(req.on_daemon_down, "config");
+	request_done(&req);
+	refuse(ARGS("hook", "--on-daemon-down=ignore"), "'ignore' is neither fail nor skip");
+	refuse(ARGS("hook", "--on-daemon-down="), "'' is neither fail nor skip");
+	refuse(ARGS("--remove", "--id=a", "--on-daemon-down=skip"), "takes back all");
+	refuse(ARGS("--heal", "--pid=1", "--id=c1", "--on-daemon-down=skip"), "no other options");
+}
+END_TEST
+
 START_TEST(an_owners_container_keeps_its_cgroup)
 {
 	struct request req;
@@ -292,7 +315,8 @@ START_TEST(variations_of_a_plan_belong_to_an_injection)
 END_TEST
 
 UNIT_MAIN("request", nvidias_hook_is_known_by_its_name, nvidias_hook_takes_options_as_go_does, requirements_add_up_to_a_limit,
-	  a_whole_command_line_is_read, cgroups_and_socket_have_defaults, an_owners_container_keeps_its_cgroup,
+	  a_whole_command_line_is_read, cgroups_and_socket_have_defaults,
+	  only_a_hook_asks_the_configuration_what_to_do_without_a_daemon, an_owners_container_keeps_its_cgroup,
 	  hook_remove_help_and_version_are_told_apart, devices_and_container_must_be_said,
 	  channels_add_up_and_control_of_mig_is_read, junk_is_refused_by_name, an_id_that_is_a_path_is_refused, a_target_must_be_a_plain_path,
 	  variations_of_a_plan_belong_to_an_injection)

@@ -95,6 +95,21 @@ START_TEST(a_container_that_asks_gets_one_hook_more)
 }
 END_TEST
 
+START_TEST(the_hook_is_told_what_the_configuration_says)
+{
+	const struct runtime_hook told = { .nvinject = "/n", .socket = "/s", .swarm = "GPU", .on_daemon_down = WHEN_DOWN_SKIP };
+	const char *text = "{" ASKS "}";
+	char *changed = NULL;
+
+	ck_assert_int_eq(runtime_config_change(text, strlen(text), &told, &changed, NULL), 0);
+	ck_assert_ptr_nonnull(strstr(changed, "\"--swarm-resource\",\"GPU\",\"--on-daemon-down\",\"skip\"]"));
+	free(changed);
+	changed = change(text);
+	ck_assert_ptr_null(strstr(changed, "--on-daemon-down"));
+	free(changed);
+}
+END_TEST
+
 START_TEST(a_container_that_does_not_ask_stays)
 {
 	stays("{}");
@@ -182,6 +197,6 @@ START_TEST(a_bundles_file_is_replaced_whole_with_its_mode)
 END_TEST
 
 UNIT_MAIN("runtime", what_makes_a_container_is_told_from_the_rest, the_bundle_is_found_in_every_spelling,
-	  a_container_that_asks_gets_one_hook_more, a_container_that_does_not_ask_stays,
+	  a_container_that_asks_gets_one_hook_more, the_hook_is_told_what_the_configuration_says, a_container_that_does_not_ask_stays,
 	  integers_of_any_length_are_kept, order_and_text_are_kept, what_is_no_configuration_is_refused,
 	  a_bundles_file_is_replaced_whole_with_its_mode)
