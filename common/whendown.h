@@ -15,6 +15,9 @@ enum when_down { WHEN_DOWN_FAIL, WHEN_DOWN_SKIP };
 /** whendown_parse() - "fail" or "skip"; 0, or -EINVAL (ERROR_USAGE) and @ret untouched */
 int whendown_parse(const char *word, enum when_down *ret, struct error *err);
 
+/** whendown_name() - its word; static storage */
+const char *whendown_name(enum when_down word);
+
 /**
  * whendown_read() - this key of a configuration, without looking at any other
  * @path: INI file, borrowed; one that is not there says nothing

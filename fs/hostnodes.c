@@ -73,6 +73,40 @@ static bool is_dressed(const struct stat *st, const struct devparams *params)
 	return (st->st_mode & 07777) == params->mode && st->st_uid == params->uid && st->st_gid == params->gid;
 }
 
+/* "char/195:0" for a node "nvidia0": by which who has a number finds its name */
+static bool links_here(int dev_fd, dev_t rdev, const char *path, char ret_name[32], char ret_target[160])
+{
+	char now[160];
+	ssize_t n;
+
+	(void)snprintf(ret_name, 32, "char/%u:%u", major(rdev), minor(rdev));
+	(void)snprintf(ret_target, 160, "../%s", path);
+	n = readlinkat(dev_fd, ret_name, now, sizeof(now));
+	return n >= 0 && (size_t)n == strlen(ret_target) && memcmp(now, ret_target, (size_t)n) == 0;
+}
+
+static void unlink_number(int dev_fd, dev_t rdev, const char *path)
+{
+	char name[32], target[160];
+
+	if (links_here(dev_fd, rdev, path, name, target))
+		(void)unlinkat(dev_fd, name, 0);
+}
+
+/*
+ * udev makes such links for what is in /sys, where these devices are not; runc and systemd look for the
+ * devices of a container's unit by them.
+ */
+static int link_number(int dev_fd, dev_t rdev, const char *path)
+{
+	char name[32], target[160];
+
+	if (links_here(dev_fd, rdev, path, name, target))
+		return 0;
+	(void)mkdirat(dev_fd, "char", 0755);
+	return symlinkat(target, dev_fd, name) < 0 ? -errno : 0;
+}
+
 /* 1 made, 2 mended, 0 it was right, or a negative errno */
 static int settle(int dev_fd, const char *path, dev_t rdev, const struct devparams *params)
 {
@@ -91,6 +125,8 @@ static int settle(int dev_fd, const char *path, dev_t rdev, const struct devpara
 		r = dress(dev_fd, path, params);
 	else
 		r = unlinkat(dev_fd, path, 0) < 0 ? -errno : make(dev_fd, path, rdev, params);
+	if (r == 0 && st.st_rdev != rdev)
+		unlink_number(dev_fd, st.st_rdev, path);
 	return r < 0 ? r : 2;
 }
 
@@ -111,16 +147,20 @@ static void add(struct maker *m, const char *path, unsigned int minor_number, co
 {
 	int number = devnode_major_of(m->devices, path);
 	dev_t rdev = makedev((unsigned int)number, minor_number);
-	int r;
+	int r, linked;
 
 	if (number >= 0 && m->tell)
 		m->tell(m->data, path, fault_of(m->dev_fd, path, rdev, params));
 	if (number < 0 || !params->may_modify || m->tell)
 		return;
 	r = settle(m->dev_fd, path, rdev, params);
+	linked = r < 0 ? 0 : link_number(m->dev_fd, rdev, path);
 	if (r < 0)
 		log_warning("device node '%s': %s, ignoring", path,
 			    r == -EEXIST ? "something else stands there" : strerror(-r));
+	if (linked < 0)
+		log_warning("link 'char/%u:%u' to device node '%s': %s, ignoring", major(rdev), minor(rdev), path,
+			    strerror(-linked));
 	m->report.made += r == 1;
 	m->report.mended += r == 2;
 	m->report.refused += r < 0;

@@ -23,7 +23,8 @@ struct hostnodes_report {
  * nvidiactl, nvidia<minor> of each GPU, nvidia-modeset where that module is loaded, nvidia-uvm and
  * nvidia-uvm-tools, and the nvcaps that there are, by the majors in <proc_root>/devices. Owner and mode
  * are those of <proc_root>/driver/nvidia/params, and of the nvcaps' own files; what these say is
- * not to be modified is left alone, missing or not. A node of another number is made anew; a file or link at the
+ * not to be modified is left alone, missing or not. Each of them gets its link in <dev_root>/char, and loses that of
+ * a number which it had before. A node of another number is made anew; a file or link at the
  * place of one is not touched. Nothing is done where no module is loaded.
  *
  * Sources: nvml/devnode.h, nvml/nvcap.h, nvml/devparams.h. Privilege: CAP_MKNOD, CAP_CHOWN.

@@ -12,6 +12,12 @@ nodes()
 	find "$DEV_ROOT" -type c -printf '%P %m %U:%G\n' | sort | tr '\n' ','
 }
 
+# What /dev/char has: numbers, and the nodes that they lead to
+links()
+{
+	find "$DEV_ROOT/char" -type l -printf '%P %l\n' 2>/dev/null | sort | tr '\n' ','
+}
+
 numbers()
 {
 	stat -c '%n %t:%T' "$@" | sed "s|^$DEV_ROOT/||" | tr '\n' ','
@@ -21,6 +27,12 @@ numbers()
 numbers_are()
 {
 	[ "$(numbers "$DEV_ROOT/nvidia-uvm")" = "$1" ]
+}
+
+# shellcheck disable=SC2317 # called by wait_for
+links_are()
+{
+	[ "$(links)" = "$1" ]
 }
 
 # A host whose modules are not loaded. modprobe puts a module's part of /proc there, and keeps a list.
@@ -74,6 +86,8 @@ is "the nodes are there, but those that are not to be made" "$(nodes)" \
 	"nvidia-caps/nvidia-cap1 400 0:0,nvidia-caps/nvidia-cap12 444 0:0,nvidia-uvm 666 0:0,nvidia-uvm-tools 666 0:0,nvidia0 666 0:0,nvidiactl 666 0:0,"
 is "by the numbers of the module" "$(numbers "$DEV_ROOT/nvidia0" "$DEV_ROOT/nvidiactl" "$DEV_ROOT/nvidia-uvm-tools" "$DEV_ROOT/nvidia-caps/nvidia-cap12")" \
 	"nvidia0 c3:0,nvidiactl c3:ff,nvidia-uvm-tools ee:1,nvidia-caps/nvidia-cap12 f1:c,"
+is "which lead to them" "$(links)" \
+	"195:0 ../nvidia0,195:255 ../nvidiactl,238:0 ../nvidia-uvm,238:1 ../nvidia-uvm-tools,241:1 ../nvidia-caps/nvidia-cap1,241:12 ../nvidia-caps/nvidia-cap12,"
 like "and the driver is served" "$(nvfs status)" "999.10.01"
 : >"$SCRATCH/calls"
 
@@ -81,6 +95,8 @@ like "and the driver is served" "$(nvfs status)" "999.10.01"
 
 sed -i 's/^238 nvidia-uvm/236 nvidia-uvm/' "$PROC_ROOT/devices"
 ok "when majors move, the nodes follow" wait_for 20 numbers_are "nvidia-uvm ec:0,"
+ok "and their links, of which none stays behind" wait_for 5 links_are \
+	"195:0 ../nvidia0,195:255 ../nvidiactl,236:0 ../nvidia-uvm,236:1 ../nvidia-uvm-tools,241:1 ../nvidia-caps/nvidia-cap1,241:12 ../nvidia-caps/nvidia-cap12,"
 is "nobody's else" "$(numbers "$DEV_ROOT/nvidia0")" "nvidia0 c3:0,"
 rm "$DEV_ROOT/nvidia-uvm"
 mkdir "$DEV_ROOT/nvidia-uvm"
