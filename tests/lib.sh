@@ -82,9 +82,28 @@ skip_all()
 	exit 0
 }
 
+# client NAME WAY FAILED WHAT: a row of the table of clients: which program ran, how it calls us, what was looked at.
+# FAILED is what $TEST_FAILED was before. Tests/run prints the rows of all scripts, a script alone its own.
+CLIENT_ROWS=${NVFS_CLIENT_ROWS:-}
+client()
+{
+	local result=yes
+
+	[ "$TEST_FAILED" = "$3" ] || result=NO
+	printf '%s\t%s\t%s\t%s\n' "$1" "$2" "$result" "$4" >>"${CLIENT_ROWS:-$SCRATCH/clients}"
+}
+
+# no_client NAME WAY REASON: it did not run
+no_client()
+{
+	skip "$1, $2" "$3"
+	printf '%s\t%s\t-\t%s\n' "$1" "$2" "$3" >>"${CLIENT_ROWS:-$SCRATCH/clients}"
+}
+
 done_testing()
 {
 	[ -n "$TEST_PLAN" ] || plan "$TEST_NUMBER"
+	[ ! -s "$SCRATCH/clients" ] || "$TESTS/client-table" "$SCRATCH/clients"
 	[ "$TEST_FAILED" = 0 ] || exit 1
 	exit 0
 }

@@ -110,4 +110,7 @@ is "and a bad file is what it was" "$(cat "$SCRATCH/bad/config.json")" '{'
 kill_containers
 ! grep -q '^nvfs-test ' /proc/self/mounts || umount /sys/fs/cgroup/unified
 host_compare
+for BELOW in runc crun; do
+	! command -v "$BELOW" >/dev/null || client "$("$BELOW" --version | sed -n '1s/ version//p')" "nvfs-runtime before it" 0 "run, create and start; daemon down"
+done
 done_testing

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # containerd: it takes contrib/containerd/config.toml and the base specification made by base-spec.jq, whose hook
-# gives the GPU, and runs containers by nvfs-runtime. Without our daemon they do not start.
+# gives the GPU, runs containers by nvfs-runtime, and nvidia-container-cli for `ctr run --gpus`. Without our daemon
+# they do not start.
 set -eu
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -93,7 +94,26 @@ like "by nvfs-runtime: it has the GPU" "$(said)" "$HAS_GPU"
 ok "by nvfs-runtime, asked for nothing" by_runtime run-none
 like "by nvfs-runtime, asked for nothing: it has none" "$(said)" "$HAS_NONE"
 
+# ctr's --gpus makes a hook of containerd's own, which expands the command line of a program that is in ctr's PATH.
+mkdir "$SCRATCH/bin"
+printf '#!/bin/sh\necho "$*" >%q\nexec %q --socket %q "$@"\n' "$SCRATCH/called" "$BUILD/nvidia-container-cli" "$SOCKET" \
+	>"$SCRATCH/bin/nvidia-container-cli"
+chmod 755 "$SCRATCH/bin/nvidia-container-cli"
+by_gpus()
+{
+	PATH=$SCRATCH/bin:$PATH ctr run --rm --cgroup "/$RUN_ID/$1" "${@:2}" --rootfs "$ROOTFS" "$1" /bin/sh -c "$SAYS"
+}
+ok "by --gpus 0" by_gpus gpus-0 --gpus 0
+like "by --gpus 0: it has the GPU" "$(said)" "$HAS_GPU"
+like "by --gpus 0: containerd called us so" "$(cat "$SCRATCH/called")" \
+	'^--load-kmods .*configure .*--device=0 .*--compute .*--pid=[0-9]+ /'
+ok "by --gpus 0, a second time in the same root" by_gpus gpus-again --gpus 0
+like "by --gpus 0, a second time: it has the GPU" "$(said)" "$HAS_GPU"
+fails "by --gpus 7" 1 'nvidia-container-cli: device error: 7: unknown device' by_gpus gpus-7 --gpus 7
+
 stop_daemon
+fails "by --gpus without a daemon" 1 \
+	'nvidia-container-cli: initialization error: nvfs does not answer: .*; systemctl start nvfs' by_gpus gpus-down --gpus 0
 fails "by the base specification without a daemon" 1 'nvinject: daemon: .*systemctl start nvfs' by_spec spec-down "$ASKS"
 fails "by nvfs-runtime without a daemon" 1 'nvinject: daemon: .*systemctl start nvfs' \
 	by_runtime run-down --env NVIDIA_VISIBLE_DEVICES=all
@@ -101,4 +121,7 @@ ok "by the base specification without a daemon, asked for nothing" by_spec spec-
 kill "$CONTAINERD"
 wait_for 20 has_ended "$CONTAINERD"
 host_compare
+version=$(containerd --version | awk '{ print "containerd " $3 }')
+client "$version" "ctr --gpus 0: nvidia-container-cli" 0 "driver, GPU; unknown GPU; daemon down"
+client "$version" "nvfs-runtime (--runc-binary), base spec's hook" 0 "driver, GPU; nothing asked; daemon down"
 done_testing
