@@ -9,6 +9,7 @@
 #include "nvml/ask.h"
 #include "nvml/driver.h"
 #include "nvml/finding.h"
+#include "nvml/nvml_api.h"
 #include "tests/unit/unit.h"
 
 /* An NVML of two GPUs: the first has MIG devices 0 and 3, the second is what a test makes of it. */
@@ -446,7 +447,23 @@ START_TEST(a_lost_gpu_is_noted_until_it_is_found)
 }
 END_TEST
 
-UNIT_MAIN("answer", what_nvml_says_is_told_whole, what_fails_is_told_and_the_rest_goes_on,
+START_TEST(brands_are_called_as_the_existing_tool_calls_them)
+{
+	/* libnvidia-container, src/driver.c, by nvmlBrandType_t of nvml.h */
+	static const char *const names[] = { "Quadro", "Tesla", "NVS", "GRID", "GeForce", "TITAN", "VApps", "VPC", "VCS",
+					     "VWS", "CloudGaming", "QuadroRTX", "NvidiaRTX", "Nvidia", "GeForceRTX",
+					     "TitanRTX" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		ck_assert_str_eq(nvml_brand_name((int)i + 1), names[i]);
+	ck_assert_ptr_null(nvml_brand_name(0));
+	ck_assert_ptr_null(nvml_brand_name(17));
+	ck_assert_ptr_null(nvml_brand_name(-1));
+}
+END_TEST
+
+UNIT_MAIN("answer", brands_are_called_as_the_existing_tool_calls_them,
+	  what_nvml_says_is_told_whole, what_fails_is_told_and_the_rest_goes_on,
 	  what_is_no_answer_of_nvml_is_refused, nvmls_facts_take_the_place_of_derived_ones,
 	  cuda_is_what_libcuda_itself_says, which_mig_devices_there_are_the_module_says,
 	  of_a_gpu_that_proc_calls_otherwise_nothing_counts, a_lost_gpu_is_noted_until_it_is_found)
