@@ -97,4 +97,7 @@ fails "--runtime nvidia without a daemon" 1 'nvinject: daemon: .*systemctl start
 	in_docker --runtime nvidia -e NVIDIA_VISIBLE_DEVICES=all image:1 true
 ok "--runtime nvidia without a daemon, asked for nothing" in_docker --runtime nvidia image:1 true
 host_compare
+version=$(/usr/bin/docker --version | sed 's/^\(Docker\) version \([^,+]*\).*/\1 \2/')
+client "$version" "--gpus: nvidia-container-runtime-hook" 0 "all, device=0; unknown GPU; daemon down"
+client "$version" "--runtime nvidia: nvfs-runtime" 0 "driver, GPU; nothing asked; daemon down"
 done_testing
