@@ -365,7 +365,15 @@ is "nothing is kept beside any more" "$(find "$ROOTFS" -xdev -name '.nvfs-*')" '
 kill_container smi
 PREPARE=
 
-hooked video --device=1 --video --graphics --display --ngx --utility --no-gsp-firmware --no-persistenced
+hooked video --device=1 --video --graphics --display --ngx --utility --compat32 --no-gsp-firmware --no-persistenced \
+	--no-cntlibs
+is "every capability is asked for" "$(nvfs show "pid-$PID" --json | jq -r .driver_capabilities)" \
+	utility,video,graphics,display,ngx,compat32
+ok "ngx has its library" in_container video dlopen libnvidia-ngx.so.1
+is "libcuda and the optical flow by the names that programs are linked with" \
+	"$(in_container video readlink "$TARGET/libcuda.so" "$TARGET/libnvidia-opticalflow.so" | tr '\n' ' ')" \
+	'libcuda.so.1 libnvidia-opticalflow.so.1 '
+like "--no-cntlibs is another word for disabled" "$(tr '\n' ' ' <"$SCRATCH/log-video")" '\] +\.\.\.: --cuda-compat-mode .*: disabled '
 is "--no-persistenced" "$(mounts_in "$PID" | grep -c 'nvidia-persistenced')" 0
 is "and the fabric manager's socket is there" "$(mounts_in "$PID" | grep -c 'nvidia-fabricmanager')" 1
 is "video has libcuda, and not the programs of compute" \
@@ -438,6 +446,8 @@ ok "a second time" enroot
 is "it is one container" "$(nvfs ls --json | jq '[.trees[] | select(.id | startswith("rootfs"))] | length')" 1
 is "and one mount" "$(mounts_in "$NS" | grep -c "^$ROOTFS/usr/local/nvidia fuse")" 1
 fails "a root that is none" 1 '^nvidia-container-cli: mount error: ' cli configure --no-cgroups --device=0 "$SCRATCH"
+ok "without a word about cgroups" inside "$CLI" --socket "$SOCKET" --debug=/dev/stderr configure --device=0 --compute "$ROOTFS"
+like "that cgroups are left alone is in the log" "$OUT" 'no --pid: device cgroups are left alone'
 # A hook whose time is up.
 worker=$(worker_pid)
 at_exit kill -CONT "$DAEMON_PID" "$worker"
