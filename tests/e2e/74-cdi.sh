@@ -173,4 +173,7 @@ fails "without a daemon" 1 'nvinject: daemon: .*systemctl start nvfs' in_podman 
 fails "and nothing is generated" 7 'systemctl start nvfs' nvfs cdi generate
 gets "without a daemon, no device" "$HAS_NONE"
 host_compare
+version=$(command podman --version | sed 's/ version//')
+client "$version" "--device nvfs.dev/gpu=..., runc and crun" 0 "root and user, with hooks and without; daemon down"
+client "$version" "hooks.d: nvidia-container-toolkit prestart" 0 "driver and GPU"
 done_testing
