@@ -3,7 +3,7 @@
 # Completion of nvfs(1) for bash; nothing but bash is needed. For /usr/share/bash-completion/completions/nvfs.
 
 _nvfs_commands='serve status doctor ls show why generations rescan driver revoke info devices config metrics events cdi
-	handover shutdown help version'
+	integrate handover shutdown help version'
 
 # _nvfs_options COMMAND: its long options
 _nvfs_options()
@@ -20,6 +20,7 @@ _nvfs_options()
 	config) echo --config --origin --json --help ;;
 	metrics) echo --textfile --socket --help ;;
 	cdi) echo --format --output --vendor --class --no-hooks --socket --help ;;
+	integrate) echo --dry-run --revert --root --json --help ;;
 	handover) echo --socket --help ;;
 	shutdown) echo --force --json --socket --help ;;
 	esac
@@ -42,7 +43,7 @@ _nvfs_reply()
 _nvfs_value()
 {
 	case $1 in
-	--driver-root | --mountpoint | --proc-root | --rules-dir)
+	--driver-root | --mountpoint | --proc-root | --rules-dir | --root)
 		compopt -o filenames 2>/dev/null
 		_nvfs_reply -d -- "$2"
 		;;
@@ -74,6 +75,10 @@ _nvfs()
 		'') _nvfs_reply -W "$_nvfs_commands" -- "$current" ;;
 		show | revoke) _nvfs_reply -W "$(_nvfs_ids)" -- "$current" ;;
 		cdi) [ "$COMP_CWORD" != 2 ] || _nvfs_reply -W 'generate list' -- "$current" ;;
+		integrate)
+			[ "$COMP_CWORD" != 2 ] ||
+				_nvfs_reply -W 'docker containerd podman crio lxc incus enroot apptainer all' -- "$current"
+			;;
 		why)
 			compopt -o filenames 2>/dev/null
 			_nvfs_reply -f -- "$current"
