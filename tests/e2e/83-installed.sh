@@ -18,7 +18,7 @@ all_of_contrib()
 {
 	local file missing=
 
-	for file in $(cd "$SOURCE/contrib" && find . -type f | sed 's|.*/||'); do
+	for file in $(cd "$SOURCE/contrib" && find . -path ./debian -prune -o -path ./rpm -prune -o -type f -print | sed 's|.*/||'); do
 		grep -q "$file" "$SOURCE/Makefile" || missing="$missing $file"
 	done
 	echo "not installed:$missing"
