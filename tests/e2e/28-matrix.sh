@@ -28,9 +28,14 @@ KINDS=()
 RUNTIME=runc
 RUNTIMES=(runc)
 ! command -v crun >/dev/null || RUNTIMES+=(crun)
-HOOK=$(printf '.hooks.createRuntime = [{ path: "%s", args: ["nvinject", "hook", "--socket", "%s"],
-	env: ["PATH=/usr/bin:/bin"], timeout: 30 }] | .process.env += ["NVIDIA_VISIBLE_DEVICES=all"]' \
-	"$NVINJECT" "$SOCKET")
+# hook_at STAGE: a filter
+hook_at()
+{
+	printf '.hooks.%s = [{ path: "%s", args: ["nvinject", "hook", "--socket", "%s"],
+		env: ["PATH=/usr/bin:/bin"], timeout: 30 }] | .process.env += ["NVIDIA_VISIBLE_DEVICES=all"]' \
+		"$1" "$NVINJECT" "$SOCKET"
+}
+HOOK=$(hook_at createRuntime)
 
 # lib.sh's containers are made by this.
 runc()
@@ -129,6 +134,19 @@ both_stages()
 	fi
 }
 
+# by_stage STAGE: the hook in another one than createRuntime
+by_stage()
+{
+	local kind="plain, hook of $1" name=$RUNTIME-$1 failed=$TEST_FAILED
+
+	if start "$name" glibc "$(hook_at "$1")"; then
+		check_hook "$kind" "$name"
+	else
+		fail "$kind, $RUNTIME: starts"
+		cell "$kind" "$failed"
+	fi
+}
+
 link_usr_local()
 {
 	mkdir "$1/opt/local"
@@ -158,6 +176,7 @@ scratch_image()
 oci_kinds()
 {
 	both_stages "plain" glibc .
+	by_stage prestart
 	PREPARE=shifted both_stages "user namespace" glibc "$USERNS"
 	TREE_AT=/usr/local/nvidia both_stages "read-only rootfs" glibc '.root.readonly = true'
 	PREPARE=shifted TREE_AT=/usr/local/nvidia both_stages "read-only rootfs, user namespace" glibc \
@@ -305,4 +324,8 @@ stop_daemon
 ! grep -q '^nvfs-test ' /proc/self/mounts || umount /sys/fs/cgroup/unified # with what crun has left in it
 host_compare
 print_table
+for RUNTIME in "${RUNTIMES[@]}"; do
+	version=$("$RUNTIME" --version | sed -n '1s/ version//p')
+	client "$version" "hooks prestart, createRuntime" 0 "${#KINDS[@]} kinds of containers: the table of 28-matrix"
+done
 done_testing
