@@ -329,6 +329,17 @@ static void check_numbers(struct state *state)
 		state->next_ino = INO_FIRST;
 }
 
+/* Who died between offset and room of a table's first chunk has left a chunk that nothing counts. */
+static void forget_empty_tables(struct state *state)
+{
+	struct table *tables[] = { &state->objects, &state->links,     &state->blobs,
+				   &state->layouts, &state->snapshots, &state->trees };
+
+	for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+		if (!tables[i]->room)
+			tables[i]->offset = 0;
+}
+
 static int recover(struct store *store, struct error *err)
 {
 	struct state *state = store->state;
@@ -336,6 +347,7 @@ static int recover(struct store *store, struct error *err)
 
 	if (r < 0)
 		return r;
+	forget_empty_tables(state);
 	check_numbers(state);
 	check_links(store);
 	forget_refs(store, &state->blobs);

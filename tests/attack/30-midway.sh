@@ -122,15 +122,20 @@ run_container neighbour "$ROOTFS"
 NEIGHBOUR_PID=$PID
 outside >"$SCRATCH/before"
 
-begin count
-"$HELPERS/stepfault" count 0 "$NVINJECT" --socket "$SOCKET" --pid "$PID" --id victim --devices all \
-	>"$SCRATCH/said" 2>&1 </dev/null
-read -r own inside <<<"$(sed -n 's/^steps: //p' "$SCRATCH/said")"
+# An answer comes in one message or in two, so that a step more is taken now and then: the fewest count.
+for ((i = 0; i < 5; i++)); do
+	begin "count-$i"
+	"$HELPERS/stepfault" count 0 "$NVINJECT" --socket "$SOCKET" --pid "$PID" --id victim --devices all \
+		>"$SCRATCH/said" 2>&1 </dev/null
+	read -r now now_inside <<<"$(sed -n 's/^steps: //p' "$SCRATCH/said")"
+	[ "${own:-999}" -lt "${now:-0}" ] || own=${now:-0}
+	[ "${inside:-999}" -lt "${now_inside:-0}" ] || inside=${now_inside:-0}
+	nvinject --remove --id victim
+	kill_container "count-$i"
+done
 # Outside and inside they go on at the same time: each is counted for itself.
 mapfile -t STEPS < <(seq "${own:-0}"; seq -f c%.0f "${inside:-0}")
 ok "an injection has steps (${own:-0} outside, ${inside:-0} inside)" [ "${#STEPS[@]}" -gt 20 ]
-nvinject --remove --id victim
-kill_container count
 
 first=0
 for way in "${!ACTS[@]}"; do

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/cleanup.h"
 #include "tests/unit/unit.h"
 
 static struct store *store;
@@ -485,6 +486,24 @@ START_TEST(contents_in_the_middle_of_others_count_as_missing)
 }
 END_TEST
 
+START_TEST(a_table_whose_first_chunk_never_counted_begins_anew)
+{
+	static const uint32_t offsets[] = { 0x1234, 0xffffff00 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(offsets); i++) {
+		int fd = memfd_create("state", MFD_CLOEXEC), copy = dup(fd);
+
+		ck_assert_int_eq(store_new(fd, &store, NULL), 0);
+		ck_assert_uint_eq(store->state->links.room, 0);
+		store->state->links.offset = offsets[i];
+		store_free(store);
+		ck_assert_int_eq(store_open(copy, &store, NULL), 0);
+		ck_assert_str_eq(store_link(store, store_link_put(store, "target")), "target");
+		store_free(store);
+	}
+}
+END_TEST
+
 UNIT_MAIN("store", equal_blobs_are_stored_once_and_go_with_the_last_reference,
 	  identical_trees_share_one_layout, a_tree_is_found_by_name_and_pid_until_it_is_removed,
 	  two_trees_of_one_process_come_and_go_in_any_order, another_process_goes_on_with_the_file,
@@ -496,6 +515,6 @@ UNIT_MAIN("store", equal_blobs_are_stored_once_and_go_with_the_last_reference,
 	  an_object_is_held_by_the_kernel_or_by_a_descriptor,
 	  opens_are_counted_for_every_tree_of_a_namespace,
 	  ten_thousand_trees_that_come_and_go_leave_no_memory_behind,
-	  a_damaged_tree_is_dropped_and_the_others_stay,
+	  a_damaged_tree_is_dropped_and_the_others_stay, a_table_whose_first_chunk_never_counted_begins_anew,
 	  a_file_in_which_two_things_share_their_memory_is_refused,
 	  contents_in_the_middle_of_others_count_as_missing)
