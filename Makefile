@@ -64,7 +64,7 @@ E2E      := $(sort $(wildcard tests/e2e/[0-9]*.sh tests/attack/[0-9]*.sh))
 .PHONY: all programs tests units cross deps demo check check-only unit fuzz fuzz-only e2e settings bench qemu \
 	bundle deb install clean compile_commands.json
 .DELETE_ON_ERROR:
-.SECONDARY:
+.SECONDARY: $(UNIT:=.o) $(FUZZ:=.o)
 all: programs
 programs: $(BUILD)/nvfs $(BUILD)/nvinject $(BUILD)/nvfs-runtime $(BUILD)/nvidia-container-cli
 tests: programs units $(HELPERS)

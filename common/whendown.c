@@ -6,16 +6,22 @@
 #include "common/whendown.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ini.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "common/file.h"
+#include "common/lines.h"
+
+#define FILE_MAX (1024 * 1024) /* bytes, as for the daemon */
 
 struct reading {
 	enum when_down word;
 	struct error *err;
+	struct lines lines;
+	int wrong; /* the first line with a mistake */
 	int result;
 };
 
@@ -44,22 +50,25 @@ static int on_key(void *data, const char *section, const char *name, const char 
 
 	if ((*section && strcmp(section, "nvfs") != 0) || strcmp(name, WHENDOWN_KEY) != 0)
 		return 1;
-	if (reading->result == 0) /* the first mistake counts: inih may go on after it */
-		reading->result = whendown_parse(value, &reading->word, reading->err);
+	if (reading->result < 0) /* the first mistake counts: inih may go on after it */
+		return 0;
+	reading->result = whendown_parse(value, &reading->word, reading->err);
+	reading->wrong = reading->lines.number;
 	return reading->result == 0;
 }
 
 int whendown_read(const char *path, enum when_down *ret, struct error *err)
 {
 	struct reading reading = { .word = WHEN_DOWN_FAIL, .err = err };
-	auto_fclose FILE *file = fopen(path, "re");
-	int line;
+	auto_free char *text = NULL;
+	int line, r = file_read_at(AT_FDCWD, path, FILE_MAX, &text, NULL, err);
 
-	if (!file && errno != ENOENT)
-		return error_classify(err, error_set(err, -errno, "open '%s'", path), ERROR_USAGE);
-	line = file ? ini_parse_file(file, on_key, &reading) : 0;
+	if (r < 0 && r != -ENOENT)
+		return error_classify(err, r, ERROR_USAGE);
+	reading.lines.at = text ? text : "";
+	line = ini_parse_stream(lines_next, &reading.lines, on_key, &reading);
 	if (reading.result < 0)
-		return error_wrap(err, reading.result, "%s:%d", path, line);
+		return error_wrap(err, reading.result, "%s:%d", path, reading.wrong);
 	if (line != 0)
 		return error_setc(err, ERROR_USAGE, -EINVAL, "%s:%d: not 'key = value'", path, line);
 	*ret = reading.word;

@@ -93,6 +93,16 @@ static void unlink_number(int dev_fd, dev_t rdev, const char *path)
 		(void)unlinkat(dev_fd, name, 0);
 }
 
+/* nvidia-ctk makes such links, too, and absolute ones. */
+static bool leads_to(int dev_fd, const char *name, dev_t rdev)
+{
+	struct stat st;
+	bool yes = fstatat(dev_fd, name, &st, 0) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == rdev;
+
+	errno = EEXIST;
+	return yes;
+}
+
 /*
  * udev makes such links for what is in /sys, where these devices are not; runc and systemd look for the
  * devices of a container's unit by them.
@@ -104,7 +114,9 @@ static int link_number(int dev_fd, dev_t rdev, const char *path)
 	if (links_here(dev_fd, rdev, path, name, target))
 		return 0;
 	(void)mkdirat(dev_fd, "char", 0755);
-	return symlinkat(target, dev_fd, name) < 0 ? -errno : 0;
+	if (symlinkat(target, dev_fd, name) == 0 || (errno == EEXIST && leads_to(dev_fd, name, rdev)))
+		return 0;
+	return -errno;
 }
 
 /* 1 made, 2 mended, 0 it was right, or a negative errno */

@@ -212,8 +212,9 @@ int apply_link(struct apply *apply, const struct step *step, struct outcome *out
 	if (r < 0)
 		return r;
 	read_link(&place, led_to);
+	/* What the record says leads elsewhere was killed between the link and the record: it is told anew. */
 	if (strcmp(led_to, step->to) == 0)
-		return apply_note_already(apply, outcome, "created");
+		return step->before ? apply_note(outcome, "created", "") : apply_note_already(apply, outcome, "created");
 	r = effect_link(&apply->effects, place.dirfd, place.name, step->to);
 	if (r == -EEXIST && step->replace_stale)
 		r = replace_stale(apply, step, &place, led_to, outcome);

@@ -148,6 +148,14 @@ static int open_stale(int dirfd, const char *name)
 	return take_fd(&fd);
 }
 
+/* By something that was never put aside: the image's own, which stays. */
+static bool is_occupied(int dirfd, const char *aside)
+{
+	auto_close int fd = open_stale(dirfd, aside);
+
+	return fd < 0 && fd != -ENOENT;
+}
+
 int effect_aside(struct effects *effects, int dirfd, const char *name)
 {
 	int r;
@@ -158,6 +166,8 @@ int effect_aside(struct effects *effects, int dirfd, const char *name)
 		return r;
 	name_aside(name, aside);
 	r = effect->fd = open_stale(dirfd, name);
+	if (r >= 0 && is_occupied(dirfd, aside))
+		r = -EMEDIUMTYPE;
 	return effect_end(effects, r < 0 ? r : name_rename(effects->within, dirfd, name, aside));
 }
 

@@ -85,6 +85,12 @@ all_good()
 
 host_snapshot
 had_pivot=$(find /sys/fs/cgroup -maxdepth 2 -name 'lxc.*' 2>/dev/null | sort)
+# LXC leaves the cgroup that it moved its own process to.
+remove_pivots()
+{
+	find /sys/fs/cgroup -maxdepth 2 -name 'lxc.*' 2>/dev/null | sort | comm -13 <(echo "$had_pivot") - | xargs -r rmdir
+}
+at_exit remove_pivots
 private_host
 echo "root:$BASE:65536" | tee -a /etc/subuid >>/etc/subgid
 mkdir -p /etc/nvfs "$SCRATCH/bin"
@@ -185,6 +191,6 @@ echo 'on_daemon_down = skip' >/etc/nvfs/nvfs.conf
 ok "without a daemon, where that is to be skipped" lxc skip NVIDIA_VISIBLE_DEVICES=all -- sh -c "$LOADS"
 like "it has nothing" "$(tr '\n' ' ' <<<"$OUT")" '/dev/nvidia0 ENOENT'
 client "$VERSION" "the same, daemon down" "$before" "refused; on_daemon_down = skip"
-find /sys/fs/cgroup -maxdepth 2 -name 'lxc.*' 2>/dev/null | sort | comm -13 <(echo "$had_pivot") - | xargs -r rmdir
+remove_pivots
 host_compare
 done_testing

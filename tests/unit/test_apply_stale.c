@@ -162,6 +162,49 @@ START_TEST(a_link_that_is_to_lead_elsewhere_keeps_what_it_has_replaced)
 }
 END_TEST
 
+/* Killed when the link led elsewhere already, and the record did not know it yet. */
+START_TEST(a_link_that_nobody_has_told_of_is_told_by_the_next_run)
+{
+	auto_free char *before = NULL, *after = NULL;
+	json_t *done;
+
+	if (!make_world())
+		return;
+	put(SMI, "");
+	before = list_world();
+	done = run_for("/nv/bin/nvidia-smi", true, NULL);
+	ck_assert_int_eq(unlink(SMI), 0);
+	ck_assert_int_eq(symlink("/dev/nvfs/bin/nvidia-smi", SMI), 0);
+	done = run_for("/dev/nvfs/bin/nvidia-smi", false, done);
+	remove_all(done);
+	json_decref(done);
+	after = list_world();
+	ck_assert_str_eq(before, after);
+}
+END_TEST
+
+/* Where what a link replaces would be kept, something else of the image's stands: both stay. */
+START_TEST(nothing_is_put_aside_over_what_is_there)
+{
+	auto_free char *before = NULL, *after = NULL;
+	struct plan plan;
+	struct apply *apply;
+
+	if (!make_world())
+		return;
+	put(SMI, "");
+	put(ASIDE, "the image's");
+	before = list_world();
+	apply = new_apply_stale(&plan);
+	ck_assert_int_eq(apply_run(apply, NULL), 0);
+	ck_assert_str_eq(outcome_of(apply, "/usr/bin/nvidia-smi")->result, "kept");
+	ck_assert_int_eq(apply_undo(apply, NULL), 0);
+	free_apply(apply, &plan);
+	after = list_world();
+	ck_assert_str_eq(before, after);
+}
+END_TEST
+
 /* A link of ours that replaced nothing is nothing to be put back either. */
 START_TEST(a_link_that_is_to_lead_elsewhere_is_not_kept_itself)
 {
@@ -387,6 +430,7 @@ END_TEST
 
 UNIT_MAIN("apply-stale", what_comes_back_is_what_was_there, a_link_that_is_to_lead_elsewhere_keeps_what_it_has_replaced,
 	  a_link_that_is_to_lead_elsewhere_is_not_kept_itself,
+	  a_link_that_nobody_has_told_of_is_told_by_the_next_run, nothing_is_put_aside_over_what_is_there,
 	  another_container_of_the_same_root_keeps_what_the_first_has_replaced,
 	  a_link_that_led_elsewhere_leads_there_again_after_a_failure,
 	  what_is_no_link_and_no_empty_file_is_not_put_back, an_empty_file_gives_way_and_comes_back, a_link_gives_way_and_comes_back,

@@ -2,6 +2,7 @@
 #include "common/whendown.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -39,10 +40,15 @@ START_TEST(a_container_does_not_start_unless_the_file_says_so)
 }
 END_TEST
 
-START_TEST(other_keys_are_not_looked_at)
+START_TEST(other_keys_and_long_comments_are_not_looked_at)
 {
+	char comment[300] = "# ", text[400];
+
 	ck_assert_int_eq(read_text("grace = soon\n[nvfs]\nunknown = 1\non_daemon_down = skip\n"), WHEN_DOWN_SKIP);
 	ck_assert_int_eq(read_text("on_daemon_down=skip\n"), WHEN_DOWN_SKIP);
+	(void)memset(comment + 2, 'c', sizeof(comment) - 2);
+	(void)snprintf(text, sizeof(text), "%.300s\non_daemon_down = skip\n", comment);
+	ck_assert_int_eq(read_text(text), WHEN_DOWN_SKIP);
 }
 END_TEST
 
@@ -68,5 +74,5 @@ START_TEST(a_file_that_cannot_be_opened_is_an_error)
 }
 END_TEST
 
-UNIT_MAIN("whendown", a_container_does_not_start_unless_the_file_says_so, other_keys_are_not_looked_at,
+UNIT_MAIN("whendown", a_container_does_not_start_unless_the_file_says_so, other_keys_and_long_comments_are_not_looked_at,
 	  a_mistake_is_named_with_its_line_and_counts_whatever_follows, a_file_that_cannot_be_opened_is_an_error)
