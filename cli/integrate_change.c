@@ -22,7 +22,7 @@
 /* One part, decided on. */
 struct change {
 	const struct integrate_part *part;
-	struct place place;
+	struct integrate_file place;
 	char *old;  /* NULL: there is no such file */
 	char *new;  /* NULL: it stays as it is */
 	char *ours; /* runtime, lines, whole file or target of the link, as they are written */
@@ -32,7 +32,7 @@ struct change {
 
 static void change_done(struct change *change)
 {
-	place_done(&change->place);
+	integrate_file_done(&change->place);
 	free(change->old);
 	free(change->new);
 	free(change->ours);
@@ -57,7 +57,7 @@ const char *integrate_kind_name(enum integrate_kind kind)
 	return names[kind];
 }
 
-int integrate_read_link(const struct place *place, char **ret, struct error *err)
+int integrate_read_link(const struct integrate_file *place, char **ret, struct error *err)
 {
 	char target[PATH_MAX];
 	ssize_t n = place->dir < 0 ? -1 : readlinkat(place->dir, place->name, target, sizeof(target) - 1);
@@ -155,7 +155,7 @@ static int read_old(struct change *change, struct error *err)
 {
 	if (change->part->kind == INTEGRATE_LINK)
 		return integrate_read_link(&change->place, &change->old, err);
-	return place_read(&change->place, &change->old, err);
+	return integrate_file_read(&change->place, &change->old, err);
 }
 
 static void tell_by_hand(struct integrate_run *run, const struct change *change)
@@ -175,7 +175,7 @@ static int plan(struct integrate_run *run, const struct integrate_part *part, st
 	if (!change->ours)
 		return error_set(err, -ENOMEM, "decide");
 	r = check_program(run, part, err);
-	r = r ? r : place_open(run->root, part->path, part->kind != INTEGRATE_LINK, &change->place, err);
+	r = r ? r : integrate_file_open(run->root, part->path, part->kind != INTEGRATE_LINK, &change->place, err);
 	r = r ? r : read_old(change, err);
 	if (r < 0)
 		return r;
@@ -192,16 +192,16 @@ static int write_change(struct integrate_run *run, struct change *change, struct
 	const char *path = change->place.path;
 
 	if (change->place.dir < 0) {
-		struct place now = { .dir = -1 };
-		int r = place_make_directories(run->root, path, change->made, err);
+		struct integrate_file now = { .dir = -1 };
+		int r = integrate_file_make_directories(run->root, path, change->made, err);
 
-		r = r ? r : place_open(run->root, path, false, &now, err);
+		r = r ? r : integrate_file_open(run->root, path, false, &now, err);
 		if (r < 0)
 			return r;
 		change->place.dir = now.dir;
 	}
 	if (change->part->kind != INTEGRATE_LINK)
-		return place_write(&change->place, change->new, true, err);
+		return integrate_file_write(&change->place, change->new, true, err);
 	if (symlinkat(change->new, change->place.dir, change->place.name) < 0)
 		return error_set(err, -errno, "make the link '%.100s'", path);
 	return fsync(change->place.dir) < 0 ? error_set(err, -errno, "write the directory of '%.100s'", path) : 0;
@@ -244,7 +244,7 @@ static int write_all(struct integrate_run *run, const struct integrate_client *c
 		     struct error *err)
 {
 	json_t *files = record_of(run, changes, n);
-	int r = record_write(run->root, client->name, files, err);
+	int r = integrate_record_write(run->root, client->name, files, err);
 
 	json_decref(files);
 	for (size_t i = 0; r == 0 && i < n; i++)
@@ -279,8 +279,8 @@ static int plan_all(struct integrate_run *run, const struct integrate_client *cl
 		struct change *c = &changes[n];
 
 		r = plan(run, &client->parts[n], c, err);
-		c->shared = r == 0 && !c->new && c->part->kind == INTEGRATE_LINK && !record_has(done, c->part->path) &&
-			    record_elsewhere(run->root, client->name, c->part->path);
+		c->shared = r == 0 && !c->new && c->part->kind == INTEGRATE_LINK && !integrate_record_has(done, c->part->path) &&
+			    integrate_record_elsewhere(run->root, client->name, c->part->path);
 		*ret_wanted |= c->new || c->shared;
 	}
 	return r < 0 ? r : n;
@@ -307,7 +307,7 @@ int integrate_apply(struct integrate_run *run, const struct integrate_client *cl
 	struct change changes[INTEGRATE_PARTS_MAX] = { { .place.dir = -1 }, { .place.dir = -1 } };
 	json_t *done = NULL;
 	bool wanted;
-	int r = record_read(run->root, client->name, &done, err), n;
+	int r = integrate_record_read(run->root, client->name, &done, err), n;
 
 	if (r < 0)
 		return r;

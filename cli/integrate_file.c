@@ -48,7 +48,7 @@ static int check_directory(int fd, const char *path, struct error *err)
 }
 
 /* One step: the directory, and what a link there says. Return: 1 if @path is the next to look at, 0 when done. */
-static int step(int root, char path[PATH_MAX], bool follow, struct place *place, struct error *err)
+static int step(int root, char path[PATH_MAX], bool follow, struct integrate_file *place, struct error *err)
 {
 	char dir[PATH_MAX], target[PATH_MAX];
 	ssize_t n;
@@ -75,27 +75,27 @@ static int step(int root, char path[PATH_MAX], bool follow, struct place *place,
 	return n < PATH_MAX ? 1 : error_set(err, -ENAMETOOLONG, "follow '%.100s'", place->path);
 }
 
-int place_open(int root, const char *path, bool follow, struct place *ret, struct error *err)
+int integrate_file_open(int root, const char *path, bool follow, struct integrate_file *ret, struct error *err)
 {
 	char at[PATH_MAX];
-	struct place place = { .dir = -1 };
+	struct integrate_file place = { .dir = -1 };
 	int r = 1;
 
 	if (snprintf(at, sizeof(at), "%s", path) >= PATH_MAX)
 		return error_set(err, -ENAMETOOLONG, "'%.100s'", path);
 	for (int i = 0; r == 1 && i < LINKS_MAX; i++) {
-		place_done(&place);
+		integrate_file_done(&place);
 		r = step(root, at, follow, &place, err);
 	}
 	if (r == 0) {
 		*ret = place;
 		return 0;
 	}
-	place_done(&place);
+	integrate_file_done(&place);
 	return r < 0 ? r : error_set(err, -ELOOP, "follow '%.100s'", path);
 }
 
-void place_done(struct place *place)
+void integrate_file_done(struct integrate_file *place)
 {
 	if (place->dir >= 0)
 		(void)close(place->dir);
@@ -104,16 +104,16 @@ void place_done(struct place *place)
 
 static int make_directory(int root, const char *path, struct error *err)
 {
-	struct place above = { .dir = -1 };
-	int r = place_open(root, path, true, &above, err);
+	struct integrate_file above = { .dir = -1 };
+	int r = integrate_file_open(root, path, true, &above, err);
 
 	if (r == 0 && (above.dir < 0 || mkdirat(above.dir, above.name, 0755) < 0))
 		r = error_set(err, above.dir < 0 ? -ENOENT : -errno, "make '%.100s'", path);
-	place_done(&above);
+	integrate_file_done(&above);
 	return r;
 }
 
-int place_make_directories(int root, const char *path, char ret_made[PATH_MAX], struct error *err)
+int integrate_file_make_directories(int root, const char *path, char ret_made[PATH_MAX], struct error *err)
 {
 	char dir[PATH_MAX];
 	int r = 0;
@@ -134,27 +134,27 @@ int place_make_directories(int root, const char *path, char ret_made[PATH_MAX], 
 	return r;
 }
 
-void place_remove_directories(int root, const char *path, const char *topmost)
+void integrate_file_remove_directories(int root, const char *path, const char *topmost)
 {
 	char dir[PATH_MAX];
 	char *slash;
 
 	(void)snprintf(dir, sizeof(dir), "%s", path);
 	while (*topmost && (slash = strrchr(dir, '/')) && (size_t)(slash - dir) >= strlen(topmost)) {
-		struct place place = { .dir = -1 };
+		struct integrate_file place = { .dir = -1 };
 		bool gone;
 
 		*slash = '\0';
-		gone = place_open(root, dir, false, &place, NULL) == 0 && place.dir >= 0 &&
+		gone = integrate_file_open(root, dir, false, &place, NULL) == 0 && place.dir >= 0 &&
 		       unlinkat(place.dir, place.name, AT_REMOVEDIR) == 0;
-		place_done(&place);
+		integrate_file_done(&place);
 		if (!gone)
 			break;
 	}
 }
 
 /* -1 where there is none. O_NONBLOCK: a FIFO would hold us. */
-static int open_regular(const struct place *place, const char *name, int *ret, struct error *err)
+static int open_regular(const struct integrate_file *place, const char *name, int *ret, struct error *err)
 {
 	auto_close int fd = -1;
 	struct stat st;
@@ -171,7 +171,7 @@ static int open_regular(const struct place *place, const char *name, int *ret, s
 	return 0;
 }
 
-static int read_name(const struct place *place, const char *name, char **ret, struct error *err)
+static int read_name(const struct integrate_file *place, const char *name, char **ret, struct error *err)
 {
 	auto_close int fd = -1;
 	auto_free char *text = NULL;
@@ -190,17 +190,17 @@ static int read_name(const struct place *place, const char *name, char **ret, st
 	return 0;
 }
 
-int place_read(const struct place *place, char **ret, struct error *err)
+int integrate_file_read(const struct integrate_file *place, char **ret, struct error *err)
 {
 	return read_name(place, place->name, ret, err);
 }
 
-static void backup_name(const struct place *place, char ret[NAME_MAX + 1])
+static void backup_name(const struct integrate_file *place, char ret[NAME_MAX + 1])
 {
 	(void)snprintf(ret, NAME_MAX + 1, "%.*s%s", NAME_MAX - (int)strlen(BACKUP), place->name, BACKUP);
 }
 
-int place_read_backup(const struct place *place, char **ret, struct error *err)
+int integrate_file_read_backup(const struct integrate_file *place, char **ret, struct error *err)
 {
 	char name[NAME_MAX + 1];
 
@@ -208,7 +208,7 @@ int place_read_backup(const struct place *place, char **ret, struct error *err)
 	return read_name(place, name, ret, err);
 }
 
-void place_drop_backup(const struct place *place)
+void integrate_file_drop_backup(const struct integrate_file *place)
 {
 	char name[NAME_MAX + 1];
 
@@ -217,18 +217,18 @@ void place_drop_backup(const struct place *place)
 		(void)unlinkat(place->dir, name, 0);
 }
 
-static int keep_backup(const struct place *place, struct error *err)
+static int keep_backup(const struct integrate_file *place, struct error *err)
 {
 	char name[NAME_MAX + 1];
 
-	place_drop_backup(place);
+	integrate_file_drop_backup(place);
 	backup_name(place, name);
 	if (linkat(place->dir, place->name, place->dir, name, 0) < 0)
 		return error_set(err, -errno, "keep '%.80s' as '%.60s'", place->path, name);
 	return 0;
 }
 
-int place_write(const struct place *place, const char *text, bool backup, struct error *err)
+int integrate_file_write(const struct integrate_file *place, const char *text, bool backup, struct error *err)
 {
 	auto_close int like = -1;
 	int r = open_regular(place, place->name, &like, err);
@@ -241,7 +241,7 @@ int place_write(const struct place *place, const char *text, bool backup, struct
 	return r < 0 ? error_wrap(err, r, "'%.80s'", place->path) : 0;
 }
 
-int place_restore(const struct place *place, struct error *err)
+int integrate_file_restore(const struct integrate_file *place, struct error *err)
 {
 	char name[NAME_MAX + 1];
 

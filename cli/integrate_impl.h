@@ -6,7 +6,7 @@
 
 #include "cli/integrate_change.h"
 
-struct place;
+struct integrate_file;
 
 /** integrate_report() - a line of the report; @ours may be NULL */
 void integrate_report(struct integrate_run *run, const char *path, const char *what, const char *ours);
@@ -15,6 +15,6 @@ void integrate_report(struct integrate_run *run, const char *path, const char *w
 const char *integrate_kind_name(enum integrate_kind kind);
 
 /** integrate_read_link() - what a link says: new string, NULL where nothing is there. Return: 0, -EINVAL (no link), ... */
-int integrate_read_link(const struct place *place, char **ret, struct error *err);
+int integrate_read_link(const struct integrate_file *place, char **ret, struct error *err);
 
 #endif

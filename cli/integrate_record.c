@@ -40,19 +40,19 @@ static int check_record(json_t *record, json_t **ret)
 	return 0;
 }
 
-int record_read(int root, const char *client, json_t **ret, struct error *err)
+int integrate_record_read(int root, const char *client, json_t **ret, struct error *err)
 {
 	char path[PATH_MAX];
 	auto_free char *text = NULL;
-	struct place place = { .dir = -1 };
+	struct integrate_file place = { .dir = -1 };
 	json_t *record;
 	int r;
 
 	*ret = NULL;
 	record_path(client, path);
-	r = place_open(root, path, false, &place, err);
-	r = r ? r : place_read(&place, &text, err);
-	place_done(&place);
+	r = integrate_file_open(root, path, false, &place, err);
+	r = r ? r : integrate_file_read(&place, &text, err);
+	integrate_file_done(&place);
 	if (r < 0 || !text)
 		return r;
 	record = json_loads(text, 0, NULL);
@@ -63,30 +63,30 @@ int record_read(int root, const char *client, json_t **ret, struct error *err)
 
 static int remove_record(int root, const char *path, struct error *err)
 {
-	struct place place = { .dir = -1 };
-	int r = place_open(root, path, false, &place, err);
+	struct integrate_file place = { .dir = -1 };
+	int r = integrate_file_open(root, path, false, &place, err);
 
 	if (r == 0 && place.dir >= 0 && unlinkat(place.dir, place.name, 0) < 0 && errno != ENOENT)
 		r = error_set(err, -errno, "remove '%.100s'", path);
-	place_done(&place);
+	integrate_file_done(&place);
 	if (r == 0)
-		place_remove_directories(root, path, TOPMOST);
+		integrate_file_remove_directories(root, path, TOPMOST);
 	return r;
 }
 
 static int write_text(int root, const char *path, const char *text, struct error *err)
 {
 	char made[PATH_MAX];
-	struct place place = { .dir = -1 };
-	int r = place_make_directories(root, path, made, err);
+	struct integrate_file place = { .dir = -1 };
+	int r = integrate_file_make_directories(root, path, made, err);
 
-	r = r ? r : place_open(root, path, false, &place, err);
-	r = r ? r : place_write(&place, text, false, err);
-	place_done(&place);
+	r = r ? r : integrate_file_open(root, path, false, &place, err);
+	r = r ? r : integrate_file_write(&place, text, false, err);
+	integrate_file_done(&place);
 	return r;
 }
 
-int record_write(int root, const char *client, json_t *files, struct error *err)
+int integrate_record_write(int root, const char *client, json_t *files, struct error *err)
 {
 	auto_free char *text = NULL;
 	char path[PATH_MAX];
@@ -101,7 +101,7 @@ int record_write(int root, const char *client, json_t *files, struct error *err)
 	return text ? write_text(root, path, text, err) : error_set(err, -ENOMEM, "write '%.100s'", path);
 }
 
-int record_has(const json_t *files, const char *path)
+int integrate_record_has(const json_t *files, const char *path)
 {
 	const json_t *file;
 	size_t i;
@@ -113,7 +113,7 @@ int record_has(const json_t *files, const char *path)
 	return 0;
 }
 
-int record_elsewhere(int root, const char *client, const char *path)
+int integrate_record_elsewhere(int root, const char *client, const char *path)
 {
 	const struct integrate_client *other;
 	int found = 0;
@@ -121,8 +121,8 @@ int record_elsewhere(int root, const char *client, const char *path)
 	for (size_t i = 0; !found && (other = integrate_client(i)); i++) {
 		json_t *files = NULL;
 
-		if (strcmp(other->name, client) != 0 && record_read(root, other->name, &files, NULL) == 0)
-			found = record_has(files, path);
+		if (strcmp(other->name, client) != 0 && integrate_record_read(root, other->name, &files, NULL) == 0)
+			found = integrate_record_has(files, path);
 		json_decref(files);
 	}
 	return found;

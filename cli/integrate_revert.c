@@ -26,13 +26,13 @@ struct reversal {
 	const char *kind, *path, *written, *ours, *made; /* of the record, borrowed */
 	int existed;
 	enum back what;
-	struct place place;
+	struct integrate_file place;
 	char *now, *before, *edited;
 };
 
 static void reversal_done(struct reversal *r)
 {
-	place_done(&r->place);
+	integrate_file_done(&r->place);
 	free(r->now);
 	free(r->before);
 	free(r->edited);
@@ -46,7 +46,7 @@ static int decide_link(struct integrate_run *run, const char *client, struct rev
 	(void)err;
 	/* Something else than a link: somebody has put it there. */
 	if (integrate_read_link(&back->place, &target, NULL) == 0 && target && strcmp(target, back->ours) == 0)
-		back->what = record_elsewhere(run->root, client, back->path) ? BACK_KEEP : BACK_REMOVE;
+		back->what = integrate_record_elsewhere(run->root, client, back->path) ? BACK_KEEP : BACK_REMOVE;
 	free(target);
 	return 0;
 }
@@ -71,14 +71,14 @@ static int decide_changed(struct reversal *back, struct error *err)
 static int decide(struct integrate_run *run, const char *client, struct reversal *back, struct error *err)
 {
 	bool is_link = strcmp(back->kind, "link") == 0;
-	int r = place_open(run->root, back->path, !is_link, &back->place, err);
+	int r = integrate_file_open(run->root, back->path, !is_link, &back->place, err);
 
 	if (r < 0 || back->place.dir < 0)
 		return r;
 	if (is_link)
 		return decide_link(run, client, back, err);
-	r = place_read(&back->place, &back->now, err);
-	r = r ? r : place_read_backup(&back->place, &back->before, err);
+	r = integrate_file_read(&back->place, &back->now, err);
+	r = r ? r : integrate_file_read_backup(&back->place, &back->before, err);
 	if (r < 0 || !back->now)
 		return r;
 	if (strcmp(back->now, back->written) != 0 || (back->existed && !back->before))
@@ -98,9 +98,9 @@ static int act(struct reversal *back, struct error *err)
 			return error_set(err, -errno, "remove '%.100s'", back->place.path);
 		return 0;
 	case BACK_RESTORE:
-		return place_restore(&back->place, err);
+		return integrate_file_restore(&back->place, err);
 	case BACK_EDIT:
-		return place_write(&back->place, back->edited, false, err);
+		return integrate_file_write(&back->place, back->edited, false, err);
 	}
 	abort();
 }
@@ -121,9 +121,9 @@ static int take_back(struct integrate_run *run, struct reversal *back, struct er
 	if (run->dry_run)
 		return 0;
 	if (back->now && (back->what == BACK_EDIT || back->what == BACK_NOTHING))
-		place_drop_backup(&back->place);
+		integrate_file_drop_backup(&back->place);
 	if (back->what == BACK_REMOVE)
-		place_remove_directories(run->root, back->place.path, back->made);
+		integrate_file_remove_directories(run->root, back->place.path, back->made);
 	return 0;
 }
 
@@ -156,7 +156,7 @@ static int revert_files(struct integrate_run *run, const char *client, const jso
 int integrate_revert(struct integrate_run *run, const struct integrate_client *client, struct error *err)
 {
 	json_t *files = NULL, *nothing;
-	int r = record_read(run->root, client->name, &files, err);
+	int r = integrate_record_read(run->root, client->name, &files, err);
 
 	if (r < 0 || !files)
 		return r;
@@ -165,7 +165,7 @@ int integrate_revert(struct integrate_run *run, const struct integrate_client *c
 	if (r < 0 || run->dry_run)
 		return r;
 	nothing = json_array();
-	r = record_write(run->root, client->name, nothing, err);
+	r = integrate_record_write(run->root, client->name, nothing, err);
 	json_decref(nothing);
 	return r;
 }
