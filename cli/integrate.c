@@ -74,16 +74,46 @@ static int find_paths(const char *root, struct integrate_paths *paths, struct er
 	return n < paths->libexec + PATH_MAX - slash ? 0 : error_set(err, -ENAMETOOLONG, "'%.100s'", paths->bin);
 }
 
-static int run_all(struct integrate_run *run, const struct arguments *args, struct error *err)
+static void tell(const struct error *err)
+{
+	char line[ERROR_LINE_MAX];
+
+	error_line(err, NULL, line);
+	fprintf(stderr, "nvfs: %s\n", line);
+}
+
+/*
+ * Every client, also after one that fails: the programs may be removed next, and a client that still names them would
+ * start no container. The first error is returned, the others are printed.
+ */
+static int revert_all(struct integrate_run *run, struct error *err)
+{
+	const struct integrate_client *client;
+	int first = 0;
+
+	for (size_t i = 0; (client = integrate_client(i)); i++) {
+		struct error why = { 0 };
+		int r = integrate_revert(run, client, &why);
+
+		if (r < 0)
+			(void)error_wrap(&why, r, "%s", client->name);
+		if (r < 0 && first == 0) {
+			first = r;
+			*err = why;
+		} else if (r < 0) {
+			tell(&why);
+		}
+	}
+	return first;
+}
+
+static int run_clients(struct integrate_run *run, const struct arguments *args, struct error *err)
 {
 	const struct integrate_client *client = integrate_client_by_name(args->client);
-	int r = 0;
 
-	if (client)
-		return args->revert ? integrate_revert(run, client, err) : integrate_apply(run, client, err);
-	for (size_t i = 0; r == 0 && (client = integrate_client(i)); i++)
-		r = integrate_revert(run, client, err);
-	return r;
+	if (!client)
+		return revert_all(run, err);
+	return args->revert ? integrate_revert(run, client, err) : integrate_apply(run, client, err);
 }
 
 static void print_lines(const char *lines)
@@ -143,10 +173,7 @@ static void print_run(const struct integrate_run *run, const struct arguments *a
 
 static int fail(const struct integrate_run *run, const struct error *err)
 {
-	char line[ERROR_LINE_MAX];
-
-	error_line(err, NULL, line);
-	fprintf(stderr, "nvfs: %s\n", line);
+	tell(err);
 	if (run->by_hand)
 		fprintf(stderr, "nvfs: nothing was changed; by hand it would be, in %s%s", run->by_hand,
 			run->by_hand[strlen(run->by_hand) - 1] == '\n' ? "" : "\n");
@@ -172,9 +199,9 @@ int cmd_integrate(int argc, char **argv)
 		run.dry_run = args.dry_run;
 		run.report = json_array();
 		run.root = open(args.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		r = run.root < 0 ? error_set(&err, -errno, "open '%.100s'", args.root) : run_all(&run, &args, &err);
+		r = run.root < 0 ? error_set(&err, -errno, "open '%.100s'", args.root) : run_clients(&run, &args, &err);
 	}
-	if (r == 0)
+	if (r == 0 || json_array_size(run.report) > 0) /* one of all may fail */
 		print_run(&run, &args);
 	if (r == -EACCES || r == -EPERM)
 		(void)error_remedy(&err, error_classify(&err, r, ERROR_PERMISSION), "run it as root");

@@ -222,31 +222,47 @@ static void find_missing(int root, const char *path, char ret[PATH_MAX])
 	}
 }
 
-static json_t *record_of(struct integrate_run *run, struct change *changes, size_t n)
+/* A record is JSON, which has no text but UTF-8. */
+static int record_change(struct integrate_run *run, struct change *change, json_t *files, struct error *err)
 {
-	json_t *files = json_array();
+	json_error_t why;
+	json_t *entry;
 
-	for (size_t i = 0; i < n; i++) {
-		struct change *c = &changes[i];
-
-		if (!c->new && !c->shared)
-			continue;
-		find_missing(run->root, c->place.path, c->made);
-		(void)json_array_append_new(files, json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "kind",
-							     integrate_kind_name(c->part->kind), "path", c->part->path,
-							     "written", c->new ? c->new : c->old, "ours", c->ours,
-							     "existed", c->old && !c->shared, "made", c->made));
+	find_missing(run->root, change->place.path, change->made);
+	entry = json_pack_ex(&why, 0, "{s:s, s:s, s:s, s:s, s:b, s:s}", "kind",
+			     integrate_kind_name(change->part->kind), "path", change->part->path, "written",
+			     change->new ? change->new : change->old, "ours", change->ours, "existed",
+			     change->old && !change->shared, "made", change->made);
+	if (!entry && json_error_code(&why) == json_error_invalid_utf8) {
+		tell_by_hand(run, change);
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.80s' is not UTF-8", change->place.path);
 	}
-	return files;
+	if (json_array_append_new(files, entry) < 0)
+		return error_set(err, -ENOMEM, "keep a record of '%.80s'", change->place.path);
+	return 0;
 }
 
-static int write_all(struct integrate_run *run, const struct integrate_client *client, struct change *changes, size_t n,
-		     struct error *err)
+/* @ret: new reference, NULL on failure */
+static int record_all(struct integrate_run *run, struct change *changes, size_t n, json_t **ret, struct error *err)
 {
-	json_t *files = record_of(run, changes, n);
+	json_t *files = json_array();
+	int r = files ? 0 : error_set(err, -ENOMEM, "keep a record");
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = changes[i].new || changes[i].shared ? record_change(run, &changes[i], files, err) : 0;
+	if (r < 0) {
+		json_decref(files);
+		files = NULL;
+	}
+	*ret = files;
+	return r;
+}
+
+static int write_all(struct integrate_run *run, const struct integrate_client *client, json_t *files,
+		     struct change *changes, size_t n, struct error *err)
+{
 	int r = integrate_record_write(run->root, client->name, files, err);
 
-	json_decref(files);
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = changes[i].new ? write_change(run, &changes[i], err) : 0;
 	if (r < 0) { /* What was written before goes again; its own failure is no news. */
@@ -302,11 +318,17 @@ static int make_room(struct integrate_run *run, const struct integrate_client *c
 	return r;
 }
 
+static void forget_by_hand(struct integrate_run *run)
+{
+	free(run->by_hand);
+	run->by_hand = NULL;
+}
+
 int integrate_apply(struct integrate_run *run, const struct integrate_client *client, struct error *err)
 {
 	struct change changes[INTEGRATE_PARTS_MAX] = { { .place.dir = -1 }, { .place.dir = -1 } };
-	json_t *done = NULL;
-	bool wanted;
+	json_t *done = NULL, *files = NULL;
+	bool wanted, has_room = false;
 	int r = integrate_record_read(run->root, client->name, &done, err), n;
 
 	if (r < 0)
@@ -315,12 +337,18 @@ int integrate_apply(struct integrate_run *run, const struct integrate_client *cl
 	if (n >= 0 && wanted && done && !run->dry_run) {
 		changes_done(changes);
 		n = make_room(run, client, err);
+		has_room = n == 0;
 		n = n ? n : plan_all(run, client, NULL, changes, &wanted, err);
 	}
 	json_decref(done);
-	r = n < 0 ? n : 0;
+	r = n < 0 ? n : record_all(run, changes, (size_t)n, &files, err);
 	if (r == 0 && wanted && !run->dry_run)
-		r = write_all(run, client, changes, (size_t)n, err);
+		r = write_all(run, client, files, changes, (size_t)n, err);
+	json_decref(files);
+	if (r < 0 && has_room) {
+		forget_by_hand(run); /* which says that nothing was changed */
+		(void)error_wrap(err, r, "the earlier integration is taken back, the new one fails");
+	}
 	if (r == 0)
 		report_all(run, changes, (size_t)n);
 	changes_done(changes);

@@ -29,10 +29,11 @@ struct integrate_run {
  * integrate_apply() - make the client use nvfs
  *
  * All files are read and decided on before the first is written. Where a later one fails the earlier ones are taken
- * back. A second time nothing is written.
+ * back. A second time nothing is written. What an earlier run has left half done, or would be other now, is taken back
+ * first: where the new one fails then, neither is there, @err says so, and by_hand stays NULL.
  *
- * Return: 0, -EEXIST (somebody else's setting is in the way), -EINVAL (a file is not understood), -ENOENT (the program
- * or the client is not installed), -EPERM, -ENOMEM, or the errno of a system call.
+ * Return: 0, -EEXIST (somebody else's setting is in the way), -EINVAL (a file is not understood, or not UTF-8),
+ * -ENOENT (the program or the client is not installed), -EPERM, -ENOMEM, or the errno of a system call.
  */
 int integrate_apply(struct integrate_run *run, const struct integrate_client *client, struct error *err);
 

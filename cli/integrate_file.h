@@ -27,8 +27,8 @@ struct integrate_file {
  * @follow: links are followed where the last name is one
  * @ret:    filled on success
  *
- * A directory that somebody else than root, or the caller, may write to is refused: what is found there may be
- * exchanged at any moment.
+ * The directory of the file is refused where somebody else than root, or the caller, may write to it: what is found
+ * there may be exchanged at any moment. Those above it are not looked at.
  *
  * Return: 0 (also where the directory is not there), -ELOOP, -EPERM (ERROR_PERMISSION), -ENAMETOOLONG, or the errno
  * of openat2(2).

@@ -85,6 +85,23 @@ is "everything is what it was, to the inode" "$(state)" "$(cat "$SCRATCH/before"
 ok "nothing is left to revert" integrate all --revert
 is "and it says so" "$OUT" "nothing to do"
 
+# ---- all, one of which fails ---------------------------------------------------------------------
+
+HOOKS=usr/share/containers/oci/hooks.d/90-nvfs.json
+for client in docker podman crio lxc; do
+	ok "$client, once more" integrate "$client"
+done
+echo '{}' >"$ROOT/$HOOKS"
+echo nonsense >"$ROOT/var/lib/nvfs/integrate/lxc.json"
+fails "all --revert: the first failure" 2 "podman: '/$HOOKS': it was changed since" integrate all --revert
+like "and the other one" "$OUT" "usage: lxc: '/var/lib/nvfs/integrate/lxc.json' is no record"
+like "what came back is told" "$OUT" "/etc/docker/daemon\\.json: removed.*/etc/crio/crio\\.conf\\.d/90-nvfs\\.conf: removed"
+not_ok "a client before the one that fails" test -e "$ROOT/etc/docker/daemon.json"
+not_ok "a client after it" test -e "$ROOT/etc/crio/crio.conf.d/90-nvfs.conf"
+is "what somebody has changed stays" "$(cat "$ROOT/$HOOKS")" '{}'
+rm "$ROOT/$HOOKS" "$ROOT/var/lib/nvfs/integrate/lxc.json" "$LOCAL/bin/nvidia-container-cli"
+ok "podman's is gone" integrate podman --revert
+
 # ---- refusals ------------------------------------------------------------------------------------
 
 mkdir -p "$ROOT/etc/docker"

@@ -165,12 +165,15 @@ static void begin(void)
 		scratch_text(root, programs[i], "");
 }
 
+static bool tells_by_hand; /* the last run: what to add where nothing was changed */
+
 static int run(const char *client, bool revert, struct error *err)
 {
 	const struct integrate_client *which = integrate_client_by_name(client);
 	struct integrate_run run = { .root = open(root, O_RDONLY | O_DIRECTORY), .paths = &paths, .report = json_array() };
 	int r = revert ? integrate_revert(&run, which, err) : integrate_apply(&run, which, err);
 
+	tells_by_hand = run.by_hand;
 	(void)close(run.root);
 	json_decref(run.report);
 	free(run.by_hand);
@@ -391,6 +394,40 @@ START_TEST(a_run_that_was_cut_off_is_taken_back_or_goes_on)
 }
 END_TEST
 
+START_TEST(a_file_that_no_record_can_hold_is_not_changed)
+{
+	static const char latin1[] = "# gr\xfc\xdf\n";
+
+	begin();
+	scratch_text(root, "etc/apptainer/apptainer.conf", latin1);
+	refused("apptainer", false, -EINVAL, "'/etc/apptainer/apptainer.conf' is not UTF-8");
+	ck_assert(tells_by_hand);
+	has("etc/apptainer/apptainer.conf", latin1);
+	ck_assert_uint_eq(stat_of("var").st_ino, 0);
+	scratch_remove(root);
+}
+END_TEST
+
+START_TEST(where_an_older_integration_is_gone_it_is_said)
+{
+	static const char mine[] = "{\"runtimes\": {\"nvidia\": {\"path\": \"/opt/mine\"}}}";
+	char path[512];
+
+	begin();
+	scratch_text(root, DAEMON_JSON, "{}");
+	works("docker", false);
+	scratch_path(path, root, HOOK_LINK); /* a part of it is missing: it is made anew */
+	ck_assert_int_eq(unlink(path), 0);
+	scratch_text(root, DAEMON_JSON ".nvfs-backup", mine);
+	refused("docker", false, -EEXIST, "the earlier integration is taken back, the new one fails: '/etc/docker");
+	ck_assert(!tells_by_hand);
+	has(DAEMON_JSON, mine);
+	refused("docker", false, -EEXIST, "a runtime 'nvidia' of another kind");
+	ck_assert(tells_by_hand);
+	scratch_remove(root);
+}
+END_TEST
+
 UNIT_MAIN("integrate", a_runtime_is_added_and_the_rest_stays, nvidias_own_runtime_is_replaced_and_another_one_is_not,
 	  what_is_no_json_object_is_refused_with_its_line, only_our_runtime_is_taken_back,
 	  lines_go_to_the_end_and_are_cut_out_again, lines_that_somebody_has_changed_are_not_cut_out,
@@ -399,4 +436,5 @@ UNIT_MAIN("integrate", a_runtime_is_added_and_the_rest_stays, nvidias_own_runtim
 	  a_link_goes_with_the_last_client_that_has_it, where_one_file_is_refused_none_is_written,
 	  a_link_to_the_file_stays_a_link_and_none_leads_outside, a_directory_that_others_may_write_to_is_refused,
 	  what_is_no_text_file_is_refused, without_its_program_a_client_is_not_changed,
-	  a_run_that_was_cut_off_is_taken_back_or_goes_on)
+	  a_run_that_was_cut_off_is_taken_back_or_goes_on, a_file_that_no_record_can_hold_is_not_changed,
+	  where_an_older_integration_is_gone_it_is_said)
