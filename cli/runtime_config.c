@@ -153,8 +153,8 @@ static json_t *hook_json(const struct runtime_hook *hook)
 
 	if (hook->swarm && *hook->swarm)
 		r = add_option(args, "--swarm-resource", hook->swarm);
-	if (r == 0 && hook->on_daemon_down == WHEN_DOWN_SKIP)
-		r = add_option(args, "--on-daemon-down", "skip");
+	if (r == 0)
+		r = add_option(args, "--on-daemon-down", whendown_name(hook->on_daemon_down));
 	if (r < 0) {
 		json_decref(args);
 		return NULL;

@@ -12,7 +12,7 @@ struct error;
 struct runtime_hook {
 	const char *nvinject; /* the program, absolute */
 	const char *socket;
-	enum when_down on_daemon_down; /* fail is the hook's own default */
+	enum when_down on_daemon_down; /* always told: without it the hook reads nvfs.conf, which the caller may have elsewhere */
 	const char *swarm; /* comma list of variables that count more; NULL for none */
 };
 

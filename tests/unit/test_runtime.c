@@ -105,7 +105,7 @@ START_TEST(the_hook_is_told_what_the_configuration_says)
 	ck_assert_ptr_nonnull(strstr(changed, "\"--swarm-resource\",\"GPU\",\"--on-daemon-down\",\"skip\"]"));
 	free(changed);
 	changed = change(text);
-	ck_assert_ptr_null(strstr(changed, "--on-daemon-down"));
+	ck_assert_ptr_nonnull(strstr(changed, "\"--on-daemon-down\",\"fail\"]"));
 	free(changed);
 }
 END_TEST
