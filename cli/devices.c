@@ -15,7 +15,7 @@
 #include "common/varlink.h"
 
 static const char usage[] =
-	"usage: nvfs devices [--driver-root DIR] [--proc-root DIR] [--socket PATH] [--json]\n"
+	"Usage: nvfs devices [--driver-root DIR] [--proc-root DIR] [--socket PATH] [--json]\n"
 	"Show the GPUs, what is known of them and of the driver, and where that comes from.\n";
 
 struct fact {

@@ -19,7 +19,7 @@
 #include "nvml/node.h"
 
 static const char usage[] =
-	"usage: nvfs driver [--driver-root DIR] [--proc-root DIR] [--rules-dir DIR] [--json]\n"
+	"Usage: nvfs driver [--driver-root DIR] [--proc-root DIR] [--rules-dir DIR] [--json]\n"
 	"Show the driver's files, what is missing, what was left out and why, and the GPUs.\n";
 
 static void print_size(intmax_t bytes)

@@ -10,7 +10,7 @@
 #include "common/cleanup.h"
 #include "common/varlink.h"
 
-static const char usage[] = "usage: nvfs info [--driver-root DIR] [--proc-root DIR] [--socket PATH] [--json]\n"
+static const char usage[] = "Usage: nvfs info [--driver-root DIR] [--proc-root DIR] [--socket PATH] [--json]\n"
 			    "Show driver and GPUs of this node on one screen.\n";
 
 static const char *or_unknown(const char *value)

@@ -13,11 +13,12 @@
 
 int local_options(int argc, char **argv, bool may_ask, struct local_options *ret)
 {
-	static const struct option table[] = {
-		{ "socket", required_argument, NULL, 's' }, /* the first: left out where the daemon is not asked */
+	static const struct option socket = { "socket", required_argument, NULL, 's' };
+	static const struct option rules = { "rules-dir", required_argument, NULL, 'R' };
+	const struct option table[] = {
+		may_ask ? socket : rules,
 		{ "driver-root", required_argument, NULL, 'r' },
 		{ "proc-root", required_argument, NULL, 'p' },
-		{ "rules-dir", required_argument, NULL, 'R' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -26,8 +27,8 @@ int local_options(int argc, char **argv, bool may_ask, struct local_options *ret
 
 	*ret = (struct local_options){ .config.rules_dir = RULES_DIR };
 	optind = 0; /* getopt(3): start anew, another command may have used it */
-	while ((c = getopt_long(argc, argv, "", may_ask ? table : table + 1, NULL)) != -1) {
-		ret->is_elsewhere = ret->is_elsewhere || c == 'r' || c == 'p' || c == 'R';
+	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1) {
+		ret->is_elsewhere = ret->is_elsewhere || c == 'r' || c == 'p';
 		switch (c) {
 		case 's':
 			ret->socket = optarg;

@@ -20,8 +20,8 @@ struct local_options {
 };
 
 /**
- * local_options() - read --driver-root, --proc-root, --rules-dir, --json and --help
- * @may_ask: and --socket, of a command that asks the daemon where there is one
+ * local_options() - read --driver-root, --proc-root, --json and --help
+ * @may_ask: and --socket, of a command that asks the daemon where there is one; --rules-dir of one that does not
  *
  * Return: 0, or -1 where usage is to be printed; what was wrong has been told.
  */

@@ -37,7 +37,7 @@ static void print_help(void)
 	       "  --driver-root DIR   where the driver's files are (/)\n"
 	       "  --mountpoint DIR    where the trees are shown (%s)\n"
 	       "  --socket PATH       control socket (%s)\n"
-	       "  --load-kmods       load the driver's kernel modules, make the host's device nodes\n"
+	       "  --load-kmods        load the driver's kernel modules, make the host's device nodes\n"
 	       "  --config FILE       configuration (%s)\n"
 	       "  --debug             say more\n\n"
 	       "Serves in the foreground until SIGTERM. nvfs.conf(5) has all keys.\n",

@@ -112,7 +112,9 @@ is "without a daemon: what /proc and tables say" \
 	"$("$NVFS" info --driver-root "$DRIVER_ROOT" --proc-root "$PROC_ROOT" --json |
 		jq -r '"\(.nvml.state) \(.gpus | length) \(.gpus[0].architecture.source) \(.gpus[0].mig_mode.value)"')" \
 	'unasked 8 table null'
-ok "with the admin's rules, as nvfs driver" "$NVFS" info --driver-root "$DRIVER_ROOT" --proc-root "$PROC_ROOT" --rules-dir /nonexistent
+for command in info devices; do
+	fails "$command: the admin's rules are the daemon's" 2 "unrecognized option '--rules-dir'" "$NVFS" "$command" --rules-dir /nonexistent
+done
 fails "a socket at which nobody listens" 7 'daemon' "$NVFS" info --socket "$SCRATCH/nobody"
 ok "what was told is kept over kill -9" kill -KILL "$(worker_pid)"
 ok "another daemon serves" wait_for 10 nvml_is told
