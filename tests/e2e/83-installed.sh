@@ -88,12 +88,12 @@ test_udev()
 		ok "the udev rule is what udev takes" udevadm verify "$SOURCE/contrib/70-nvfs.rules"
 	else
 		like "the udev rule is what udev takes" "$(udev_test)" \
-			"^[^ ]*: [^ ]*70-nvfs.rules:[0-9]+ RUN '/bin/systemctl --no-block start nvfs-rescan.service'\$"
+			"^[^ ]*: [^ ]*70-nvfs.rules:[0-9]+ RUN '/bin/systemctl --no-block restart nvfs-rescan.service'\$"
 	fi
 	# By hand what can be: a key that is compared, one that is set, and a unit that there is.
 	is "each line of the rule matches and acts" \
 		"$(grep -vE '^(#|$)' "$SOURCE/contrib/70-nvfs.rules" |
-			grep -vcE '^([A-Z]+(\{[a-z]+\})?=="[^"]+", )+RUN\+="/bin/systemctl --no-block start nvfs-rescan\.service"$' || true)" 0
+			grep -vcE '^([A-Z]+(\{[a-z]+\})?=="[^"]+", )+RUN\+="/bin/systemctl --no-block restart nvfs-rescan\.service"$' || true)" 0
 }
 
 # ---- completions ---------------------------------------------------------------------------------
