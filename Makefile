@@ -11,7 +11,7 @@
 # make qemu       tests on older kernels in qemu (root; after tests/deps qemu); KERNEL=5.10, 6.1, 6.12
 # make cross      build for aarch64, and run the unit tests for it under qemu's user emulation (root, the first time)
 # make bundle     a folder that runs on another glibc 2.34 machine as it is
-# make deb        Debian packages in $(BUILD)/deb; their build runs the unit tests (DEB_BUILD_OPTIONS=nocheck: not)
+# make deb        set up, Debian packages in $(BUILD)/deb; their build runs the unit tests (DEB_BUILD_OPTIONS=nocheck: not)
 # make install    DESTDIR= PREFIX=/usr/local
 # SAN=address,undefined builds with sanitizers, WERROR=1 makes warnings errors, V=1 shows commands.
 
@@ -61,8 +61,8 @@ FUZZ_SECONDS ?= 60
 HELPERS  := $(patsubst tests/helpers/%.c,$(BUILD)/tests/helpers/%,$(call sources,tests/helpers))
 E2E      := $(sort $(wildcard tests/e2e/[0-9]*.sh tests/attack/[0-9]*.sh))
 
-.PHONY: all programs tests units cross deps demo check check-only unit fuzz fuzz-only e2e settings bench qemu \
-	bundle deb install clean compile_commands.json
+.PHONY: all programs tests units cross deps demo demo-only check check-only unit fuzz fuzz-only e2e settings bench qemu \
+	bundle deb deb-only install clean compile_commands.json
 .DELETE_ON_ERROR:
 .SECONDARY: $(UNIT:=.o) $(FUZZ:=.o)
 all: programs
@@ -166,6 +166,9 @@ bundle: tests
 # is not the copy's business.
 DEB_TREE  = $(BUILD)/deb/nvfs-$(VERSION)
 deb:
+	$(Q)tests/deps deb
+	$(Q)$(MAKE) --no-print-directory deb-only
+deb-only:
 	$(Q)rm -rf $(BUILD)/deb && mkdir -p $(DEB_TREE)
 	$(Q)cp -a Makefile README.md CHANGELOG.md SECURITY.md LICENSE $(LIB_DIRS) tests contrib $(DEB_TREE)
 	$(Q)mv $(DEB_TREE)/contrib/debian $(DEB_TREE)/debian
