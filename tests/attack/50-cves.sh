@@ -115,7 +115,7 @@ kill_container cve-2024-0132
 # Toolkit 1.17.3 and earlier: the first repair could be passed by. The directory itself, or one above it,
 # was the link, and what lay in it was mounted at a place in the container's library directory.
 #
-# The same two reasons; the compatibility directory of an image is not looked at.
+# The same two reasons; names in the compatibility directory are read, and nothing of it is mounted.
 
 for form in directory parent usr-local; do
 	name=cve-2025-23359-$form
