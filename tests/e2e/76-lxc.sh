@@ -125,7 +125,7 @@ before=$TEST_FAILED
 refused "an unknown device" 'nvidia-container-cli: device error: 7: unknown device' NVIDIA_VISIBLE_DEVICES=7
 refused "a capability that the hook does not know" 'Unknown driver capability "teleport"' \
 	NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=teleport
-refused "a requirement" 'requirement error: unsatisfied condition: cuda>=999, please update your driver to a newer version, or use an earlier cuda container' \
+refused "a requirement" 'requirement error: unsatisfied condition: cuda>=999, please update your driver' \
 	NVIDIA_VISIBLE_DEVICES=all 'NVIDIA_REQUIRE_CUDA=cuda>=999'
 ok "a requirement that is not to be looked at" lxc disabled NVIDIA_VISIBLE_DEVICES=all \
 	'NVIDIA_REQUIRE_CUDA=cuda>=999' NVIDIA_DISABLE_REQUIRE=1 NVIDIA_DRIVER_CAPABILITIES=all -- sh -c "$LOADS"
