@@ -64,7 +64,7 @@ E2E      := $(sort $(wildcard tests/e2e/[0-9]*.sh tests/attack/[0-9]*.sh))
 .PHONY: all programs tests units cross deps demo demo-only check check-only unit fuzz fuzz-only e2e settings bench qemu \
 	bundle deb deb-only install clean compile_commands.json
 .DELETE_ON_ERROR:
-.SECONDARY: $(UNIT:=.o) $(FUZZ:=.o)
+.SECONDARY: $(UNIT:=.o) $(FUZZ:=.o) $(BUILD)/tests/fuzz/replay/main.o
 all: programs
 programs: $(BUILD)/nvfs $(BUILD)/nvinject $(BUILD)/nvfs-runtime $(BUILD)/nvidia-container-cli
 tests: programs units $(HELPERS)
