@@ -183,7 +183,7 @@ static int replace_stale(struct apply *apply, const struct step *step, const str
 	int r;
 
 	if (*led_to && strlen(led_to) <= APPLY_LINK_MAX && is_link_of_ours(apply, step, place, led_to)) {
-		(void)snprintf(outcome->was, sizeof(outcome->was), "%s", led_to);
+		(void)snprintf(outcome->was, sizeof(outcome->was), "%.*s", APPLY_LINK_MAX, led_to);
 		return effect_relink(&apply->effects, place->dirfd, place->name, step->to, outcome->was);
 	}
 	r = effect_aside(&apply->effects, place->dirfd, place->name);
