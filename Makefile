@@ -40,14 +40,15 @@ STATIC_LD = $(SYSROOT_CF) $(if $(SAN),-pie,-static-pie) -Wl,-z,relro,-z,now,-z,n
             $(SANITIZE) $(LDFLAGS)
 
 FUSE_CF    = $(shell $(PKG_CONFIG) --cflags fuse3)
-# Units of systemd are told of their containers' devices where libsystemd is to be had: make SYSTEMD= is without.
+# Units of systemd are told of their containers' devices, and the journal has fields, where libsystemd is to be had:
+# make SYSTEMD= is without.
 SYSTEMD   ?= $(shell $(PKG_CONFIG) --exists libsystemd && echo libsystemd)
 NVFS_LIBS  = $(shell $(PKG_CONFIG) --libs fuse3 jansson libelf libcap libseccomp inih $(SYSTEMD)) -pthread
 INJECT_LIBS = $(shell $(PKG_CONFIG) $(if $(SAN),,--static) --libs jansson libcap inih)
 RUNTIME_LIBS = $(shell $(PKG_CONFIG) --libs jansson inih libelf)
 CHECK_LIBS = $(shell $(PKG_CONFIG) --libs check)
 
-NOT_BUILT  = $(if $(SYSTEMD),fs/unitbus-none.c,fs/unitbus.c)
+NOT_BUILT  = $(if $(SYSTEMD),fs/unitbus-none.c fs/audit_journal-none.c,fs/unitbus.c fs/audit_journal.c)
 sources   = $(filter-out $(NOT_BUILT),$(sort $(wildcard $(1)/*.c)))
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
 MAINS    := cli/nvfs.c cli/nvfs-runtime.c cli/dropin.c inject/nvinject.c

@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/local.h"
@@ -21,6 +20,7 @@
 #include "cli/query.h"
 #include "cli/status.h"
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/file.h"
 #include "common/parse.h"
@@ -99,24 +99,16 @@ static void run_child(const struct doctor *doctor, size_t group, int to)
 	_exit(0);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* All that comes until the end, or the limit; -ETIME. */
 static int read_all(int from, char **ret, size_t *ret_len)
 {
-	int64_t end_ms = now_ms() + GROUP_MS;
+	int64_t end_ms = clock_ms() + GROUP_MS;
 	struct pollfd ready = { .fd = from, .events = POLLIN };
 	auto_free char *buf = malloc(TEXT_MAX);
 	size_t len = 0;
 
 	while (buf && len < TEXT_MAX) {
-		int64_t left_ms = end_ms - now_ms();
+		int64_t left_ms = end_ms - clock_ms();
 		ssize_t n;
 
 		if (left_ms <= 0 || poll(&ready, 1, (int)left_ms) == 0)

@@ -40,6 +40,11 @@ void log_open(const char *program, enum log_level level)
 	log_prefix = is_journal();
 }
 
+bool log_is_journal(void)
+{
+	return log_prefix;
+}
+
 void log_to(int fd)
 {
 	log_fd = fd;

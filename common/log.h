@@ -8,6 +8,8 @@
  * systemd.exec(5), sd-daemon(3)). A warning ends ", ignoring" or ", using X".
  */
 
+#include <stdbool.h>
+
 enum log_level {
 	LOG_LEVEL_ERROR = 3,
 	LOG_LEVEL_WARNING = 4,
@@ -21,6 +23,9 @@ enum log_level {
  * @level:   messages above it are dropped
  */
 void log_open(const char *program, enum log_level level);
+
+/** log_is_journal() - does journald read the lines? */
+bool log_is_journal(void);
 
 /** log_to() - lines go to this descriptor, borrowed, and not to stderr; -1: nowhere */
 void log_to(int fd);

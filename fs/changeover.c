@@ -11,9 +11,9 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/log.h"
 #include "common/varlink.h"
@@ -37,14 +37,6 @@
 #include "nvml/select.h"
 
 #define HOST_TARGET "/run/nvfs/host"
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* files */
 
@@ -77,7 +69,7 @@ void changeover_back_file(struct daemon *daemon, uint32_t object, const char *pa
 
 static int record(struct daemon *daemon, struct generation *g, struct error *err)
 {
-	int r = generation_record(g, daemon->generation, daemon->store, err);
+	int r = g->objects ? 0 : generation_record(g, daemon->generation, daemon->store, err);
 
 	for (size_t i = 0; r == 0 && i < g->driver->n_files; i++) {
 		if (store_object(daemon->store, g->objects[i])->generation == g->number)
@@ -391,10 +383,10 @@ static bool is_over(const struct daemon *daemon, struct generation *g)
 		return false;
 	}
 	if (!g->unused_ms) {
-		g->unused_ms = now_ms();
+		g->unused_ms = clock_ms();
 		return false;
 	}
-	return now_ms() - g->unused_ms >= (int64_t)daemon->config.grace_s * 1000;
+	return clock_ms() - g->unused_ms >= (int64_t)daemon->config.grace_s * 1000;
 }
 
 void changeover_tick(struct daemon *daemon)
@@ -454,7 +446,28 @@ int changeover_to(struct daemon *daemon, struct generation *g, enum generation_c
 	return r;
 }
 
-void changeover_migs(struct daemon *daemon)
+int changeover_migs(struct daemon *daemon, struct error *err)
+{
+	const char *proc_root = daemon->config.proc_root;
+	struct generation *g;
+	struct nvcap_list nvcaps;
+	int r = generation_again(daemon->generation, daemon->generations + 1, &g);
+
+	if (r < 0)
+		return error_set(err, r, "make a generation");
+	mig_print_read(proc_root, &g->nvml.print);
+	r = mig_list_read(proc_root, g->gpus, err);
+	r = r < 0 ? r : nvcap_list_read(proc_root, g->gpus, &nvcaps, err);
+	if (r < 0) {
+		generation_free(g);
+		return r;
+	}
+	nvcap_list_done(&g->nvcaps);
+	g->nvcaps = nvcaps;
+	return changeover_to(daemon, g, GENERATION_DEVICES, err);
+}
+
+void changeover_told(struct daemon *daemon)
 {
 	struct generation *g = daemon->generation;
 	struct nvcap_list nvcaps;

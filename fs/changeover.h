@@ -33,13 +33,23 @@ int changeover_to(struct daemon *daemon, struct generation *generation, enum gen
 		  struct error *err);
 
 /**
- * changeover_migs() - the present generation's list of MIG devices has changed where it stands
+ * changeover_migs() - MIG devices have come or gone: a generation with those that there are
  *
- * What is remembered of it is forgotten, its capabilities are read anew, and trees that show MIG devices
+ * Its files are the present one's; nothing is looked for on the disk. As changeover_to() with
+ * GENERATION_DEVICES. The present generation is there and not damaged.
+ *
+ * Return: 0 or -ENOMEM; the present one stays then.
+ */
+int changeover_migs(struct daemon *daemon, struct error *err);
+
+/**
+ * changeover_told() - NVML has told of the present generation's MIG devices, where they stand
+ *
+ * What is remembered of them is forgotten, their capabilities are read anew, and trees that show MIG devices
  * follow as with GENERATION_DEVICES. Where capabilities have come or gone, what was planned and is not committed must be
  * planned again. The caller saves the generation.
  */
-void changeover_migs(struct daemon *daemon);
+void changeover_told(struct daemon *daemon);
 
 /** changeover_resume() - give the trees of a daemon that died in the middle of a change the rest of it */
 void changeover_resume(struct daemon *daemon);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/log.h"
 #include "common/sys.h"
@@ -36,11 +37,8 @@
 
 void daemon_say_alive(struct daemon *daemon)
 {
-	struct timespec now;
-	int64_t now_ms;
+	int64_t now_ms = clock_ms();
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 	if (daemon->link < 0 || now_ms - daemon->alive_ms < ALIVE_MS)
 		return;
 	daemon->alive_ms = now_ms;
@@ -72,7 +70,7 @@ static int resume_tree(struct daemon *daemon, uint32_t index)
 	if (r < 0)
 		return r;
 	if (tree->flags & STORE_TREE_UNCOMMITTED)
-		daemon->containers[index]->commit_until = daemon_now_s() + COMMIT_WAIT_S;
+		daemon->containers[index]->commit_until = clock_s() + COMMIT_WAIT_S;
 	if (!(tree->flags & STORE_TREE_STALE))
 		return 0;
 	for (uint32_t s = tree->snapshot; s != STORE_NONE; s = store_snapshot(daemon->store, s)->next)
@@ -127,7 +125,7 @@ static void check_uncommitted(struct daemon *daemon)
 	for (uint32_t i = 0; i < daemon->containers_room; i++) {
 		const struct container *c = daemon->containers[i];
 
-		if (c && c->commit_until && c->commit_until <= daemon_now_s())
+		if (c && c->commit_until && c->commit_until <= clock_s())
 			daemon_tree_remove(daemon, i);
 	}
 }

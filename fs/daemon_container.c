@@ -15,16 +15,9 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "fs/filesystem.h"
 #include "fs/store.h"
-
-time_t daemon_now_s(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
-}
 
 struct container *daemon_container(const struct daemon *daemon, uint32_t tree)
 {
@@ -186,7 +179,7 @@ static bool is_mounted(const struct daemon *daemon, uint32_t tree)
 /* Nobody is left in its mount namespace. */
 static void check_unused(struct daemon *daemon, struct container *c)
 {
-	time_t now = daemon_now_s();
+	time_t now = clock_s();
 
 	if (!c->ends)
 		c->ends = now + (time_t)daemon->config.grace_s;

@@ -12,9 +12,6 @@
 
 /* daemon_container.c */
 
-/** daemon_now_s() - CLOCK_MONOTONIC, of which container.ends and .commit_until are */
-time_t daemon_now_s(void);
-
 /** daemon_container() - of a tree; borrowed, NULL where it has none: the reference tree, or no such tree */
 struct container *daemon_container(const struct daemon *daemon, uint32_t tree);
 

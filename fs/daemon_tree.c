@@ -16,6 +16,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "common/parse.h"
+#include "fs/audit.h"
 #include "fs/events.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
@@ -295,6 +296,7 @@ void daemon_tree_remove(struct daemon *daemon, uint32_t index)
 	}
 	if (tree->mnt_ns && !(tree->flags & STORE_TREE_UNCOMMITTED))
 		events_of_tree(daemon, EVENT_REMOVED, index, NULL);
+	audit_tree(daemon, index, "removed the tree '%s'", store_blob(daemon->store, tree->name, NULL));
 	pid = tree->pid;
 	(void)snprintf(name, sizeof(name), "%s", store_blob(daemon->store, tree->name, NULL));
 	permit_forget(daemon, index);

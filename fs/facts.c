@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/log.h"
 #include "fs/changeover.h"
@@ -74,7 +75,6 @@ static int start_box(struct facts *facts, struct error *err)
 	};
 	int r;
 
-	mig_print_read(config->proc_root, &facts->asked);
 	r = nvmlbox_start(&request, &facts->box, err);
 	if (r < 0)
 		return r;
@@ -98,7 +98,7 @@ static void begin(struct facts *facts)
 
 	if (!facts->is_ready || facts->box || !g || g->nvml.state != GENERATION_NVML_PENDING)
 		return;
-	facts->begun_ms = facts_now_ms();
+	facts->begun_ms = clock_ms();
 	facts->retry_ms = 0;
 	if (start_box(facts, &err) == 0)
 		return;
@@ -269,34 +269,24 @@ void facts_again(struct facts *facts)
 		want(facts, false);
 }
 
-static void take_migs(struct facts *facts, const struct mig_print *print)
-{
-	struct daemon *daemon = facts->daemon;
-	struct generation *g = facts_present(facts);
-
-	log_info("MIG devices have come or gone");
-	g->nvml.print = *print;
-	if (mig_list_read(daemon->config.proc_root, g->gpus, NULL) < 0)
-		log_warning("out of memory: not all MIG devices are known, ignoring");
-	changeover_migs(daemon);
-	want(facts, true);
-	facts_save(facts);
-}
-
-/* Another number of GPUs is another generation: that is renewal.h's matter. */
+/* Either makes another generation. Where GPUs are others, drivers may be: that is renewal.h's matter. */
 static void look(struct facts *facts)
 {
-	struct generation *g = facts_present(facts);
+	const struct generation *g = facts_present(facts);
 	struct mig_print print;
+	struct error err = { 0 };
 
-	if (!g)
+	if (!g || g->damaged)
 		return;
 	mig_print_read(facts->daemon->config.proc_root, &print);
 	if (facts->gpus_seen && print.gpus != facts->gpus_seen)
 		renewal_poke(facts->daemon->renewal);
 	facts->gpus_seen = print.gpus;
-	if (print.migs != g->nvml.print.migs && facts_now_ms() - facts->begun_ms >= PAUSE_MS)
-		take_migs(facts, &print);
+	if (print.migs == g->nvml.print.migs || clock_ms() - facts->begun_ms < PAUSE_MS)
+		return;
+	log_info("MIG devices have come or gone");
+	if (changeover_migs(facts->daemon, &err) < 0)
+		log_warning("%s: not all MIG devices are known, ignoring", err.text);
 }
 
 void facts_tick(struct facts *facts)
@@ -305,7 +295,7 @@ void facts_tick(struct facts *facts)
 
 	check_stall(facts);
 	look(facts);
-	if (g && facts->retry_ms && facts->retry_ms <= facts_now_ms() && g->nvml.state == GENERATION_NVML_FAILED) {
+	if (g && facts->retry_ms && facts->retry_ms <= clock_ms() && g->nvml.state == GENERATION_NVML_FAILED) {
 		g->nvml.state = GENERATION_NVML_PENDING;
 		forget_skipped(facts);
 	}

@@ -3,8 +3,8 @@
 #include "fs/facts_impl.h"
 
 #include <string.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/log.h"
 #include "fs/changeover.h"
@@ -18,14 +18,6 @@
 
 #define RETRY_MS 60000 /* after a failure; each one doubles it, to */
 #define RETRY_MAX_MS 3600000
-
-int64_t facts_now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 struct generation *facts_present(const struct facts *facts)
 {
@@ -87,11 +79,10 @@ static void apply(struct facts *facts, const struct answer *answer, struct findi
 	if (mig_list_read(daemon->config.proc_root, g->gpus, NULL) < 0 ||
 	    answer_apply(answer, g->driver, g->gpus, findings) < 0)
 		log_warning("out of memory: not all that NVML tells is known, ignoring");
-	g->nvml.print = facts->asked; /* what has changed since, the next look finds */
 	/* What is remembered names MIG devices by their places in the list; brands and CUDA decide about the
 	 * image's libraries. */
 	if (had_migs || g->gpus->n_migs)
-		changeover_migs(daemon);
+		changeover_told(daemon);
 	else
 		deriver_forget(daemon->deriver);
 }
@@ -101,7 +92,7 @@ void facts_retry_later(struct facts *facts)
 	int64_t after = facts->retry_after_ms ? facts->retry_after_ms * 2 : RETRY_MS;
 
 	facts->retry_after_ms = after < RETRY_MAX_MS ? after : RETRY_MAX_MS;
-	facts->retry_ms = facts_now_ms() + facts->retry_after_ms;
+	facts->retry_ms = clock_ms() + facts->retry_after_ms;
 }
 
 /* @again: another process follows, without a GPU that this one did not come back from */

@@ -31,11 +31,7 @@ struct facts {
 	int64_t begun_ms;          /* the last one, CLOCK_MONOTONIC */
 	int64_t retry_ms, retry_after_ms; /* when, likewise; 0: not */
 	uint64_t gpus_seen;        /* of mig_print, at the last look */
-	struct mig_print asked;    /* before the present process was started */
 };
-
-/** facts_now_ms() - CLOCK_MONOTONIC */
-int64_t facts_now_ms(void);
 
 /** facts_present() - the daemon's generation; borrowed, NULL while there is no driver */
 struct generation *facts_present(const struct facts *facts);

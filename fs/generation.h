@@ -157,6 +157,15 @@ json_t *generation_describe(const struct generation *generation);
  */
 int generation_from_description(const json_t *json, uint32_t number, struct generation **ret);
 
+/**
+ * generation_again() - the same driver, as another generation: for devices that have changed
+ * @of:  recorded. Its files' objects are the new one's, too
+ * @ret: NVML has told nothing of it yet, but what it told of @of is kept; release with generation_free()
+ *
+ * Return: 0, -EBADMSG or -ENOMEM.
+ */
+int generation_again(const struct generation *of, uint32_t number, struct generation **ret);
+
 /** generation_free() - this one alone; NULL is fine. The store keeps objects and descriptors */
 void generation_free(struct generation *generation);
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
@@ -456,7 +457,8 @@ static int load_driver_findings(const json_t *json, struct driver *driver)
 	return r;
 }
 
-int generation_from_description(const json_t *json, uint32_t number_of, struct generation **ret)
+/* As from discovery, but that its objects are the ones that stand there. */
+static int from_description(const json_t *json, uint32_t number_of, struct generation **ret)
 {
 	struct generation *g = calloc(1, sizeof(*g));
 	int r = g ? load(json, NULL, g) : -ENOMEM;
@@ -467,9 +469,31 @@ int generation_from_description(const json_t *json, uint32_t number_of, struct g
 		return r;
 	}
 	g->number = number_of;
-	free(g->objects);
-	g->objects = NULL;
 	*ret = g;
+	return 0;
+}
+
+int generation_from_description(const json_t *json, uint32_t number_of, struct generation **ret)
+{
+	int r = from_description(json, number_of, ret);
+
+	if (r < 0)
+		return r;
+	free((*ret)->objects);
+	(*ret)->objects = NULL;
+	return 0;
+}
+
+int generation_again(const struct generation *of, uint32_t number_of, struct generation **ret)
+{
+	json_t *json = generation_describe(of);
+	int r = json ? from_description(json, number_of, ret) : -ENOMEM;
+
+	json_decref(json);
+	if (r < 0)
+		return r;
+	(*ret)->made_s = time(NULL);
+	(*ret)->nvml.state = GENERATION_NVML_PENDING;
 	return 0;
 }
 

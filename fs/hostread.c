@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/log.h"
 #include "fs/counters.h"
@@ -48,14 +48,6 @@ struct hostread {
 	struct job *jobs, **end;
 	unsigned int threads, idle;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* answering */
 
@@ -234,7 +226,7 @@ static int add_job(struct hostread *h, struct store_read *place, uint32_t object
 
 	if (!job)
 		return -ENOMEM;
-	*job = (struct job){ .place = place, .object = object, .fd = fd, .since_ms = now_ms() };
+	*job = (struct job){ .place = place, .object = object, .fd = fd, .since_ms = clock_ms() };
 	*h->end = job;
 	h->end = &job->next;
 	if (!next_job(h))
@@ -309,7 +301,7 @@ void hostread_resume(struct hostread *h, bool resent)
 
 size_t hostread_stalled(struct hostread *h, uint32_t *objects, size_t max)
 {
-	int64_t now = now_ms();
+	int64_t now = clock_ms();
 	size_t n = 0;
 
 	(void)pthread_mutex_lock(&h->lock);

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/log.h"
 #include "common/parse.h"
@@ -40,14 +41,6 @@
 #define ENDING_MS 3000  /* one that has said that it is done likewise */
 #define NICE (-10)
 
-int64_t keeper_now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* the child */
 
 static const char *mode_of(const struct keeper *k)
@@ -60,7 +53,7 @@ static const char *mode_of(const struct keeper *k)
 static void watch_begins(struct keeper *k, bool ready)
 {
 	k->ready = ready;
-	k->heard_ms = k->pinged_ms = k->turn_ms = keeper_now_ms();
+	k->heard_ms = k->pinged_ms = k->turn_ms = clock_ms();
 	k->dying_ms = k->asked_ms = 0;
 }
 
@@ -90,7 +83,7 @@ static void reap_left(const struct keeper *k)
 static void reap_daemon(struct keeper *k)
 {
 	pid_t pid = k->daemon.pid;
-	int64_t lived_ms = keeper_now_ms() - k->daemon.started_ms;
+	int64_t lived_ms = clock_ms() - k->daemon.started_ms;
 	int status = keeper_child_reap(&k->daemon);
 
 	reap_left(k);
@@ -168,7 +161,7 @@ static void on_ready(struct keeper *k)
 
 static void on_message(struct keeper *k, const struct link_message *message)
 {
-	k->heard_ms = keeper_now_ms();
+	k->heard_ms = clock_ms();
 	k->asked_ms = 0;
 	switch (message->type) {
 	case LINK_READY:
@@ -176,7 +169,7 @@ static void on_message(struct keeper *k, const struct link_message *message)
 		break;
 	case LINK_DONE:
 		k->done = true;
-		k->dying_ms = keeper_now_ms();
+		k->dying_ms = clock_ms();
 		k->status = (int)message->object;
 		notify_systemd("STOPPING=1");
 		break;
@@ -230,7 +223,7 @@ static bool is_silent(struct keeper *k, int64_t now)
 /* A daemon that is stopped or stuck is as bad as a dead one, and worse to look at. */
 static void check_silence(struct keeper *k)
 {
-	int64_t now = keeper_now_ms();
+	int64_t now = clock_ms();
 
 	if (is_silent(k, now)) {
 		log_warning("the daemon (pid %d) has been silent for %lld ms, %s it", k->daemon.pid,
@@ -252,7 +245,7 @@ static void check_silence(struct keeper *k)
  */
 static void feed_watchdog(struct keeper *k)
 {
-	int64_t now = keeper_now_ms();
+	int64_t now = clock_ms();
 
 	if (!k->watchdog_ms || now - k->fed_ms < k->watchdog_ms / 2 || k->quick_deaths > QUICK_MAX)
 		return;
@@ -263,7 +256,7 @@ static void feed_watchdog(struct keeper *k)
 /* Its end of the link is gone, or it was killed by us: that should not take long. */
 static bool is_held_up(struct keeper *k)
 {
-	int64_t since_ms = k->dying_ms ? keeper_now_ms() - k->dying_ms : 0;
+	int64_t since_ms = k->dying_ms ? clock_ms() - k->dying_ms : 0;
 
 	if (since_ms < (k->done ? ENDING_MS : DYING_MS))
 		return false;
@@ -303,7 +296,7 @@ static void watch_daemon(struct keeper *k)
 			if (!deaf)
 				on_message(k, &message);
 			else
-				k->dying_ms = k->dying_ms ? k->dying_ms : keeper_now_ms();
+				k->dying_ms = k->dying_ms ? k->dying_ms : clock_ms();
 			if (k->leave)
 				return;
 			continue; /* take what it said before its death */
@@ -387,7 +380,7 @@ int keeper_resume(const struct config *config, char **numbers, char **argv, stru
 	r = r ? r : sandbox_filter_inherited(err);
 	if (r < 0)
 		return r;
-	k.daemon.started_ms = keeper_now_ms();
+	k.daemon.started_ms = clock_ms();
 	watch_begins(&k, true);
 	log_info("the keeper is nvfs " NVFS_VERSION " now");
 	return keep(&k, err);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/log.h"
 #include "common/sys.h"
@@ -71,7 +72,7 @@ int keeper_child_start(const struct keeper *k, int program, const char *mode,
 	(void)close(pair[1]);
 	ret->link = pair[0];
 	ret->pidfd = sys_pidfd_open(ret->pid, 0);
-	ret->started_ms = keeper_now_ms();
+	ret->started_ms = clock_ms();
 	return 0;
 }
 

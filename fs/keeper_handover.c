@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/file.h"
 #include "common/log.h"
@@ -76,13 +77,13 @@ void handover_message(struct keeper *k, const struct link_message *message, int 
 		(void)close(message->fd);
 	if (message->type != LINK_STANDBY || k->stop_by_ms)
 		return;
-	k->stop_by_ms = keeper_now_ms() + GIVE_WAY_MS;
+	k->stop_by_ms = clock_ms() + GIVE_WAY_MS;
 	(void)link_send(k->daemon.link, LINK_STOP, 0, -1);
 }
 
 void handover_check(struct keeper *k)
 {
-	int64_t now = keeper_now_ms();
+	int64_t now = clock_ms();
 
 	if (!k->successor.pid)
 		return;
@@ -106,7 +107,7 @@ bool handover_finish(struct keeper *k)
 	}
 	k->daemon = k->successor;
 	k->successor = (struct keeper_child)KEEPER_NO_CHILD;
-	k->daemon.started_ms = keeper_now_ms();
+	k->daemon.started_ms = clock_ms();
 	cleanup_close(&k->program);
 	k->program = k->next_program;
 	k->next_program = -1;

@@ -58,9 +58,6 @@ struct keeper {
 	size_t n_files;
 };
 
-/* Milliseconds of CLOCK_MONOTONIC. */
-int64_t keeper_now_ms(void);
-
 /* keeper_open.c: what a keeper begins with, and ends with */
 
 /**

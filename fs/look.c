@@ -12,10 +12,10 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/file.h"
 #include "common/varlink.h"
@@ -42,14 +42,6 @@ struct look {
 
 /* Lookers that were killed and may never end: children that somebody must take in one day. */
 static pid_t given_up[GIVEN_UP_MAX];
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* starting */
 
@@ -190,7 +182,7 @@ int look_start(const struct look_request *request, struct look **ret, struct err
 	look->sock = -1;
 	look->number = request->number;
 	look->n_reopen = request->n_reopen;
-	look->since_ms = now_ms();
+	look->since_ms = clock_ms();
 	r = look_open(look, request);
 	if (r < 0) {
 		look_free(look);
@@ -255,9 +247,9 @@ const char *look_path(struct look *look, int64_t *ret_since_ms)
 
 	if (paths != look->paths) {
 		look->paths = paths;
-		look->since_ms = now_ms();
+		look->since_ms = clock_ms();
 	}
-	*ret_since_ms = now_ms() - look->since_ms;
+	*ret_since_ms = clock_ms() - look->since_ms;
 	memcpy(look->path, look->progress->path, sizeof(look->path));
 	look->path[sizeof(look->path) - 1] = '\0';
 	return look->path;

@@ -13,7 +13,7 @@
 #include "common/error.h"
 #include "common/file.h"
 #include "common/ldcache.h"
-#include "common/log.h"
+#include "fs/audit.h"
 #include "fs/cachebox.h"
 #include "fs/claim.h"
 #include "fs/daemon.h"
@@ -195,8 +195,8 @@ int method_commit(struct daemon *daemon, struct client *client, json_t *params,
 	r = commit(daemon, client, injection->tree, json_object_get(params, "done"), err);
 	if (r < 0)
 		return r;
-	log_info("injected '%s' in %" JSON_INTEGER_FORMAT " us", permit_name(daemon, injection->tree),
-		 json_integer_value(json_object_get(params, "time_us")));
+	audit_tree(daemon, injection->tree, "injected '%s' in %" JSON_INTEGER_FORMAT " us",
+		   permit_name(daemon, injection->tree), json_integer_value(json_object_get(params, "time_us")));
 	tree = injection->tree;
 	daemon_injection_end(daemon, injection, true);
 	events_of_tree(daemon, EVENT_INJECTED, tree,

@@ -11,10 +11,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/sys.h"
 #include "nvml/answer.h"
@@ -25,14 +25,6 @@ struct nvmlbox {
 	int64_t begun_ms;
 	struct answer answer;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* starting */
 
@@ -119,7 +111,7 @@ int nvmlbox_start(const struct nvmlbox_request *request, struct nvmlbox **ret, s
 	if (!box)
 		return error_set(err, -ENOMEM, "ask NVML");
 	box->sock = box->pidfd = -1;
-	box->begun_ms = now_ms();
+	box->begun_ms = clock_ms();
 	r = start(box, request);
 	if (r < 0) {
 		nvmlbox_free(box);
@@ -148,7 +140,7 @@ const struct answer *nvmlbox_answer(const struct nvmlbox *box)
 
 int64_t nvmlbox_since_ms(const struct nvmlbox *box)
 {
-	return now_ms() - box->begun_ms;
+	return clock_ms() - box->begun_ms;
 }
 
 /* More at a time would keep others waiting. */

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/log.h"
 #include "fs/daemon.h"
@@ -29,19 +30,6 @@
 #define REFUSED_S 60	 /* after one that was refused */
 #define CANNOT_S 60	 /* after one that could not be started */
 #define PREPARE_US 50000 /* of one tick, for containers that are new */
-
-static uint64_t now_us(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
-time_t permit_now_s(void)
-{
-	return (time_t)(now_us() / 1000000);
-}
 
 const char *permit_name(const struct daemon *daemon, uint32_t tree)
 {
@@ -131,7 +119,7 @@ static void heal_refused(struct permit *permit, const struct error *err)
 {
 	struct daemon *daemon = permit->owner->daemon;
 
-	permit->again = permit_now_s() + REFUSED_S;
+	permit->again = clock_s() + REFUSED_S;
 	if (permit->refused == permit->from)
 		return;
 	permit->refused = permit->from;
@@ -149,8 +137,8 @@ static void heal_ended(struct daemon *daemon, uint32_t tree, void *data, const j
 	if (permit)
 		permit->healing = false;
 	if (permit && err && (err->class == ERROR_AGAIN || err->class == ERROR_DAEMON)) {
-		if (permit->not_before < permit_now_s() + AGAIN_S)
-			permit->not_before = permit_now_s() + AGAIN_S;
+		if (permit->not_before < clock_s() + AGAIN_S)
+			permit->not_before = clock_s() + AGAIN_S;
 	} else if (permit) {
 		permit->due = false;
 		permit->right = permit->from; /* until it changes */
@@ -181,7 +169,7 @@ static bool heal_start(struct permit *permit)
 		return false;
 	if (r < 0) {
 		log_error("heal '%s': %s", permit_name(daemon, permit->tree), err.text);
-		permit->not_before = permit_now_s() + CANNOT_S;
+		permit->not_before = clock_s() + CANNOT_S;
 		return true;
 	}
 	permit->healing = true;
@@ -190,7 +178,7 @@ static bool heal_start(struct permit *permit)
 
 void permit_heal_due(struct permits *permits)
 {
-	time_t now = permit_now_s();
+	time_t now = clock_s();
 	bool more = true;
 
 	for (uint32_t i = 0; i < permits->room && more; i++) {
@@ -243,9 +231,9 @@ static void prepare_all(struct permits *permits)
 {
 	const struct daemon *daemon = permits->daemon;
 	auto_free char *mountinfo = NULL;
-	uint64_t end = now_us() + PREPARE_US;
+	int64_t end = clock_us() + PREPARE_US;
 
-	for (uint32_t i = 0; i < daemon->containers_room && now_us() < end; i++) {
+	for (uint32_t i = 0; i < daemon->containers_room && clock_us() < end; i++) {
 		struct permit *permit = is_of_container(daemon, i) ? permit_of(permits, i) : NULL;
 
 		if (!permit || permit->ready || permit->healing || permit->removing)
@@ -260,7 +248,7 @@ static void prepare_all(struct permits *permits)
 
 static void check_all(struct permits *permits)
 {
-	uint64_t start = now_us();
+	int64_t start = clock_us();
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < permits->room; i++) {
@@ -268,12 +256,12 @@ static void check_all(struct permits *permits)
 
 		if (!permit || !permit->ready || !permit->wanted || permit->healing)
 			continue;
-		permit->due = permit->due || (permit->again && permit->again <= permit_now_s()) ||
+		permit->due = permit->due || (permit->again && permit->again <= clock_s()) ||
 			      devcg_fingerprint(&permit->devcg) != permit->right;
 		n++;
 	}
 	permits->watched = n;
-	permits->check_us = (uint32_t)(now_us() - start);
+	permits->check_us = (uint32_t)(clock_us() - start);
 }
 
 void permit_tick(struct daemon *daemon)
@@ -283,8 +271,8 @@ void permit_tick(struct daemon *daemon)
 	injector_tick(daemon->injector);
 	unitbus_tick(permits->bus);
 	prepare_all(permits);
-	if (daemon->config.heal_s && permits->next_check <= permit_now_s()) {
-		permits->next_check = permit_now_s() + (time_t)daemon->config.heal_s;
+	if (daemon->config.heal_s && permits->next_check <= clock_s()) {
+		permits->next_check = clock_s() + (time_t)daemon->config.heal_s;
 		check_all(permits);
 	}
 	for (uint32_t i = 0; i < permits->room; i++) {
@@ -327,7 +315,7 @@ void permit_pause(struct daemon *daemon, uint32_t tree)
 	struct permit *permit = permit_of(daemon->permits, tree);
 
 	if (permit)
-		permit->not_before = permit_now_s() + PAUSE_S;
+		permit->not_before = clock_s() + PAUSE_S;
 }
 
 json_t *permit_status(const struct daemon *daemon)

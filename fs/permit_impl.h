@@ -62,9 +62,6 @@ struct permit *permit_still(const struct permits *permits, uint32_t tree, uint32
  */
 bool permit_is_injected(const struct permit *permit);
 
-/** permit_now_s() - CLOCK_MONOTONIC */
-time_t permit_now_s(void);
-
 /** permit_heal_due() - start what waits to be healed, as far as there is room */
 void permit_heal_due(struct permits *permits);
 

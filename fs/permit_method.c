@@ -3,8 +3,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/error.h"
-#include "common/log.h"
+#include "fs/audit.h"
 #include "fs/daemon.h"
 #include "fs/events.h"
 #include "fs/permit.h"
@@ -69,7 +70,7 @@ int method_healed(struct daemon *daemon, uint32_t tree, json_t *params, struct m
 	int r;
 
 	if (!permit || json_integer_value(json_object_get(params, "serial")) != permit_record_number(daemon, tree) ||
-	    permit_is_injected(permit) || permit->removing || permit->not_before > permit_now_s())
+	    permit_is_injected(permit) || permit->removing || permit->not_before > clock_s())
 		return error_setc(err, ERROR_AGAIN, -EAGAIN, "it is being injected or removed");
 	if (strcmp(varlink_string(step, "step", ""), "cgroup") != 0)
 		return error_setc(err, ERROR_USAGE, -EINVAL, "no step 'cgroup'");
@@ -79,7 +80,7 @@ int method_healed(struct daemon *daemon, uint32_t tree, json_t *params, struct m
 	permit->ready = false;
 	permit->unit_not_before = 0;
 	daemon->permits->healed++;
-	log_info("healed '%s': %s", permit_name(daemon, tree), varlink_string(step, "note", ""));
+	audit_tree(daemon, tree, "healed '%s': %s", permit_name(daemon, tree), varlink_string(step, "note", ""));
 	events_of_tree(daemon, EVENT_HEALED, tree, json_pack("{s:s}", "note", varlink_string(step, "note", "")));
 	reply->params = json_object();
 	return 0;

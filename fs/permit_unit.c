@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/log.h"
 #include "fs/daemon.h"
@@ -150,7 +151,7 @@ static struct permit *unit_told(const struct unit_call *call, int r, const struc
 	if (!permit)
 		return NULL;
 	permit->unit_busy = false;
-	permit->unit_not_before = r < 0 ? permit_now_s() + UNIT_AGAIN_S : 0;
+	permit->unit_not_before = r < 0 ? clock_s() + UNIT_AGAIN_S : 0;
 	return permit;
 }
 
@@ -212,7 +213,7 @@ void permit_tell_unit(struct permit *permit)
 	int r;
 
 	if ((!permit->unit_due && !cleans) || permit->unit_busy || permit->removing || !*permit->unit ||
-	    permit->unit_not_before > permit_now_s())
+	    permit->unit_not_before > clock_s())
 		return;
 	call = unit_call_new(permit, permit->unit);
 	if (call && cleans)
@@ -223,7 +224,7 @@ void permit_tell_unit(struct permit *permit)
 	if (r == 0)
 		return;
 	unit_call_free(call);
-	permit->unit_not_before = permit_now_s() + UNIT_AGAIN_S;
+	permit->unit_not_before = clock_s() + UNIT_AGAIN_S;
 	report_unit(permit->owner, permit->unit, r, &err);
 }
 

@@ -9,10 +9,11 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <sys/wait.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/log.h"
+#include "fs/audit.h"
 #include "fs/daemon.h"
 #include "fs/generation.h"
 #include "fs/reinject_command.h"
@@ -35,14 +36,6 @@ struct reinjector {
 	struct daemon *daemon;
 	struct child children[AT_ONCE];
 };
-
-static time_t now_s(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
-}
 
 static const char *tree_name(const struct daemon *daemon, uint32_t tree)
 {
@@ -106,7 +99,7 @@ static void postpone(struct container *container)
 	unsigned int pause = PAUSE_S << (container->reinject_failed < 5 ? container->reinject_failed : 5);
 
 	container->reinject_failed++;
-	container->reinject_at = now_s() + (pause < PAUSE_MAX_S ? pause : PAUSE_MAX_S);
+	container->reinject_at = clock_s() + (pause < PAUSE_MAX_S ? pause : PAUSE_MAX_S);
 }
 
 static void failed(struct daemon *daemon, uint32_t tree, int status)
@@ -144,7 +137,7 @@ static void succeeded(struct daemon *daemon, uint32_t tree)
 		postpone(container);
 		return;
 	}
-	log_info("injected '%s' anew", tree_name(daemon, tree));
+	audit_tree(daemon, tree, "injected '%s' anew", tree_name(daemon, tree));
 	container->reinject_failed = 0;
 	container->nodes_moved = false;
 	daemon_tree_set_flag(daemon, tree, STORE_TREE_REINJECT, false);
@@ -210,7 +203,7 @@ static bool is_due(struct reinjector *reinjector, uint32_t index)
 	const struct store_tree *tree = store_tree(daemon->store, index);
 
 	return tree && is_container(daemon, index) && tree->flags & STORE_TREE_REINJECT &&
-	       daemon->containers[index]->reinject_at <= now_s() && !child_of(reinjector, index);
+	       daemon->containers[index]->reinject_at <= clock_s() && !child_of(reinjector, index);
 }
 
 bool reinject_is_due(const struct daemon *daemon, uint32_t tree)

@@ -14,10 +14,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/log.h"
 #include "fs/changeover.h"
@@ -50,14 +50,6 @@ struct renewal {
 	char note[400];
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* What is wrong is said once. */
 static void note(struct renewal *renewal, const char *text)
 {
@@ -79,19 +71,19 @@ static void on_change(struct loop_source *source, uint32_t events)
 	while (read(source->fd, buf, sizeof(buf)) > 0)
 		;
 	renewal->changed = true;
-	renewal->change_ms = now_ms();
+	renewal->change_ms = clock_ms();
 }
 
 void renewal_poke(struct renewal *renewal)
 {
 	renewal->changed = true;
-	renewal->change_ms = now_ms();
+	renewal->change_ms = clock_ms();
 }
 
 static bool is_quiet(const struct renewal *renewal)
 {
 	return !renewal->change_ms ||
-	       now_ms() - renewal->change_ms >= (int64_t)renewal->daemon->config.settle_s * 1000;
+	       clock_ms() - renewal->change_ms >= (int64_t)renewal->daemon->config.settle_s * 1000;
 }
 
 /* looking */
@@ -140,7 +132,7 @@ static int begin_look(struct renewal *renewal)
 	if (renewal->look)
 		return 0;
 	renewal->changed = false;
-	renewal->look_ms = now_ms();
+	renewal->look_ms = clock_ms();
 	renewal->error = (struct error){ 0 };
 	r = look_start(&request, &renewal->look, &renewal->error);
 	if (r < 0)
@@ -185,7 +177,7 @@ static struct renewal_facts facts_of(const struct renewal *renewal)
 		.is_quiet = is_quiet(renewal),
 		.is_changed = renewal->changed,
 		.is_noted = *renewal->note,
-		.since_look_ms = now_ms() - renewal->look_ms,
+		.since_look_ms = clock_ms() - renewal->look_ms,
 	};
 }
 
@@ -210,6 +202,7 @@ static void take_findings(struct renewal *renewal, const struct finding_list *no
 
 static int take_generation(struct renewal *renewal, struct generation *g)
 {
+	g->number = renewal->daemon->generations + 1; /* there may be one more since the look began */
 	renewal->change = change_of(renewal->daemon, g);
 	if (renewal->change != GENERATION_SAME && renewal->change != GENERATION_LESS)
 		return changeover_to(renewal->daemon, g, renewal->change, &renewal->error);
@@ -269,7 +262,7 @@ static int wait_for_look(struct renewal *renewal, struct error *err)
 	int r = begin_look(renewal);
 
 	while (r == 0 && renewal->look) {
-		int64_t left_ms = renewal->look_ms + WAIT_MS - now_ms(), since_ms;
+		int64_t left_ms = renewal->look_ms + WAIT_MS - clock_ms(), since_ms;
 		struct pollfd p = { .fd = look_fd(renewal->look), .events = POLLIN };
 
 		daemon_say_alive(renewal->daemon);
@@ -320,7 +313,7 @@ void renewal_tick(struct renewal *renewal)
 		return;
 	}
 	/* A looker that still hangs says that nothing has changed there. */
-	if (renewal->n_left_out && !stuck && now_ms() - renewal->look_ms >= AGAIN_MS) {
+	if (renewal->n_left_out && !stuck && clock_ms() - renewal->look_ms >= AGAIN_MS) {
 		forget_left_out(renewal);
 		(void)begin_look(renewal);
 		return;

@@ -12,16 +12,9 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "common/error.h"
 #include "common/sys.h"
-
-static time_t now_s(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec;
-}
 
 /* posix_spawn(3): no code of ours runs between fork and exec, and there are other threads. */
 static int run(const struct spawn *spawn, pid_t *ret, struct error *err)
@@ -80,13 +73,13 @@ int spawned_start(struct spawned *child, struct loop *loop, const struct spawn *
 		return error_set(err, r, "watch '%s'", spawn->program);
 	}
 	child->pid = pid;
-	child->started = now_s();
+	child->started = clock_s();
 	return 0;
 }
 
 void spawned_check(const struct spawned *child, unsigned int limit_s)
 {
-	if (child->pid && now_s() - child->started > (time_t)limit_s)
+	if (child->pid && clock_s() - child->started > (time_t)limit_s)
 		(void)sys_pidfd_send_signal(child->source.fd, SIGKILL);
 }
 

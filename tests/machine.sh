@@ -116,6 +116,8 @@ boot()
 # run_machine: boot, and take over what the script in there found out; $MACHINE_ENDED: when
 run_machine()
 {
+	local failed
+
 	[ -e "$(dirname "$TESTS")/contrib/nvfs.service" ] || skip_all "no contrib/nvfs.service beside the tests"
 	"$TESTS/rootfs" systemd "$SCRATCH/machine" >/dev/null 2>"$SCRATCH/rootfs.log" ||
 		skip_all "no root with systemd: $(tail -n 1 "$SCRATCH/rootfs.log")"
@@ -129,9 +131,13 @@ run_machine()
 		fail "systemd comes up as the first process"
 		done_testing
 	fi
-	cat "$SCRATCH/out.log"
-	TEST_NUMBER=$(grep -cE '^(not )?ok ' "$SCRATCH/out.log")
-	TEST_FAILED=$(grep -c '^not ok ' "$SCRATCH/out.log" || true)
+	failed=$(grep -c '^not ok ' "$SCRATCH/out.log" || true)
+	# The script in there counts from 1.
+	awk -v number="$TEST_NUMBER" 'match($0, /^(not )?ok [0-9]+/) {
+		sub(/[0-9]+/, ++number)
+	} { print }' "$SCRATCH/out.log"
+	TEST_NUMBER=$((TEST_NUMBER + $(grep -cE '^(not )?ok ' "$SCRATCH/out.log")))
+	TEST_FAILED=$((TEST_FAILED + failed))
 	is "the script in the machine came to its end" "$(tail -n 1 "$SCRATCH/out.log")" "# end"
-	[ "$TEST_FAILED" = 0 ] || diag "$(cat "$SCRATCH/journal" 2>/dev/null)"
+	[ "$failed" = 0 ] || diag "$(cat "$SCRATCH/journal" 2>/dev/null)"
 }

@@ -53,6 +53,17 @@ container_works()
 	in_container box cat "$TREE/.nvfs/manifest.json"
 }
 
+journal_of()
+{
+	journalctl -q --no-pager -o json NVFS_CONTAINER_ID="$1"
+}
+
+# shellcheck disable=SC2317 # called by wait_for
+journal_has()
+{
+	[ -n "$(journal_of "$1")" ]
+}
+
 start_and_inject()
 {
 	mount -t tmpfs tmpfs /mnt
@@ -66,7 +77,12 @@ start_and_inject()
 	make_rootfs busybox box
 	run_container box "$ROOTFS"
 	ok "a container gets its tree" nvinject --pid "$PID" --id box --devices all
-	in_container box mixwatch "$TREE" 1000 >"$SCRATCH/watch" 2>&1 &
+	ok "which the journal has, with fields" wait_for 10 journal_has box
+	is "that say what was given to whom" \
+		"$(journal_of box | jq -rs '.[0] | [.NVFS_PID, .NVFS_UID, .NVFS_DEVICES, .PRIORITY, .SYSLOG_IDENTIFIER] | join(" ")')" \
+		"$PID 0 all 6 nvfs"
+	like "in a line" "$(journal_of box | jq -rs '.[0].MESSAGE')" "^injected 'box' in [0-9]+ us$"
+	in_container box mixwatch "$TREE" 1000 5 >"$SCRATCH/watch" 2>&1 &
 	WATCH=$!
 	wait_for 10 test -s "$SCRATCH/watch"
 }

@@ -106,7 +106,7 @@ upgrade_of_real_drivers()
 	start_daemon --config "$CONFIG" "$@"
 	start_injected before >/dev/null
 	is "a container has $old" "$(version_in before)" "$old"
-	in_container before mixwatch $TREE 1000 >"$SCRATCH/watch.before" 2>&1 &
+	in_container before mixwatch $TREE 1000 5 >"$SCRATCH/watch.before" 2>&1 &
 	at_exit kill -KILL $!
 	in_container before sh -c "exec 9<$TREE/lib64/libcuda.so.1; sleep 300" &
 	at_exit kill -KILL $!

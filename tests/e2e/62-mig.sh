@@ -265,8 +265,11 @@ changes()
 	ok "a new one gets the new device" give third --devices "MIG-$UUID0/2/0"
 	is "with its nodes" "$(nodes third)" "$(gi_minor 0 2) $(($(gi_minor 0 2) + 1)) "
 
+	number=$(generation)
 	no_instance 0 1
 	ok "what goes without a word is seen, too" wait_for 20 view_is first ""
+	is "that is another generation" "$(generation)" $((number + 1))
+	ok "which all have" eval '[ "$(generation_of first) $(generation_of third)" = "$(generation) $(generation)" ]'
 	is "by those alone who had it" "$(view third)" "gpu0/mig/gi2/access gpu0/mig/gi2/ci0/access "
 	instance 0 1 0
 	ok "and what comes back" wait_for 20 view_is first "gpu0/mig/gi1/access gpu0/mig/gi1/ci0/access "
@@ -283,6 +286,16 @@ changes()
 view_is()
 {
 	[ "$(view "$1")" = "$2" ]
+}
+
+generation()
+{
+	nvfs status --json | jq .generation
+}
+
+generation_of()
+{
+	nvfs show "$(container_id "$1")" --json | jq .generation
 }
 
 # shellcheck disable=SC2317 # likewise

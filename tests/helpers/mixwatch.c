@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mixwatch DIR SECONDS: looks at a driver tree over and over while its driver changes.
+ * mixwatch DIR SECONDS [PAUSE_MS]: looks at a driver tree over and over while its driver changes, without a
+ * pause or with one.
  *
  * Within one opened lib64 the versions of two libraries must be the same ("mixed" counts when they
  * are not), and once a path has shown another version than before, no path may show the one before
@@ -115,11 +116,13 @@ int main(int argc, char *argv[])
 {
 	double end;
 
-	if (argc != 3)
+	if (argc != 3 && argc != 4)
 		return 2;
 	for (end = now() + atof(argv[2]); now() < end; looks++) {
 		look_by_path(argv[1]);
 		look_within(argv[1]);
+		if (argc == 4)
+			(void)usleep((useconds_t)atoi(argv[3]) * 1000);
 	}
 	printf("looks %lu mixed %lu backwards %lu failed %lu\n", looks, mixed, backwards, failed);
 	return mixed || backwards || failed;

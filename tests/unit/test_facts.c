@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 #include "fs/daemon.h"
 #include "tests/unit/unit.h"
 
@@ -25,12 +26,12 @@ START_TEST(each_failure_doubles_the_wait_up_to_an_hour)
 	struct facts facts = { 0 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(minutes); i++) {
-		int64_t now = facts_now_ms();
+		int64_t now = clock_ms();
 
 		facts_retry_later(&facts);
 		ck_assert_int_eq(facts.retry_after_ms, minutes[i] * MINUTE_MS);
 		ck_assert_int_ge(facts.retry_ms, now + facts.retry_after_ms);
-		ck_assert_int_le(facts.retry_ms, facts_now_ms() + facts.retry_after_ms);
+		ck_assert_int_le(facts.retry_ms, clock_ms() + facts.retry_after_ms);
 	}
 }
 END_TEST

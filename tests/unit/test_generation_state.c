@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/error.h"
@@ -135,6 +136,32 @@ START_TEST(what_nvml_told_is_kept)
 }
 END_TEST
 
+START_TEST(the_same_driver_is_another_generation)
+{
+	static const char told[] = "[{\"number\":3,\"root\":\"/\",\"version\":\"535.1\",\"files\":["
+				   FILE_TEXT("1", "nvidia-smi", "0") "],\"gpus\":[" GPU_TEXT("0000:00:06.0") "],"
+				   "\"nvml\":{\"state\":1,\"cuda\":\"13.5\",\"print_migs\":-7}}]";
+	struct generation *next;
+
+	ck_assert_int_eq(load(told), 0);
+	ck_assert_int_eq(generation->nvml.state, GENERATION_NVML_TOLD);
+	ck_assert_int_eq(generation_again(generation, 4, &next), 0);
+	ck_assert_uint_eq(next->number, 4);
+	ck_assert_int_ge(next->made_s, time(NULL) - 60);
+	ck_assert_ptr_null(next->older);
+	ck_assert_uint_eq(next->driver->n_files, 1);
+	ck_assert_uint_eq(next->objects[0], generation->objects[0]);
+	ck_assert_int_eq(next->driver->files[0].fd, -1);
+	ck_assert(generation_has_files_of(generation, next));
+	ck_assert_str_eq(next->gpus->gpus[0].uuid, "GPU-1");
+	/* it is to be asked anew, and until then what it told is the best that there is */
+	ck_assert_int_eq(next->nvml.state, GENERATION_NVML_PENDING);
+	ck_assert_str_eq(next->driver->cuda, "13.5");
+	generation_free(next);
+	generation_free(generation);
+}
+END_TEST
+
 START_TEST(what_no_discovery_gives_is_refused)
 {
 	static const char *const texts[] = {
@@ -177,7 +204,7 @@ START_TEST(a_refusal_closes_no_descriptor_of_anybody_else)
 }
 END_TEST
 
-UNIT_MAIN("generation_state", what_nvml_told_is_kept, what_was_saved_is_loaded,
+UNIT_MAIN("generation_state", what_nvml_told_is_kept, the_same_driver_is_another_generation, what_was_saved_is_loaded,
 	  what_is_shown_elsewhere_or_rewritten_is_loaded_as_such, facts_are_derived_anew_from_what_was_saved,
 	  what_no_discovery_gives_is_refused,
 	  a_refusal_closes_no_descriptor_of_anybody_else)
