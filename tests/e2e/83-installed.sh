@@ -190,6 +190,32 @@ zsh_options()
 		here && /;;/ { here = 0 }' "$1" | sort -u
 }
 
+# ---- another libfuse ------------------------------------------------------------------------------
+
+# From the objects that there are: it is the link alone.
+link_statically()
+{
+	local part parts=(cli/nvfs.o libcli.a libfs.a libnvml.a libcommon.a) old=()
+
+	for part in "${parts[@]}"; do
+		install -D "$BUILD/$part" "$SCRATCH/static/$part"
+		old+=(-o "$SCRATCH/static/$part")
+	done
+	make -C "$SOURCE" BUILD="$SCRATCH/static" FUSE_STATIC=/usr "${old[@]}" "$SCRATCH/static/nvfs"
+}
+
+test_fuse_static()
+{
+	if ! ls /usr/lib*/libfuse3.a /usr/lib/*/libfuse3.a >/dev/null 2>&1; then
+		skip "nvfs is linked with libfuse in it" "no libfuse3.a"
+		return
+	fi
+	ok "nvfs is linked with libfuse in it" link_statically
+	is "and asks for none" "$(ldd "$SCRATCH/static/nvfs" | grep -c libfuse)" 0
+	like "as the other one does" "$(ldd "$BUILD/nvfs")" libfuse3
+	ok "it runs" "$SCRATCH/static/nvfs" version
+}
+
 # ---- manual pages --------------------------------------------------------------------------------
 
 test_pages()
@@ -224,6 +250,7 @@ test_udev
 test_help
 test_bash
 test_zsh
+test_fuse_static
 test_pages
 test_commands_in_page
 done_testing
