@@ -22,9 +22,11 @@
 #include "fs/cdi.h"
 #include "fs/config.h"
 
-#define USAGE                                                                                                  \
-	"cdi generate [--format json|yaml] [--output FILE] [--vendor VENDOR] [--class CLASS] [--no-hooks]\n"    \
-	"                         [--socket PATH]\n       nvfs cdi list [--vendor VENDOR] [--class CLASS] [--socket PATH]"
+#define USAGE                                                                                  \
+	"cdi generate [--format json|yaml] [--output FILE] [--vendor VENDOR] [--class CLASS] " \
+	"[--no-hooks]\n"                                                                       \
+	"                         [--socket PATH]\n       nvfs cdi list [--vendor VENDOR] "    \
+	"[--class CLASS] [--socket PATH]"
 #define FILE_MAX (16 * 1024 * 1024)
 
 struct arguments {
@@ -39,11 +41,14 @@ static int check_arguments(const struct arguments *args, struct error *err)
 	if (!args->word)
 		return error_setc(err, ERROR_USAGE, -EINVAL, "cdi: generate or list?");
 	if (!list && strcmp(args->word, "generate") != 0)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.40s' is no word of cdi", args->word);
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.40s' is no word of cdi",
+				  args->word);
 	if (list && (args->format || args->output || args->no_hooks))
-		return error_setc(err, ERROR_USAGE, -EINVAL, "list takes no --format, --output, --no-hooks");
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "list takes no --format, --output, --no-hooks");
 	if (args->format && strcmp(args->format, "json") != 0 && strcmp(args->format, "yaml") != 0)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "format '%.40s' is neither json nor yaml", args->format);
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "format '%.40s' is neither json nor yaml", args->format);
 	return cdi_check_kind(args->vendor, args->class, err);
 }
 
@@ -69,7 +74,8 @@ static bool has_text(int dir, const char *name, const char *text)
 
 	/* A FIFO would hold us. */
 	return fstatat(dir, name, &st, 0) == 0 && S_ISREG(st.st_mode) &&
-	       file_read_at(dir, name, FILE_MAX, &content, NULL, NULL) == 0 && strstr(content, text);
+	       file_read_at(dir, name, FILE_MAX, &content, NULL, NULL) == 0 &&
+	       strstr(content, text);
 }
 
 static bool ends_with(const char *name, const char *end)
@@ -83,8 +89,8 @@ static bool is_same_file(int dir, const char *name, const char *path)
 {
 	struct stat a, b;
 
-	return path && fstatat(dir, name, &a, 0) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev &&
-	       a.st_ino == b.st_ino;
+	return path && fstatat(dir, name, &a, 0) == 0 && stat(path, &b) == 0 &&
+	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
 size_t cdi_claimed_by(const char *dir, const char *kind, const char *but, char ret[PATH_MAX])
@@ -95,7 +101,8 @@ size_t cdi_claimed_by(const char *dir, const char *kind, const char *but, char r
 
 	while (list && (entry = readdir(list))) {
 		if ((!ends_with(entry->d_name, ".json") && !ends_with(entry->d_name, ".yaml")) ||
-		    is_same_file(dirfd(list), entry->d_name, but) || !has_text(dirfd(list), entry->d_name, kind))
+		    is_same_file(dirfd(list), entry->d_name, but) ||
+		    !has_text(dirfd(list), entry->d_name, kind))
 			continue;
 		if (n++ == 0)
 			(void)snprintf(ret, PATH_MAX, "%s/%s", dir, entry->d_name);
@@ -117,7 +124,8 @@ static int check_claims(const struct arguments *args, struct error *err)
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
 		if (!cdi_claimed_by(dirs[i], kind, args->output, path))
 			continue;
-		(void)error_setc(err, ERROR_USAGE, -EEXIST, "'%.80s' has devices of %.60s already", path, kind);
+		(void)error_setc(err, ERROR_USAGE, -EEXIST, "'%.80s' has devices of %.60s already",
+				 path, kind);
 		return error_remedy(err, -EEXIST, "remove it, or use another --vendor");
 	}
 	return 0;
@@ -144,7 +152,8 @@ static void list(const json_t *spec)
 	size_t i;
 
 	json_array_foreach(json_object_get(spec, "devices"), i, device)
-		printf("%s=%s\n", varlink_string(spec, "kind", "?"), varlink_string(device, "name", "?"));
+		printf("%s=%s\n", varlink_string(spec, "kind", "?"),
+		       varlink_string(device, "name", "?"));
 }
 
 static int run(const struct arguments *args, struct varlink_message *reply, struct error *err)
@@ -153,9 +162,11 @@ static int run(const struct arguments *args, struct varlink_message *reply, stru
 	const json_t *spec;
 	int r = lists ? 0 : check_claims(args, err);
 
-	r = r ? r : query_ask(args->socket, "io.nvfs.Cdi",
-			      json_pack("{s:s, s:s, s:b}", "vendor", args->vendor, "class", args->class, "hooks",
-					!args->no_hooks), reply, err);
+	r = r ? r
+	      : query_ask(args->socket, "io.nvfs.Cdi",
+			  json_pack("{s:s, s:s, s:b}", "vendor", args->vendor, "class", args->class,
+				    "hooks", !args->no_hooks),
+			  reply, err);
 	if (r < 0)
 		return r;
 	spec = json_object_get(reply->json, "spec");
@@ -167,7 +178,9 @@ static int run(const struct arguments *args, struct varlink_message *reply, stru
 
 int cmd_cdi(int argc, char **argv)
 {
-	struct arguments args = { .socket = CONFIG_SOCKET, .vendor = CDI_VENDOR, .class = CDI_CLASS };
+	struct arguments args = { .socket = CONFIG_SOCKET,
+				  .vendor = CDI_VENDOR,
+				  .class = CDI_CLASS };
 	struct varlink_message reply = { 0 };
 	struct error err = { 0 };
 	int r = parse_arguments(argc, argv, &args, &err);

@@ -54,10 +54,11 @@ static void on_unknown(void *data, const char *section, const char *key, int lin
 {
 	const struct origins *origins = data;
 
-	(void)json_array_append_new(origins->unknown, json_pack("{s:i, s:o, s:o}", "line", line, "section",
-								node_text_json(section), "key", node_text_json(key)));
-	(void)fprintf(stderr, "nvfs: %s:%d: %s%s%skey '%s': unknown, ignoring\n", origins->path, line,
-		      *section ? "section [" : "", section, *section ? "], " : "", key);
+	(void)json_array_append_new(origins->unknown,
+				    json_pack("{s:i, s:o, s:o}", "line", line, "section",
+					      node_text_json(section), "key", node_text_json(key)));
+	(void)fprintf(stderr, "nvfs: %s:%d: %s%s%skey '%s': unknown, ignoring\n", origins->path,
+		      line, *section ? "section [" : "", section, *section ? "], " : "", key);
 }
 
 static void origin_of(const struct origins *origins, const char *key, char *buf, size_t size)
@@ -78,8 +79,8 @@ static void print_text(const struct config *config, const struct origins *origin
 	for (size_t i = 0; (key = config_key(i)); i++) {
 		value = config_value(config, key, number);
 		/* A key without a value is one that the file does not have. */
-		(void)snprintf(line, sizeof(line), "%s%s =%s%s", value ? "" : "# ", key, value && *value ? " " : "",
-			       value ? value : "");
+		(void)snprintf(line, sizeof(line), "%s%s =%s%s", value ? "" : "# ", key,
+			       value && *value ? " " : "", value ? value : "");
 		origin_of(origins, key, origin, sizeof(origin));
 		if (with_origin)
 			printf("%-40s ; %s\n", line, origin);
@@ -88,7 +89,8 @@ static void print_text(const struct config *config, const struct origins *origin
 	}
 }
 
-static json_t *config_json(const struct config *config, const struct config *defaults, const struct origins *origins)
+static json_t *config_json(const struct config *config, const struct config *defaults,
+			   const struct origins *origins)
 {
 	json_t *keys = json_object();
 	const char *key, *value, *usual;
@@ -99,16 +101,18 @@ static json_t *config_json(const struct config *config, const struct config *def
 		usual = config_value(defaults, key, usual_number);
 		origin_of(origins, key, origin, sizeof(origin));
 		(void)json_object_set_new(keys, key,
-					  json_pack("{s:o, s:o, s:o}", "value", value ? node_text_json(value) : json_null(),
-						    "default", usual ? node_text_json(usual) : json_null(), "origin",
-						    node_text_json(origin)));
+					  json_pack("{s:o, s:o, s:o}", "value",
+						    value ? node_text_json(value) : json_null(),
+						    "default",
+						    usual ? node_text_json(usual) : json_null(),
+						    "origin", node_text_json(origin)));
 	}
-	return json_pack("{s:o, s:o, s:O}", "file", node_text_json(origins->path), "keys", keys, "unknown",
-			 origins->unknown);
+	return json_pack("{s:o, s:o, s:O}", "file", node_text_json(origins->path), "keys", keys,
+			 "unknown", origins->unknown);
 }
 
-static int show(const struct arguments *args, const struct config *config, const struct config *defaults,
-		const struct origins *origins)
+static int show(const struct arguments *args, const struct config *config,
+		const struct config *defaults, const struct origins *origins)
 {
 	int status = 0;
 
@@ -124,7 +128,9 @@ int cmd_config(int argc, char **argv)
 	struct arguments args = { 0 };
 	struct config config = { 0 }, defaults = { 0 };
 	struct origins origins = { .lines = json_object(), .unknown = json_array() };
-	const struct config_watcher watcher = { .on_key = on_key, .on_unknown = on_unknown, .data = &origins };
+	const struct config_watcher watcher = { .on_key = on_key,
+						.on_unknown = on_unknown,
+						.data = &origins };
 	struct error err = { 0 };
 	int r = parse_arguments(argc, argv, &args, &err), status;
 
@@ -141,7 +147,8 @@ int cmd_config(int argc, char **argv)
 	if (r == -ECANCELED)
 		status = 0;
 	else
-		status = r < 0 ? local_tell_error(&err, args.json) : show(&args, &config, &defaults, &origins);
+		status = r < 0 ? local_tell_error(&err, args.json)
+			       : show(&args, &config, &defaults, &origins);
 	config_done(&config);
 	config_done(&defaults);
 	json_decref(origins.lines);

@@ -34,14 +34,16 @@ static const struct fact gpu_facts[] = {
 	{ "fabric", "Fabric" },
 };
 
-static void print_facts(const json_t *object, const struct fact *facts, size_t n, const char *indent)
+static void print_facts(const json_t *object, const struct fact *facts, size_t n,
+			const char *indent)
 {
 	char buf[32];
 
 	for (size_t i = 0; i < n; i++) {
 		const char *value = node_value(object, facts[i].key, buf);
 
-		(void)printf("%s%s:%*s", indent, facts[i].title, (int)(16 - strlen(facts[i].title)), "");
+		(void)printf("%s%s:%*s", indent, facts[i].title, (int)(16 - strlen(facts[i].title)),
+			     "");
 		if (*value)
 			(void)printf("%s (%s)\n", value, node_source(object, facts[i].key));
 		else
@@ -59,8 +61,9 @@ static void print_mig(const json_t *mig)
 		(void)printf("  MIG device %lld:%*s", query_number(mig, "index"), 4, "");
 	else
 		(void)printf("  MIG device:%*s", 6, "");
-	(void)printf("GI %lld, CI %lld, UUID %s (%s)\n", query_number(mig, "gi"), query_number(mig, "ci"),
-		     *uuid ? uuid : "unknown", varlink_string(mig, "source", "unknown"));
+	(void)printf("GI %lld, CI %lld, UUID %s (%s)\n", query_number(mig, "gi"),
+		     query_number(mig, "ci"), *uuid ? uuid : "unknown",
+		     varlink_string(mig, "source", "unknown"));
 }
 
 static void print_gpu(const json_t *gpu)
@@ -73,7 +76,8 @@ static void print_gpu(const json_t *gpu)
 		(void)printf("\nGPU %lld", query_number(gpu, "index"));
 	else
 		(void)printf("\nGPU without index");
-	(void)printf("%s%s%s%s\n", json_is_true(json_object_get(gpu, "usable")) ? "" : ", not usable",
+	(void)printf("%s%s%s%s\n",
+		     json_is_true(json_object_get(gpu, "usable")) ? "" : ", not usable",
 		     *note ? " (" : "", note, *note ? ")" : "");
 	print_facts(gpu, gpu_facts, ARRAY_SIZE(gpu_facts), "  ");
 	json_array_foreach(json_object_get(gpu, "migs"), i, mig)

@@ -37,16 +37,19 @@ static const struct {
 	const char *name;
 	void (*run)(const struct doctor *doctor, json_t *report);
 } groups[] = {
-	{ "kernel", doctor_kernel }, { "config", doctor_config }, { "daemon", doctor_daemon },
-	{ "mount", doctor_mount },   { "driver", doctor_driver }, { "nodes", doctor_nodes },
-	{ "cgroup", doctor_cgroup }, { "engines", doctor_engines }, { "container", doctor_container },
+	{ "kernel", doctor_kernel },	   { "config", doctor_config },
+	{ "daemon", doctor_daemon },	   { "mount", doctor_mount },
+	{ "driver", doctor_driver },	   { "nodes", doctor_nodes },
+	{ "cgroup", doctor_cgroup },	   { "engines", doctor_engines },
+	{ "container", doctor_container },
 };
 
 static const char *const state_names[] = { "ok", "warn", "fail" };
 
 /* what groups share */
 
-void doctor_say(json_t *report, const char *check, enum doctor_state state, const char *remedy, const char *fmt, ...)
+void doctor_say(json_t *report, const char *check, enum doctor_state state, const char *remedy,
+		const char *fmt, ...)
 {
 	char text[1024];
 	va_list ap;
@@ -59,8 +62,8 @@ void doctor_say(json_t *report, const char *check, enum doctor_state state, cons
 		if ((unsigned char)*c < 0x20 || (unsigned char)*c > 0x7e)
 			*c = '?'; /* much of it is strangers' names, and goes to root's terminal */
 	}
-	what = json_pack("{s:s, s:s, s:s, s:s?}", "check", check, "state", state_names[state], "what", text, "remedy",
-			 remedy);
+	what = json_pack("{s:s, s:s, s:s, s:s?}", "check", check, "state", state_names[state],
+			 "what", text, "remedy", remedy);
 	(void)json_array_append_new(report, what);
 }
 
@@ -158,11 +161,13 @@ static json_t *run_group(const struct doctor *doctor, size_t group)
 		return report;
 	report = json_array();
 	if (r == -ETIME)
-		doctor_say(report, groups[group].name, DOCTOR_FAIL, "look for a filesystem that does not answer: dmesg, df",
+		doctor_say(report, groups[group].name, DOCTOR_FAIL,
+			   "look for a filesystem that does not answer: dmesg, df",
 			   "no answer within %d s", GROUP_MS / 1000);
 	else
-		doctor_say(report, groups[group].name, DOCTOR_FAIL, "report this, please", "the check itself failed%s%s",
-			   r < 0 ? ": " : "", r < 0 ? strerror(-r) : "");
+		doctor_say(report, groups[group].name, DOCTOR_FAIL, "report this, please",
+			   "the check itself failed%s%s", r < 0 ? ": " : "",
+			   r < 0 ? strerror(-r) : "");
 	return report;
 }
 
@@ -192,9 +197,9 @@ static void print_finding(const json_t *finding, bool colour)
 	const char *remedy = varlink_string(finding, "remedy", NULL);
 	size_t state = state_of(finding);
 
-	printf("%s%-4s%s  %s: %s%s%s\n", colour ? colours[state] : "", words[state], colour ? "\033[0m" : "",
-	       varlink_string(finding, "check", "?"), varlink_string(finding, "what", "?"), remedy ? "  - " : "",
-	       remedy ? remedy : "");
+	printf("%s%-4s%s  %s: %s%s%s\n", colour ? colours[state] : "", words[state],
+	       colour ? "\033[0m" : "", varlink_string(finding, "check", "?"),
+	       varlink_string(finding, "what", "?"), remedy ? "  - " : "", remedy ? remedy : "");
 }
 
 static int print_all(json_t *report, bool json)
@@ -209,7 +214,8 @@ static int print_all(json_t *report, bool json)
 			print_finding(finding, colour);
 	}
 	if (json)
-		(void)local_print_json(json_pack("{s:s, s:O}", "state", state_names[worst], "findings", report));
+		(void)local_print_json(
+			json_pack("{s:s, s:O}", "state", state_names[worst], "findings", report));
 	return local_flush(0) ? (int)DOCTOR_FAIL : (int)worst;
 }
 
@@ -220,7 +226,8 @@ struct arguments {
 	bool json, help;
 };
 
-static int parse_arguments(int argc, char **argv, struct arguments *args, pid_t *ret_pid, struct error *err)
+static int parse_arguments(int argc, char **argv, struct arguments *args, pid_t *ret_pid,
+			   struct error *err)
 {
 	const struct cli_option options[] = {
 		{ "pid", 'p', &args->pid, NULL },       { "config", 'c', &args->config, NULL },
@@ -230,7 +237,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *args, pid_t 
 	int r = options_parse(argc, argv, options, NULL, err);
 	uint64_t pid = 0;
 
-	if (r == 0 && args->pid && !args->help && (parse_u64(args->pid, INT32_MAX, &pid) < 0 || !pid))
+	if (r == 0 && args->pid && !args->help &&
+	    (parse_u64(args->pid, INT32_MAX, &pid) < 0 || !pid))
 		r = error_setc(err, ERROR_USAGE, -EINVAL, "'%.20s' is no pid", args->pid);
 	*ret_pid = (pid_t)pid;
 	return r < 0 ? error_remedy(err, r, "usage: nvfs %s", USAGE) : 0;
@@ -246,7 +254,8 @@ static int configure(struct doctor *doctor, const struct arguments *args)
 		return -ENOMEM;
 	doctor->config_path = args->config ? args->config : CONFIG_PATH;
 	doctor->config_optional = !args->config;
-	(void)config_read_watched(&doctor->config, doctor->config_path, !args->config, &nobody, NULL);
+	(void)config_read_watched(&doctor->config, doctor->config_path, !args->config, &nobody,
+				  NULL);
 	return socket_path ? config_set(&doctor->config, "socket", socket_path, NULL) : 0;
 }
 
@@ -311,7 +320,8 @@ int cmd_doctor(int argc, char **argv)
 		return 0;
 	}
 	if (r == 0 && configure(&doctor, &args) < 0)
-		r = error_setc(&err, ERROR_USAGE, -EINVAL, "socket '%.80s' is not an absolute path", args.socket);
+		r = error_setc(&err, ERROR_USAGE, -EINVAL, "socket '%.80s' is not an absolute path",
+			       args.socket);
 	if (r < 0)
 		return local_tell_error(&err, args.json);
 	ask_daemon(&doctor);

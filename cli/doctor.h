@@ -38,8 +38,8 @@ struct doctor {
  * @check:  what was looked at, one word
  * @remedy: what to do; NULL where nothing is to be done
  */
-void doctor_say(json_t *report, const char *check, enum doctor_state state, const char *remedy, const char *fmt, ...)
-	__attribute__((format(printf, 5, 6)));
+void doctor_say(json_t *report, const char *check, enum doctor_state state, const char *remedy,
+		const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
 /** doctor_read() - text of a small regular file below @root, which the caller frees; NULL: none, or not to be read */
 char *doctor_read(const struct doctor *doctor, const char *path);

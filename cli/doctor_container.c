@@ -75,10 +75,13 @@ static bool has_nvidias_mounts(const char *mountinfo)
 static void say_no_tree(const struct doctor *doctor, const char *mountinfo, json_t *report)
 {
 	if (has_nvidias_mounts(mountinfo))
-		doctor_say(report, CONTAINER, DOCTOR_WARN, "take its hook, runtime or CDI file away, where nvfs is to give GPUs",
+		doctor_say(report, CONTAINER, DOCTOR_WARN,
+			   "take its hook, runtime or CDI file away, where nvfs is to give GPUs",
 			   "no tree is mounted, and NVIDIA's own tool has mounted libraries");
 	else
-		doctor_say(report, CONTAINER, DOCTOR_FAIL, "nvinject --pid PID --devices all; or see the engine's log for the hook's word",
+		doctor_say(report, CONTAINER, DOCTOR_FAIL,
+			   "nvinject --pid PID --devices all; or see the engine's log for the "
+			   "hook's word",
 			   "no tree is mounted in the container of process %d", (int)doctor->pid);
 }
 
@@ -96,16 +99,23 @@ static bool is_served(const char *dev)
 	return found;
 }
 
-static void check_mount(const struct doctor *doctor, const struct mountpoint_mount *tree, json_t *report)
+static void check_mount(const struct doctor *doctor, const struct mountpoint_mount *tree,
+			json_t *report)
 {
 	if (!doctor->status)
-		doctor_say(report, CONTAINER, DOCTOR_WARN, "systemctl start nvfs: it takes over, or injects anew",
-			   "its tree '%s' is mounted on '%s', and no daemon answers", tree->root + 1, tree->point);
+		doctor_say(report, CONTAINER, DOCTOR_WARN,
+			   "systemctl start nvfs: it takes over, or injects anew",
+			   "its tree '%s' is mounted on '%s', and no daemon answers",
+			   tree->root + 1, tree->point);
 	else if (!is_served(tree->dev))
-		doctor_say(report, CONTAINER, DOCTOR_FAIL, "nvinject --pid PID, or restart the container",
-			   "its tree on '%s' is of filesystem %s, which the daemon does not serve here", tree->point, tree->dev);
+		doctor_say(report, CONTAINER, DOCTOR_FAIL,
+			   "nvinject --pid PID, or restart the container",
+			   "its tree on '%s' is of filesystem %s, which the daemon does not serve "
+			   "here",
+			   tree->point, tree->dev);
 	else
-		doctor_say(report, CONTAINER, DOCTOR_OK, NULL, "its tree '%s' is mounted on '%s'", tree->root + 1, tree->point);
+		doctor_say(report, CONTAINER, DOCTOR_OK, NULL, "its tree '%s' is mounted on '%s'",
+			   tree->root + 1, tree->point);
 }
 
 /* what the record says was done */
@@ -122,10 +132,11 @@ static void check_device(int root, const json_t *step, json_t *report, unsigned 
 		return;
 	fd = sys_openat2(root, target, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0, IN_ROOT);
 	if (fd < 0 || fstat(fd, &st) < 0)
-		doctor_say(report, CONTAINER, DOCTOR_FAIL, "nvinject --pid PID", "'%s' in it: %s", target,
-			   strerror(fd < 0 ? -fd : errno));
+		doctor_say(report, CONTAINER, DOCTOR_FAIL, "nvinject --pid PID", "'%s' in it: %s",
+			   target, strerror(fd < 0 ? -fd : errno));
 	else if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(dev_major, dev_minor))
-		doctor_say(report, CONTAINER, DOCTOR_FAIL, "remove what stands there, then nvinject --pid PID",
+		doctor_say(report, CONTAINER, DOCTOR_FAIL,
+			   "remove what stands there, then nvinject --pid PID",
 			   "'%s' in it is not the device %s", target, number);
 	else
 		(*right)++;
@@ -166,15 +177,21 @@ static void check_permission(const struct doctor *doctor, const json_t *done, js
 	int r;
 
 	if (!step) {
-		doctor_say(report, CONTAINER, DOCTOR_OK, NULL, "its device cgroup was not to be changed");
+		doctor_say(report, CONTAINER, DOCTOR_OK, NULL,
+			   "its device cgroup was not to be changed");
 		return;
 	}
-	r = mountinfo ? devcg_open(doctor->pid, mountinfo, &devcg, &err) : error_set(&err, -ENOENT, "read mountinfo");
+	r = mountinfo ? devcg_open(doctor->pid, mountinfo, &devcg, &err)
+		      : error_set(&err, -ENOENT, "read mountinfo");
 	if (r < 0)
-		doctor_say(report, CONTAINER, DOCTOR_WARN, "run this as root, on the host", "%s", err.text);
+		doctor_say(report, CONTAINER, DOCTOR_WARN, "run this as root, on the host", "%s",
+			   err.text);
 	else if (!devcg_is_as_recorded(&devcg, step))
-		doctor_say(report, CONTAINER, DOCTOR_FAIL, "the daemon heals it within seconds, see heal in nvfs.conf(5); nvfs show",
-			   "somebody has changed what its cgroup '%s' permits", devcg.path ? devcg.path : "?");
+		doctor_say(
+			report, CONTAINER, DOCTOR_FAIL,
+			"the daemon heals it within seconds, see heal in nvfs.conf(5); nvfs show",
+			"somebody has changed what its cgroup '%s' permits",
+			devcg.path ? devcg.path : "?");
 	else
 		doctor_say(report, CONTAINER, DOCTOR_OK, NULL, "its cgroup permits the devices");
 	devcg_close(&devcg);
@@ -212,17 +229,21 @@ static void check_cache(int root, const char *point, json_t *report)
 	if (r == -ENOENT)
 		doctor_say(report, CONTAINER, DOCTOR_OK, NULL, "it has no /etc/ld.so.cache");
 	else if (r < 0)
-		doctor_say(report, CONTAINER, DOCTOR_WARN, "nvfs show", "its /etc/ld.so.cache cannot be read: %s", strerror(-r));
+		doctor_say(report, CONTAINER, DOCTOR_WARN, "nvfs show",
+			   "its /etc/ld.so.cache cannot be read: %s", strerror(-r));
 	else if (!memmem(cache, len, wanted, strlen(wanted)))
-		doctor_say(report, CONTAINER, DOCTOR_FAIL, "run ldconfig in the container, or nvinject --pid PID",
+		doctor_say(report, CONTAINER, DOCTOR_FAIL,
+			   "run ldconfig in the container, or nvinject --pid PID",
 			   "its /etc/ld.so.cache does not name '%s'", wanted);
 	else
-		doctor_say(report, CONTAINER, DOCTOR_OK, NULL, "its /etc/ld.so.cache names the tree");
+		doctor_say(report, CONTAINER, DOCTOR_OK, NULL,
+			   "its /etc/ld.so.cache names the tree");
 }
 
 /* all of it */
 
-static void check_inside(const struct doctor *doctor, const struct mountpoint_mount *tree, json_t *report)
+static void check_inside(const struct doctor *doctor, const struct mountpoint_mount *tree,
+			 json_t *report)
 {
 	const json_t *done = json_object_get(doctor->tree, "done");
 	auto_close int root = -1;
@@ -231,7 +252,8 @@ static void check_inside(const struct doctor *doctor, const struct mountpoint_mo
 	(void)snprintf(name, sizeof(name), "/proc/%d/root", (int)doctor->pid);
 	root = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0) {
-		doctor_say(report, CONTAINER, DOCTOR_WARN, "run this as root", "'%s': %s", name, strerror(errno));
+		doctor_say(report, CONTAINER, DOCTOR_WARN, "run this as root", "'%s': %s", name,
+			   strerror(errno));
 		return;
 	}
 	check_cache(root, tree->point, report);
@@ -239,7 +261,8 @@ static void check_inside(const struct doctor *doctor, const struct mountpoint_mo
 		check_devices(root, done, report);
 		check_permission(doctor, done, report);
 	} else if (doctor->status) {
-		doctor_say(report, CONTAINER, DOCTOR_FAIL, "nvinject --pid PID", "the daemon knows no tree of this container");
+		doctor_say(report, CONTAINER, DOCTOR_FAIL, "nvinject --pid PID",
+			   "the daemon knows no tree of this container");
 	}
 }
 
@@ -253,7 +276,9 @@ void doctor_container(const struct doctor *doctor, json_t *report)
 		return;
 	mountinfo = mountinfo_of(doctor->pid, &r);
 	if (r < 0) {
-		doctor_say(report, CONTAINER, DOCTOR_FAIL, r == -ENOENT || r == -ESRCH ? "name a process that lives" : "run this as root",
+		doctor_say(report, CONTAINER, DOCTOR_FAIL,
+			   r == -ENOENT || r == -ESRCH ? "name a process that lives"
+						       : "run this as root",
 			   "process %d: %s", (int)doctor->pid, strerror(-r));
 		return;
 	}

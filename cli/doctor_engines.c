@@ -54,14 +54,19 @@ static void check_cdi(const struct doctor *doctor, json_t *report)
 
 	if (ours.n > 1)
 		doctor_say(report, "engines", DOCTOR_FAIL, "remove all but " CDI_DIR "/" CDI_FILE,
-			   "%zu CDI files have " CDI_VENDOR "/" CDI_CLASS ", '%s' and others: engines take none", ours.n, ours.path);
+			   "%zu CDI files have " CDI_VENDOR "/" CDI_CLASS
+			   ", '%s' and others: engines take none",
+			   ours.n, ours.path);
 	else if (ours.n == 1)
-		doctor_say(report, "engines", DOCTOR_OK, NULL, "CDI: '%s' has " CDI_VENDOR "/" CDI_CLASS, ours.path);
+		doctor_say(report, "engines", DOCTOR_OK, NULL,
+			   "CDI: '%s' has " CDI_VENDOR "/" CDI_CLASS, ours.path);
 	if (theirs.n > 1)
 		doctor_say(report, "engines", DOCTOR_FAIL, "remove all but one",
-			   "%zu CDI files have " NVIDIA_KIND ", '%s' and others: engines take none", theirs.n, theirs.path);
+			   "%zu CDI files have " NVIDIA_KIND ", '%s' and others: engines take none",
+			   theirs.n, theirs.path);
 	else if (theirs.n == 1)
-		doctor_say(report, "engines", DOCTOR_OK, NULL, "CDI: '%s' has " NVIDIA_KIND, theirs.path);
+		doctor_say(report, "engines", DOCTOR_OK, NULL, "CDI: '%s' has " NVIDIA_KIND,
+			   theirs.path);
 }
 
 /* programs by name */
@@ -89,7 +94,8 @@ static bool is_ours(const char *program)
 
 static bool is_nvidias(const char *program)
 {
-	return strncmp(program, "nvidia-container-", 17) == 0 || strncmp(program, "nvidia-ctk", 10) == 0 ||
+	return strncmp(program, "nvidia-container-", 17) == 0 ||
+	       strncmp(program, "nvidia-ctk", 10) == 0 ||
 	       strncmp(program, "nvidia-cdi-hook", 15) == 0;
 }
 
@@ -137,7 +143,8 @@ static void look_at_hooks(const struct doctor *doctor, const char *dir, struct h
 
 static void check_hooks(const struct doctor *doctor, json_t *report)
 {
-	static const char *const dirs[] = { "/usr/share/containers/oci/hooks.d", "/etc/containers/oci/hooks.d",
+	static const char *const dirs[] = { "/usr/share/containers/oci/hooks.d",
+					    "/etc/containers/oci/hooks.d",
 					    "/run/containers/oci/hooks.d" };
 	struct hooks hooks = { 0 };
 
@@ -145,16 +152,19 @@ static void check_hooks(const struct doctor *doctor, json_t *report)
 		look_at_hooks(doctor, dirs[i], &hooks);
 	if (hooks.ours && hooks.theirs)
 		doctor_say(report, "engines", DOCTOR_FAIL, "remove one of the two",
-			   "hooks: '%s' is nvfs's, and '%s' NVIDIA's: which one gives the GPU depends on their order",
+			   "hooks: '%s' is nvfs's, and '%s' NVIDIA's: which one gives the GPU "
+			   "depends on their order",
 			   hooks.our_path, hooks.their_path);
 	else if (hooks.theirs)
 		doctor_say(report, "engines", DOCTOR_WARN, "remove it, where nvfs is to give GPUs",
 			   "hooks: '%s' runs NVIDIA's own tool", hooks.their_path);
 	else if (hooks.ours > 1)
-		doctor_say(report, "engines", DOCTOR_WARN, "remove all but one", "hooks: %zu files run nvinject, '%s' and others",
-			   hooks.ours, hooks.our_path);
+		doctor_say(report, "engines", DOCTOR_WARN, "remove all but one",
+			   "hooks: %zu files run nvinject, '%s' and others", hooks.ours,
+			   hooks.our_path);
 	else if (hooks.ours)
-		doctor_say(report, "engines", DOCTOR_OK, NULL, "hooks: '%s' runs nvinject", hooks.our_path);
+		doctor_say(report, "engines", DOCTOR_OK, NULL, "hooks: '%s' runs nvinject",
+			   hooks.our_path);
 }
 
 /* Docker */
@@ -171,14 +181,18 @@ static void check_docker_runtimes(const struct doctor *doctor, json_t *report)
 		doctor_say(report, "engines", DOCTOR_FAIL, "mend it: dockerd does not start so",
 			   "'/etc/docker/daemon.json' line %d: %s", where.line, where.text);
 	json_object_foreach(json_object_get(json, "runtimes"), name, runtime) {
-		const char *path = varlink_string(runtime, "path", ""), *program = program_of(doctor, path, target);
+		const char *path = varlink_string(runtime, "path", ""),
+			   *program = program_of(doctor, path, target);
 		const char *note = strcmp(name, usual) == 0 ? ", the default," : "";
 
 		if (is_ours(program))
-			doctor_say(report, "engines", DOCTOR_OK, NULL, "docker: runtime '%s'%s is '%s'", name, note, path);
+			doctor_say(report, "engines", DOCTOR_OK, NULL,
+				   "docker: runtime '%s'%s is '%s'", name, note, path);
 		else if (is_nvidias(program))
-			doctor_say(report, "engines", DOCTOR_WARN, "contrib/docker/daemon.json, where nvfs is to give GPUs",
-				   "docker: runtime '%s'%s is NVIDIA's own: '%s'", name, note, path);
+			doctor_say(report, "engines", DOCTOR_WARN,
+				   "contrib/docker/daemon.json, where nvfs is to give GPUs",
+				   "docker: runtime '%s'%s is NVIDIA's own: '%s'", name, note,
+				   path);
 	}
 	json_decref(json);
 }
@@ -186,7 +200,8 @@ static void check_docker_runtimes(const struct doctor *doctor, json_t *report)
 /* What dockerd runs for --gpus: the first in its PATH, which systemd gives it. */
 static void check_docker_hook(const struct doctor *doctor, json_t *report)
 {
-	static const char *const dirs[] = { "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin" };
+	static const char *const dirs[] = { "/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
+					    "/usr/bin",	       "/sbin",		 "/bin" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
 		char path[PATH_MAX], whole[PATH_MAX], target[PATH_MAX];
@@ -196,10 +211,12 @@ static void check_docker_hook(const struct doctor *doctor, json_t *report)
 		if (!realpath(whole, target))
 			continue;
 		if (is_ours(last_part(target)))
-			doctor_say(report, "engines", DOCTOR_OK, NULL, "docker run --gpus: '%s' is nvfs's", path);
+			doctor_say(report, "engines", DOCTOR_OK, NULL,
+				   "docker run --gpus: '%s' is nvfs's", path);
 		else
 			doctor_say(report, "engines", DOCTOR_WARN,
-				   "link nvfs's " DOCKER_HOOK " to a directory before it in PATH: README",
+				   "link nvfs's " DOCKER_HOOK
+				   " to a directory before it in PATH: README",
 				   "docker run --gpus: '%s' is NVIDIA's own", path);
 		return;
 	}
@@ -209,13 +226,17 @@ static void check_docker_hook(const struct doctor *doctor, json_t *report)
 static void check_containerd(const struct doctor *doctor, json_t *report)
 {
 	auto_free char *text = doctor_read(doctor, "/etc/containerd/config.toml");
-	bool theirs = text && strstr(text, NVIDIA_RUNTIME), ours = text && strstr(text, "nvfs-runtime");
+	bool theirs = text && strstr(text, NVIDIA_RUNTIME),
+	     ours = text && strstr(text, "nvfs-runtime");
 
 	if (theirs)
-		doctor_say(report, "engines", DOCTOR_WARN, "contrib/containerd/config.toml, where nvfs is to give GPUs",
-			   "containerd: '/etc/containerd/config.toml' names " NVIDIA_RUNTIME "%s", ours ? " and nvfs-runtime" : "");
+		doctor_say(report, "engines", DOCTOR_WARN,
+			   "contrib/containerd/config.toml, where nvfs is to give GPUs",
+			   "containerd: '/etc/containerd/config.toml' names " NVIDIA_RUNTIME "%s",
+			   ours ? " and nvfs-runtime" : "");
 	else if (ours)
-		doctor_say(report, "engines", DOCTOR_OK, NULL, "containerd: '/etc/containerd/config.toml' names nvfs-runtime");
+		doctor_say(report, "engines", DOCTOR_OK, NULL,
+			   "containerd: '/etc/containerd/config.toml' names nvfs-runtime");
 }
 
 void doctor_engines(const struct doctor *doctor, json_t *report)
@@ -226,5 +247,6 @@ void doctor_engines(const struct doctor *doctor, json_t *report)
 	check_docker_hook(doctor, report);
 	check_containerd(doctor, report);
 	if (json_array_size(report) == 0)
-		doctor_say(report, "engines", DOCTOR_OK, NULL, "none is told of GPUs in a file that is known here");
+		doctor_say(report, "engines", DOCTOR_OK, NULL,
+			   "none is told of GPUs in a file that is known here");
 }

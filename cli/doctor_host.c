@@ -38,8 +38,8 @@ static void say_features(const json_t *features, json_t *report)
 
 		(void)snprintf(list + len, sizeof(in_use) - len, "%s%s", len ? ", " : "", name);
 	}
-	doctor_say(report, "kernel", DOCTOR_OK, NULL, "in use: %s; not in use: %s", *in_use ? in_use : "nothing",
-		   *missing ? missing : "nothing");
+	doctor_say(report, "kernel", DOCTOR_OK, NULL, "in use: %s; not in use: %s",
+		   *in_use ? in_use : "nothing", *missing ? missing : "nothing");
 }
 
 static void check_fuse(json_t *report)
@@ -48,7 +48,8 @@ static void check_fuse(json_t *report)
 	struct stat st;
 
 	if (stat("/dev/fuse", &st) < 0) {
-		doctor_say(report, "fuse", DOCTOR_FAIL, "modprobe fuse", "'/dev/fuse': %s", strerror(errno));
+		doctor_say(report, "fuse", DOCTOR_FAIL, "modprobe fuse", "'/dev/fuse': %s",
+			   strerror(errno));
 		return;
 	}
 	if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(FUSE_MAJOR, FUSE_MINOR)) {
@@ -59,8 +60,9 @@ static void check_fuse(json_t *report)
 	fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		doctor_say(report, "fuse", DOCTOR_FAIL,
-			   errno == EPERM ? "the cgroup that this runs in does not permit it: run nvfs on the host" :
-					    "modprobe fuse; run this as root",
+			   errno == EPERM ? "the cgroup that this runs in does not permit it: run "
+					    "nvfs on the host"
+					  : "modprobe fuse; run this as root",
 			   "'/dev/fuse' cannot be opened: %s", strerror(errno));
 	else
 		doctor_say(report, "fuse", DOCTOR_OK, NULL, "'/dev/fuse' can be opened");
@@ -77,9 +79,11 @@ void doctor_kernel(const struct doctor *doctor, json_t *report)
 	if (features_require(&err) < 0)
 		doctor_say(report, "kernel", DOCTOR_FAIL, err.remedy, "%s", err.text);
 	else
-		doctor_say(report, "kernel", DOCTOR_OK, NULL, "Linux %s%s", kernel.release,
-			   version < 6 || (version == 6 && patch < 9) ?
-				   ", on which the daemon reads for containers: 6.9 has passthrough" : "");
+		doctor_say(
+			report, "kernel", DOCTOR_OK, NULL, "Linux %s%s", kernel.release,
+			version < 6 || (version == 6 && patch < 9)
+				? ", on which the daemon reads for containers: 6.9 has passthrough"
+				: "");
 	if (doctor->status)
 		say_features(json_object_get(doctor->status, "features"), report);
 	check_fuse(report);
@@ -107,8 +111,9 @@ static void tell_unknown(void *data, const char *section, const char *key, int l
 	struct config_report *config = data;
 
 	config->unknown++;
-	doctor_say(config->report, "config", DOCTOR_WARN, "nvfs.conf(5) has the keys", "%s:%d: %s%s%skey '%s' is unknown",
-		   config->doctor->config_path, line, *section ? "section [" : "", section, *section ? "], " : "", key);
+	doctor_say(config->report, "config", DOCTOR_WARN, "nvfs.conf(5) has the keys",
+		   "%s:%d: %s%s%skey '%s' is unknown", config->doctor->config_path, line,
+		   *section ? "section [" : "", section, *section ? "], " : "", key);
 }
 
 void doctor_config(const struct doctor *doctor, json_t *report)
@@ -119,16 +124,20 @@ void doctor_config(const struct doctor *doctor, json_t *report)
 	struct error err = { 0 };
 	int r = config_init(&config);
 
-	r = r ? r : config_read_watched(&config, doctor->config_path, doctor->config_optional, &watcher, &err);
+	r = r ? r
+	      : config_read_watched(&config, doctor->config_path, doctor->config_optional, &watcher,
+				    &err);
 	if (r < 0)
-		doctor_say(report, "config", DOCTOR_FAIL, *err.remedy ? err.remedy : "nvfs.conf(5); nvfs serve does not start so",
+		doctor_say(report, "config", DOCTOR_FAIL,
+			   *err.remedy ? err.remedy : "nvfs.conf(5); nvfs serve does not start so",
 			   "%s", err.text);
 	else if (!seen.unknown && !seen.keys)
-		doctor_say(report, "config", DOCTOR_OK, NULL, "'%s' is not there or sets nothing: all keys have their defaults",
+		doctor_say(report, "config", DOCTOR_OK, NULL,
+			   "'%s' is not there or sets nothing: all keys have their defaults",
 			   doctor->config_path);
 	else if (!seen.unknown)
-		doctor_say(report, "config", DOCTOR_OK, NULL, "'%s' sets %u key%s", doctor->config_path, seen.keys,
-			   seen.keys == 1 ? "" : "s");
+		doctor_say(report, "config", DOCTOR_OK, NULL, "'%s' sets %u key%s",
+			   doctor->config_path, seen.keys, seen.keys == 1 ? "" : "s");
 	config_done(&config);
 }
 
@@ -143,17 +152,21 @@ void doctor_daemon(const struct doctor *doctor, json_t *report)
 
 	json_array_foreach(json_object_get(doctor->check, "reasons"), i, reason) {
 		if (strcmp(state, "down") == 0)
-			doctor_say(report, "daemon", DOCTOR_FAIL, "systemctl start nvfs; journalctl -u nvfs", "%s",
+			doctor_say(report, "daemon", DOCTOR_FAIL,
+				   "systemctl start nvfs; journalctl -u nvfs", "%s",
 				   json_string_value(reason));
 		else
-			doctor_say(report, "daemon", DOCTOR_WARN, JOURNAL, "%s", json_string_value(reason));
+			doctor_say(report, "daemon", DOCTOR_WARN, JOURNAL, "%s",
+				   json_string_value(reason));
 	}
 	if (version && strcmp(version, NVFS_VERSION) != 0)
-		doctor_say(report, "daemon", DOCTOR_WARN, "nvfs handover", "it is nvfs %s, and this program %s", version,
-			   NVFS_VERSION);
+		doctor_say(report, "daemon", DOCTOR_WARN, "nvfs handover",
+			   "it is nvfs %s, and this program %s", version, NVFS_VERSION);
 	if (strcmp(state, "ok") == 0)
-		doctor_say(report, "daemon", DOCTOR_OK, NULL, "answers, pid %lld, keeper %lld, %lld container%s",
-			   query_number(doctor->check, "daemon_pid"), query_number(doctor->check, "keeper_pid"),
+		doctor_say(report, "daemon", DOCTOR_OK, NULL,
+			   "answers, pid %lld, keeper %lld, %lld container%s",
+			   query_number(doctor->check, "daemon_pid"),
+			   query_number(doctor->check, "keeper_pid"),
 			   query_number(doctor->check, "containers"),
 			   query_number(doctor->check, "containers") == 1 ? "" : "s");
 }
@@ -184,7 +197,8 @@ static void check_first_namespace(const char *path, json_t *report)
 			   "the mounts of process 1 cannot be read: %s", strerror(-r));
 	else if (strcmp(type, "fuse.nvfs") != 0)
 		doctor_say(report, "mount", DOCTOR_WARN,
-			   "start nvfs in the host's mount namespace: no PrivateTmp=, ProtectSystem= and the like",
+			   "start nvfs in the host's mount namespace: no PrivateTmp=, "
+			   "ProtectSystem= and the like",
 			   "process 1 does not see the mount on '%s'", path);
 	else
 		doctor_say(report, "mount", DOCTOR_OK, NULL, "process 1 sees it");
@@ -198,16 +212,20 @@ void doctor_mount(const struct doctor *doctor, json_t *report)
 	(void)mount_type("self", path, type, sizeof(type));
 	if (strcmp(type, "fuse.nvfs") != 0) {
 		if (doctor->status)
-			doctor_say(report, "mount", DOCTOR_FAIL, "umount what lies over it, or systemctl restart nvfs",
-				   "'%s' is %s%s here, and not nvfs's filesystem", path, *type ? "of type " : "no mount point",
-				   type);
+			doctor_say(report, "mount", DOCTOR_FAIL,
+				   "umount what lies over it, or systemctl restart nvfs",
+				   "'%s' is %s%s here, and not nvfs's filesystem", path,
+				   *type ? "of type " : "no mount point", type);
 		else
-			doctor_say(report, "mount", DOCTOR_OK, NULL, "nothing of nvfs is mounted on '%s'", path);
+			doctor_say(report, "mount", DOCTOR_OK, NULL,
+				   "nothing of nvfs is mounted on '%s'", path);
 		return;
 	}
 	if (!doctor->status) {
-		doctor_say(report, "mount", DOCTOR_WARN, "systemctl start nvfs: it takes over or replaces the mount",
-			   "a daemon that does not answer, or has died, has left its mount on '%s'", path);
+		doctor_say(report, "mount", DOCTOR_WARN,
+			   "systemctl start nvfs: it takes over or replaces the mount",
+			   "a daemon that does not answer, or has died, has left its mount on '%s'",
+			   path);
 		return;
 	}
 	doctor_say(report, "mount", DOCTOR_OK, NULL, "'%s' is nvfs's filesystem", path);
@@ -224,7 +242,8 @@ static void check_v2(const struct devcg *devcg, json_t *report)
 		doctor_say(report, "cgroup", DOCTOR_WARN, "run this as root, on the host",
 			   "v2: programs may not be asked for");
 	else if (n < 0)
-		doctor_say(report, "cgroup", DOCTOR_FAIL, "a kernel with CONFIG_CGROUP_BPF and CONFIG_BPF_SYSCALL",
+		doctor_say(report, "cgroup", DOCTOR_FAIL,
+			   "a kernel with CONFIG_CGROUP_BPF and CONFIG_BPF_SYSCALL",
 			   "v2: no device programs in this kernel: %s", strerror(-n));
 	else
 		doctor_say(report, "cgroup", DOCTOR_OK, NULL, "v2, with device programs");
@@ -240,10 +259,12 @@ static void check_systemd(const struct doctor *doctor, json_t *report)
 		return;
 	(void)snprintf(path, sizeof(path), "%s/run/dbus/system_bus_socket", doctor->root);
 	if (stat(path, &st) == 0)
-		doctor_say(report, "cgroup", DOCTOR_OK, NULL, "units are systemd's, and its bus is there to permit devices");
+		doctor_say(report, "cgroup", DOCTOR_OK, NULL,
+			   "units are systemd's, and its bus is there to permit devices");
 	else
 		doctor_say(report, "cgroup", DOCTOR_WARN, "install and start dbus",
-			   "systemd without a system bus: daemon-reload takes devices away until the daemon heals that");
+			   "systemd without a system bus: daemon-reload takes devices away until "
+			   "the daemon heals that");
 }
 
 void doctor_cgroup(const struct doctor *doctor, json_t *report)
@@ -255,9 +276,11 @@ void doctor_cgroup(const struct doctor *doctor, json_t *report)
 			    error_set(&err, -ENOENT, "read '/proc/self/mountinfo'");
 
 	if (r < 0)
-		doctor_say(report, "cgroup", DOCTOR_FAIL, "mount /proc and /sys/fs/cgroup; run this on the host", "%s", err.text);
+		doctor_say(report, "cgroup", DOCTOR_FAIL,
+			   "mount /proc and /sys/fs/cgroup; run this on the host", "%s", err.text);
 	else if (devcg.v1 < 0 && devcg.v2 < 0)
-		doctor_say(report, "cgroup", DOCTOR_FAIL, "mount /sys/fs/cgroup; run this on the host",
+		doctor_say(report, "cgroup", DOCTOR_FAIL,
+			   "mount /sys/fs/cgroup; run this on the host",
 			   "no hierarchy that holds this process is mounted");
 	if (devcg.v1 >= 0)
 		doctor_say(report, "cgroup", DOCTOR_OK, NULL, "v1, with the controller devices");

@@ -48,7 +48,8 @@ static void print_files(const struct driver *driver, enum driver_file_kind kind,
 		print_size((intmax_t)file->st.st_size);
 		(void)printf("  %s  [%s%s]%s\n", file->path,
 			     file->caps == DRIVER_CAP_ALL ? "every container" : caps,
-			     file->elf_class == 32 && elf_native_class() == 64 ? " with compat32" : "",
+			     file->elf_class == 32 && elf_native_class() == 64 ? " with compat32"
+									       : "",
 			     file->text ? ", rewritten" : "");
 	}
 }
@@ -101,10 +102,10 @@ static void print_text(const struct driver *driver, const struct gpu_list *gpus)
 static json_t *gpu_json(const struct gpu *gpu)
 {
 	json_t *json = json_pack("{s:o, s:o, s:o, s:o, s:b, s:b, s:o}", "uuid",
-				 node_text_json(gpu->uuid), "bus_id", node_text_json(gpu->bus_id), "model",
-				 node_text_json(gpu->model), "firmware", node_text_json(gpu->firmware),
-				 "excluded", gpu->excluded, "usable", gpu->usable, "note",
-				 node_text_json(gpu->note));
+				 node_text_json(gpu->uuid), "bus_id", node_text_json(gpu->bus_id),
+				 "model", node_text_json(gpu->model), "firmware",
+				 node_text_json(gpu->firmware), "excluded", gpu->excluded, "usable",
+				 gpu->usable, "note", node_text_json(gpu->note));
 
 	if (gpu->index != GPU_NO_INDEX)
 		(void)json_object_set_new(json, "index", json_integer(gpu->index));

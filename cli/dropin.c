@@ -34,7 +34,8 @@
 
 static const char usage[] =
 	"Usage: " DROPIN_NAME " [OPTION...] COMMAND [ARG...]\n"
-	"Command line utility for manipulating NVIDIA GPU containers: nvfs in the place of libnvidia-container's\n\n"
+	"Command line utility for manipulating NVIDIA GPU containers: nvfs in the place of "
+	"libnvidia-container's\n\n"
 	"  -d, --debug=FILE           Log debug information\n"
 	"  -k, --load-kmods           Accepted: see load_kmods in nvfs.conf(5)\n"
 	"  -l, --ldcache=FILE         Accepted: nvfs serve finds the driver\n"
@@ -126,7 +127,8 @@ static bool is_in_file(const char *path, const char *key, bool number)
 
 static bool has_account(const char *database, const char *key, bool number)
 {
-	char *argv[] = { (char[]){ "getent" }, (char *)(uintptr_t)database, (char *)(uintptr_t)key, NULL };
+	char *argv[] = { (char[]){ "getent" }, (char *)(uintptr_t)database, (char *)(uintptr_t)key,
+			 NULL };
 	char *environment[] = { NULL };
 	posix_spawn_file_actions_t actions;
 	char path[32];
@@ -138,7 +140,8 @@ static bool has_account(const char *database, const char *key, bool number)
 		return true;
 	if (*key == '-' || posix_spawn_file_actions_init(&actions) != 0)
 		return false;
-	if (posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0) == 0 &&
+	if (posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0) ==
+		    0 &&
 	    posix_spawn(&pid, "/usr/bin/getent", &actions, NULL, argv, environment) == 0)
 		(void)waitpid(pid, &status, 0);
 	(void)posix_spawn_file_actions_destroy(&actions);
@@ -236,6 +239,7 @@ int main(int argc, char **argv)
 		return finish(&dropin, r < 0 ? EXIT_SUCCESS : r);
 	if (log && *log && dropin_log_open(&dropin, log))
 		return EXIT_FAILURE;
-	dropin_log(&dropin, 'I', "nvfs %s in the place of " DROPIN_NAME " " DROPIN_SPEAKS, NVFS_VERSION);
+	dropin_log(&dropin, 'I', "nvfs %s in the place of " DROPIN_NAME " " DROPIN_SPEAKS,
+		   NVFS_VERSION);
 	return finish(&dropin, run_command(&dropin, argc - optind, argv + optind));
 }

@@ -80,9 +80,10 @@ const char *dropin_class(const struct error *err);
 int dropin_log_open(struct dropin *dropin, const char *path);
 
 /** dropin_log() - "I1127 13:45:01.123456 4711 dropin_list.c:42] TEXT"; @level: 'I', 'W' or 'E' */
-#define dropin_log(dropin, level, ...) dropin_log_line(dropin, level, __FILE__, __LINE__, __VA_ARGS__)
-void dropin_log_line(const struct dropin *dropin, char level, const char *file, int line, const char *format, ...)
-	__attribute__((format(printf, 5, 6)));
+#define dropin_log(dropin, level, ...) \
+	dropin_log_line(dropin, level, __FILE__, __LINE__, __VA_ARGS__)
+void dropin_log_line(const struct dropin *dropin, char level, const char *file, int line,
+		     const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /**
  * dropin_ask() - a method of the daemon

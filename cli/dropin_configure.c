@@ -111,13 +111,15 @@ static int put_word(struct dropin_container *container, int option)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
 		if (words[i].option == option)
-			return words[i].capability ? dropin_append(&container->caps, words[i].capability) :
-						     dropin_append(&container->without, words[i].left_out);
+			return words[i].capability
+				       ? dropin_append(&container->caps, words[i].capability)
+				       : dropin_append(&container->without, words[i].left_out);
 	}
 	return -EINVAL;
 }
 
-static int put_requirement(const struct dropin *dropin, struct dropin_container *container, const char *value)
+static int put_requirement(const struct dropin *dropin, struct dropin_container *container,
+			   const char *value)
 {
 	if (container->n_requirements == REQUIREMENTS_MAX)
 		return dropin_fail(dropin, DROPIN_INPUT, "too many requirements");
@@ -125,7 +127,8 @@ static int put_requirement(const struct dropin *dropin, struct dropin_container 
 	return 0;
 }
 
-static int put_pid(const struct dropin *dropin, struct dropin_container *container, const char *value)
+static int put_pid(const struct dropin *dropin, struct dropin_container *container,
+		   const char *value)
 {
 	uint64_t pid;
 
@@ -136,7 +139,8 @@ static int put_pid(const struct dropin *dropin, struct dropin_container *contain
 }
 
 /* Return: 0, 1 (told), -ENOMEM, or -EINVAL (getopt(3) has told what is wrong). */
-static int put_option(const struct dropin *dropin, struct dropin_container *container, int option, const char *value)
+static int put_option(const struct dropin *dropin, struct dropin_container *container, int option,
+		      const char *value)
 {
 	switch (option) {
 	case 'p':
@@ -146,7 +150,8 @@ static int put_option(const struct dropin *dropin, struct dropin_container *cont
 	case 'r':
 		return put_requirement(dropin, container, value);
 	case 'l':
-		dropin_log(dropin, 'I', "ldconfig '%s' is not run: the linker's cache is merged", value);
+		dropin_log(dropin, 'I', "ldconfig '%s' is not run: the linker's cache is merged",
+			   value);
 		return 0;
 	case OPT_MIG_CONFIG:
 		container->devices.mig_config = value;
@@ -173,7 +178,8 @@ static int put_option(const struct dropin *dropin, struct dropin_container *cont
 
 static bool is_compat_mode(const char *mode)
 {
-	return strcmp(mode, "mount") == 0 || strcmp(mode, "ldconfig") == 0 || strcmp(mode, "disabled") == 0;
+	return strcmp(mode, "mount") == 0 || strcmp(mode, "ldconfig") == 0 ||
+	       strcmp(mode, "disabled") == 0;
 }
 
 static bool is_root(const char *path)
@@ -192,12 +198,14 @@ static int check(const struct dropin *dropin, const struct dropin_container *con
 }
 
 /* Return: 0, 1 (an error, which has been told) or -1 (help was given). */
-static int parse(const struct dropin *dropin, int argc, char **argv, struct dropin_container *container)
+static int parse(const struct dropin *dropin, int argc, char **argv,
+		 struct dropin_container *container)
 {
 	int option, r = 0;
 
 	optind = 0;
-	while (r == 0 && (option = getopt_long(argc, argv, "p:d:r:l:cuvgDn", options, NULL)) != -1) {
+	while (r == 0 &&
+	       (option = getopt_long(argc, argv, "p:d:r:l:cuvgDn", options, NULL)) != -1) {
 		if (option == OPT_HELP)
 			return fputs(usage, stdout) < 0 ? 1 : -1;
 		r = put_option(dropin, container, option, optarg);
@@ -209,12 +217,14 @@ static int parse(const struct dropin *dropin, int argc, char **argv, struct drop
 	if (r > 0)
 		return r;
 	if (argc - optind != 1) {
-		(void)fprintf(stderr, DROPIN_NAME ": Too %s arguments\n", optind < argc ? "many" : "few");
+		(void)fprintf(stderr, DROPIN_NAME ": Too %s arguments\n",
+			      optind < argc ? "many" : "few");
 		return dropin_usage_error();
 	}
 	container->rootfs = argv[optind];
 	if (!container->pid && !container->no_cgroups)
-		dropin_log(dropin, 'W', "no --pid: device cgroups are left alone, as with --no-cgroups");
+		dropin_log(dropin, 'W',
+			   "no --pid: device cgroups are left alone, as with --no-cgroups");
 	return check(dropin, container);
 }
 

@@ -69,8 +69,8 @@ static void gpu_text(const json_t *gpu, struct gpu_text *ret)
 static void print_gpu(const struct gpu_text *gpu, bool csv)
 {
 	if (csv) {
-		(void)printf("%s,%s,%s,%s,%s,%s,%s\n", gpu->index, gpu->minor, gpu->model, gpu->brand, gpu->uuid,
-			     gpu->bus, gpu->arch);
+		(void)printf("%s,%s,%s,%s,%s,%s,%s\n", gpu->index, gpu->minor, gpu->model,
+			     gpu->brand, gpu->uuid, gpu->bus, gpu->arch);
 		return;
 	}
 	(void)printf("\n%-15s %s\n", "Device Index:", gpu->index);
@@ -90,10 +90,12 @@ static void print_driver(const json_t *node, bool csv)
 	put_text(node, "cuda_version", cuda);
 	if (csv)
 		(void)printf("NVRM version,CUDA version\n%s,%s\n\n"
-			     "Device Index,Device Minor,Model,Brand,GPU UUID,Bus Location,Architecture\n",
+			     "Device Index,Device Minor,Model,Brand,GPU UUID,Bus "
+			     "Location,Architecture\n",
 			     version, cuda);
 	else
-		(void)printf("%-15s %s\n%-15s %s\n", "NVRM version:", version, "CUDA version:", cuda);
+		(void)printf("%-15s %s\n%-15s %s\n", "NVRM version:", version,
+			     "CUDA version:", cuda);
 }
 
 /* GPUs that NVML would not count have no index, those that it could not open are not usable. */

@@ -64,12 +64,15 @@ void dropin_id(const char *rootfs, unsigned long long mnt_ns, char *buf, size_t 
 	for (size_t i = 0; i < end; i++)
 		hash = (hash ^ (unsigned char)rootfs[i]) * 16777619U;
 	for (; start < end && n + 1 < sizeof(name); start++)
-		name[n++] = isalnum((unsigned char)rootfs[start]) || rootfs[start] == '-' ? rootfs[start] : '_';
+		name[n++] = isalnum((unsigned char)rootfs[start]) || rootfs[start] == '-'
+				    ? rootfs[start]
+				    : '_';
 	name[n] = '\0';
 	(void)snprintf(buf, size, "%s-%08x-%llu", name, hash, mnt_ns);
 }
 
-static int add_container(struct command *command, const struct dropin_container *container, struct error *err)
+static int add_container(struct command *command, const struct dropin_container *container,
+			 struct error *err)
 {
 	struct stat st;
 
@@ -86,8 +89,8 @@ static int add_container(struct command *command, const struct dropin_container 
 	return 0;
 }
 
-static int build(const struct dropin *dropin, const struct dropin_container *container, struct command *ret,
-		 struct error *err)
+static int build(const struct dropin *dropin, const struct dropin_container *container,
+		 struct command *ret, struct error *err)
 {
 	const char *devices = container->devices.list;
 	int r;
@@ -116,7 +119,8 @@ static void log_command(const struct dropin *dropin, const struct command *comma
 	if (!dropin->log)
 		return;
 	for (size_t i = 1; i < command->n; i++)
-		dropin_log(dropin, 'I', "%s: %s", i == 1 ? command->argv[0] : "  ...", command->argv[i]);
+		dropin_log(dropin, 'I', "%s: %s", i == 1 ? command->argv[0] : "  ...",
+			   command->argv[i]);
 }
 
 static void log_warnings(const struct dropin *dropin, int fd)
@@ -124,7 +128,8 @@ static void log_warnings(const struct dropin *dropin, int fd)
 	auto_free char *text = NULL;
 	char *line, *rest;
 
-	if (fd < 0 || lseek(fd, 0, SEEK_SET) < 0 || file_read_fd(fd, WARNINGS_MAX, &text, NULL, NULL) < 0)
+	if (fd < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
+	    file_read_fd(fd, WARNINGS_MAX, &text, NULL, NULL) < 0)
 		return;
 	for (rest = text; (line = strsep(&rest, "\n"));) {
 		if (*line)
@@ -154,7 +159,8 @@ static int run(const struct dropin *dropin, const struct command *command, struc
 	int r;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &session.started);
-	r = request_parse(&session.request, (int)command->n, (char **)(uintptr_t)command->argv, err);
+	r = request_parse(&session.request, (int)command->n, (char **)(uintptr_t)command->argv,
+			  err);
 	r = r ? r : session_inject_or_skip(&session, err);
 	enter_done(&session.enter);
 	if (r == 0 && strcmp(session.result, "nothing") == 0)
@@ -164,7 +170,8 @@ static int run(const struct dropin *dropin, const struct command *command, struc
 	return r; /* what is open and allocated goes with the process, as nvinject's */
 }
 
-int dropin_inject(const struct dropin *dropin, const struct dropin_container *container, struct error *err)
+int dropin_inject(const struct dropin *dropin, const struct dropin_container *container,
+		  struct error *err)
 {
 	auto_free struct command *command = calloc(1, sizeof(*command));
 	auto_close int warnings = dropin->log ? memfd_create("warnings", MFD_CLOEXEC) : -1;

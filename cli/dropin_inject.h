@@ -32,7 +32,8 @@ int dropin_inject_init(const struct dropin *dropin, struct error *err);
  *
  * Return: 0, or a negative errno with nvinject's own class, message and remedy in @err.
  */
-int dropin_inject(const struct dropin *dropin, const struct dropin_container *container, struct error *err);
+int dropin_inject(const struct dropin *dropin, const struct dropin_container *container,
+		  struct error *err);
 
 /** dropin_inject_end() - before the end, when all has been said: whoever is held by a container's filesystem keeps no pipe */
 void dropin_inject_end(void);

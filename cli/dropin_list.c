@@ -140,7 +140,8 @@ static int put_option(struct wanted *wanted, int option, const char *value)
 static int want_everything(struct wanted *wanted)
 {
 	wanted->devices.mig_config = wanted->devices.mig_monitor = NULL;
-	wanted->libraries = wanted->binaries = wanted->ipcs = wanted->firmwares = wanted->compat32 = true;
+	wanted->libraries = wanted->binaries = wanted->ipcs = wanted->firmwares = wanted->compat32 =
+		true;
 	return dropin_append(&wanted->devices.list, "all");
 }
 
@@ -205,7 +206,8 @@ static void print_migs(const json_t *files, const struct nvcap_list *caps)
 
 	json_array_foreach(json_object_get(files, "migs"), i, mig) {
 		unsigned int gpu = (unsigned int)query_number(mig, "gpu");
-		unsigned int gi = (unsigned int)query_number(mig, "gi"), ci = (unsigned int)query_number(mig, "ci");
+		unsigned int gi = (unsigned int)query_number(mig, "gi"),
+			     ci = (unsigned int)query_number(mig, "ci");
 
 		(void)printf(CAPABILITIES "/gpu%u/mig/gi%u/access\n", gpu, gi);
 		(void)printf(CAPABILITIES "/gpu%u/mig/gi%u/ci%u/access\n", gpu, gi, ci);
@@ -241,12 +243,14 @@ static void print_gpu_nvcaps(const struct nvcap_list *caps, unsigned int gpu)
 	memcpy(sorted, caps->caps, caps->n * sizeof(*sorted));
 	qsort(sorted, caps->n, sizeof(*sorted), compare_minors);
 	for (size_t i = 0; i < caps->n; i++) {
-		if ((sorted[i].kind == NVCAP_GI || sorted[i].kind == NVCAP_CI) && sorted[i].gpu == gpu)
+		if ((sorted[i].kind == NVCAP_GI || sorted[i].kind == NVCAP_CI) &&
+		    sorted[i].gpu == gpu)
 			print_nvcap((int)sorted[i].minor);
 	}
 }
 
-static void print_mig_control(const json_t *files, const struct nvcap_list *caps, enum nvcap_kind kind, const char *name)
+static void print_mig_control(const json_t *files, const struct nvcap_list *caps,
+			      enum nvcap_kind kind, const char *name)
 {
 	const json_t *gpu;
 	size_t i;
@@ -284,7 +288,8 @@ static bool is_known(const char *name, const char *const *known, size_t n, size_
 	return false;
 }
 
-static void print_known(const json_t *list, const char *kind, int class, const char *const *known, size_t n)
+static void print_known(const json_t *list, const char *kind, int class, const char *const *known,
+			size_t n)
 {
 	const json_t *file;
 	size_t i, at;
@@ -297,7 +302,8 @@ static void print_known(const json_t *list, const char *kind, int class, const c
 		}
 	}
 	json_array_foreach(list, i, file) {
-		if (is_of_kind(file, kind, class) && !is_known(varlink_string(file, "name", ""), known, n, &at))
+		if (is_of_kind(file, kind, class) &&
+		    !is_known(varlink_string(file, "name", ""), known, n, &at))
 			(void)puts(varlink_string(file, "path", ""));
 	}
 }
@@ -338,18 +344,22 @@ static void read_nvcaps(const json_t *files, struct nvcap_list *ret)
 {
 	auto_free char *path = NULL, *text = NULL;
 
-	if (asprintf(&path, "%s/driver/nvidia-caps/mig-minors", varlink_string(files, "proc_root", "/proc")) < 0)
+	if (asprintf(&path, "%s/driver/nvidia-caps/mig-minors",
+		     varlink_string(files, "proc_root", "/proc")) < 0)
 		path = NULL;
 	if (path && file_read_at(AT_FDCWD, path, MINORS_MAX, &text, NULL, NULL) == 0)
 		(void)nvcap_list_parse(text, ret, NULL);
 }
 
-static int check_mig_control(const struct dropin *dropin, const json_t *files, const struct wanted *wanted)
+static int check_mig_control(const struct dropin *dropin, const json_t *files,
+			     const struct wanted *wanted)
 {
-	bool single = json_array_size(json_object_get(files, "migs")) && strcasecmp(wanted->devices.list, "all") != 0;
+	bool single = json_array_size(json_object_get(files, "migs")) &&
+		      strcasecmp(wanted->devices.list, "all") != 0;
 
 	if (single && is_all(wanted->devices.mig_config))
-		return dropin_fail(dropin, DROPIN_MIG_CONFIG, "cannot enable mig-config with specific MIG devices selected");
+		return dropin_fail(dropin, DROPIN_MIG_CONFIG,
+				   "cannot enable mig-config with specific MIG devices selected");
 	if (single && is_all(wanted->devices.mig_monitor))
 		return dropin_fail(dropin, DROPIN_MIG_MONITOR,
 				   "cannot enable mig-monitor with specific MIG devices selected");
@@ -358,7 +368,8 @@ static int check_mig_control(const struct dropin *dropin, const json_t *files, c
 
 static void print(const json_t *files, const struct wanted *wanted)
 {
-	bool config = is_all(wanted->devices.mig_config), monitor = is_all(wanted->devices.mig_monitor);
+	bool config = is_all(wanted->devices.mig_config),
+	     monitor = is_all(wanted->devices.mig_monitor);
 	struct nvcap_list caps = { 0 };
 
 	/* thousands of lines, of which nobody else needs one */
@@ -378,7 +389,8 @@ static void print(const json_t *files, const struct wanted *wanted)
 
 static int list(const struct dropin *dropin, const struct wanted *wanted)
 {
-	json_t *params = wanted->devices.list ? json_pack("{s:s}", "devices", wanted->devices.list) : json_object();
+	json_t *params = wanted->devices.list ? json_pack("{s:s}", "devices", wanted->devices.list)
+					      : json_object();
 	json_t *files = NULL;
 	int r;
 

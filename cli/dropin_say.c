@@ -29,21 +29,25 @@ int dropin_log_open(struct dropin *dropin, const char *path)
 	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
 
 	if (fd < 0)
-		return dropin_fail(dropin, DROPIN_INIT, "open failed: %s: %s", path, strerror(errno));
+		return dropin_fail(dropin, DROPIN_INIT, "open failed: %s: %s", path,
+				   strerror(errno));
 	if (fd != DROPIN_LOG_FD) {
 		if (dup3(fd, DROPIN_LOG_FD, O_CLOEXEC) < 0)
-			return dropin_fail(dropin, DROPIN_INIT, "open failed: %s: %s", path, strerror(errno));
+			return dropin_fail(dropin, DROPIN_INIT, "open failed: %s: %s", path,
+					   strerror(errno));
 		(void)close(fd);
 	}
 	dropin->log = fdopen(DROPIN_LOG_FD, "a");
 	if (!dropin->log)
 		return dropin_fail(dropin, DROPIN_INIT, "memory allocation failed");
 	(void)setvbuf(dropin->log, NULL, _IOLBF, 0);
-	(void)fputs("\n-- WARNING, the following logs are for debugging purposes only --\n\n", dropin->log);
+	(void)fputs("\n-- WARNING, the following logs are for debugging purposes only --\n\n",
+		    dropin->log);
 	return 0;
 }
 
-void dropin_log_line(const struct dropin *dropin, char level, const char *file, int line, const char *format, ...)
+void dropin_log_line(const struct dropin *dropin, char level, const char *file, int line,
+		     const char *format, ...)
 {
 	const char *slash = strrchr(file, '/');
 	struct timespec now;
@@ -55,8 +59,8 @@ void dropin_log_line(const struct dropin *dropin, char level, const char *file, 
 		return;
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	(void)strftime(date, sizeof(date), "%m%d %H:%M:%S", gmtime_r(&now.tv_sec, &tm));
-	(void)fprintf(dropin->log, "%c%s.%06ld %d %s:%d] ", level, date, now.tv_nsec / 1000, (int)getpid(),
-		      slash ? slash + 1 : file, line);
+	(void)fprintf(dropin->log, "%c%s.%06ld %d %s:%d] ", level, date, now.tv_nsec / 1000,
+		      (int)getpid(), slash ? slash + 1 : file, line);
 	va_start(args, format);
 	(void)vfprintf(dropin->log, format, args);
 	va_end(args);
@@ -131,8 +135,8 @@ int dropin_fail_error(const struct dropin *dropin, const char *class, const stru
 	dropin_reason(err, text, sizeof(text));
 	if (*err->remedy)
 		dropin_log(dropin, 'I', "remedy: %s", err->remedy);
-	return dropin_fail(dropin, class ? class : dropin_class(err), "%s%s%s%s", famous_words(err), text,
-			   exact || !*remedy ? "" : "; ", exact ? "" : remedy);
+	return dropin_fail(dropin, class ? class : dropin_class(err), "%s%s%s%s", famous_words(err),
+			   text, exact || !*remedy ? "" : "; ", exact ? "" : remedy);
 }
 
 int dropin_ask(const struct dropin *dropin, const char *method, json_t *params, json_t **ret)
@@ -170,9 +174,13 @@ int dropin_check_root(const struct dropin *dropin)
 		return EXIT_FAILURE;
 	served = varlink_string(status, "driver_root", "/");
 	len = length_of_path(served);
-	r = length_of_path(dropin->root) == len && strncmp(dropin->root, served, len) == 0 ? 0 :
-	    dropin_fail(dropin, DROPIN_INIT, "driver root '%.100s' is not what nvfs serves, which is '%.100s'; "
-			"set driver_root in nvfs.conf", dropin->root, served);
+	r = length_of_path(dropin->root) == len && strncmp(dropin->root, served, len) == 0
+		    ? 0
+		    : dropin_fail(
+			      dropin, DROPIN_INIT,
+			      "driver root '%.100s' is not what nvfs serves, which is '%.100s'; "
+			      "set driver_root in nvfs.conf",
+			      dropin->root, served);
 	json_decref(status);
 	return r;
 }
@@ -219,6 +227,8 @@ void dropin_devices_done(struct dropin_devices *devices)
 
 int dropin_usage_error(void)
 {
-	(void)fputs("Try `" DROPIN_NAME " --help' or `" DROPIN_NAME " --usage' for more information.\n", stderr);
+	(void)fputs("Try `" DROPIN_NAME " --help' or `" DROPIN_NAME
+		    " --usage' for more information.\n",
+		    stderr);
 	return EXIT_FAILURE;
 }

@@ -39,7 +39,8 @@ static void print_time(FILE *out, long long time_us)
 	struct tm local;
 	char text[40];
 
-	if (localtime_r(&seconds, &local) && strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S%z", &local))
+	if (localtime_r(&seconds, &local) &&
+	    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S%z", &local))
 		(void)fputs(text, out);
 }
 
@@ -49,7 +50,10 @@ static void print_value(FILE *out, const json_t *value)
 	const char *string = json_string_value(value);
 
 	/* A word is shown as it is, anything else as JSON. */
-	(void)fputs(string && *string && !strpbrk(string, " \"=") ? string : text ? text : "?", out);
+	(void)fputs(string && *string && !strpbrk(string, " \"=") ? string
+		    : text					  ? text
+								  : "?",
+		    out);
 }
 
 void events_print(FILE *out, const json_t *event)
@@ -101,13 +105,15 @@ static int listen_once(struct listening *listening, struct error *err)
 {
 	auto_close int sock = varlink_connect(listening->socket, CONNECT_MS, err);
 
-	return sock < 0 ? sock : varlink_call_more(sock, "io.nvfs.Events", NULL, on_event, listening, err);
+	return sock < 0 ? sock
+			: varlink_call_more(sock, "io.nvfs.Events", NULL, on_event, listening, err);
 }
 
 /* Did it go away, as one that is replaced? Then its socket stays, and another one answers. */
 static bool is_gone(const struct listening *listening, int r)
 {
-	return listening->daemon_pid && (r == -ECONNRESET || r == -EPIPE || r == -ECONNREFUSED || r == -ENOENT);
+	return listening->daemon_pid &&
+	       (r == -ECONNRESET || r == -EPIPE || r == -ECONNREFUSED || r == -ENOENT);
 }
 
 static int listen_on(struct listening *listening, struct error *err)

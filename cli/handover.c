@@ -58,12 +58,14 @@ static int wait_for_successor(const char *socket, json_int_t before, struct erro
 		struct error why = { 0 };
 
 		if (status(socket, &now, version, sizeof(version), &why) == 0 && now != before) {
-			printf("nvfs %.31s serves now, pid %" JSON_INTEGER_FORMAT "\n", version, now);
+			printf("nvfs %.31s serves now, pid %" JSON_INTEGER_FORMAT "\n", version,
+			       now);
 			return 0;
 		}
 		(void)nanosleep(&pause, NULL);
 	}
-	(void)error_setc(err, ERROR_DAEMON, -ETIMEDOUT, "the daemon gave way, but its successor does not answer");
+	(void)error_setc(err, ERROR_DAEMON, -ETIMEDOUT,
+			 "the daemon gave way, but its successor does not answer");
 	return error_remedy(err, -ETIMEDOUT, "see the log of nvfs serve");
 }
 

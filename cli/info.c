@@ -10,8 +10,9 @@
 #include "common/cleanup.h"
 #include "common/varlink.h"
 
-static const char usage[] = "Usage: nvfs info [--driver-root DIR] [--proc-root DIR] [--socket PATH] [--json]\n"
-			    "Show driver and GPUs of this node on one screen.\n";
+static const char usage[] =
+	"Usage: nvfs info [--driver-root DIR] [--proc-root DIR] [--socket PATH] [--json]\n"
+	"Show driver and GPUs of this node on one screen.\n";
 
 static const char *or_unknown(const char *value)
 {
@@ -22,7 +23,8 @@ static void print_driver(const json_t *node)
 {
 	char buf[32];
 
-	(void)printf("%-10s%s (%s), files below %s\n", "Driver", or_unknown(node_value(node, "driver_version", buf)),
+	(void)printf("%-10s%s (%s), files below %s\n", "Driver",
+		     or_unknown(node_value(node, "driver_version", buf)),
 		     node_source(node, "driver_version"), varlink_string(node, "driver_root", "?"));
 	(void)printf("%-10s%s (%s)\n", "CUDA", or_unknown(node_value(node, "cuda_version", buf)),
 		     node_source(node, "cuda_version"));
@@ -34,15 +36,17 @@ static void print_mig(const json_t *gpu, const json_t *mig)
 	char name[32] = "-", buf[32];
 
 	if (json_object_get(mig, "index"))
-		(void)snprintf(name, sizeof(name), "%lld:%lld", query_number(gpu, "index"), query_number(mig, "index"));
-	(void)printf("     MIG %-6s GI %-3lld CI %-3lld %s\n", name, query_number(mig, "gi"), query_number(mig, "ci"),
-		     or_unknown(node_value(mig, "uuid", buf)));
+		(void)snprintf(name, sizeof(name), "%lld:%lld", query_number(gpu, "index"),
+			       query_number(mig, "index"));
+	(void)printf("     MIG %-6s GI %-3lld CI %-3lld %s\n", name, query_number(mig, "gi"),
+		     query_number(mig, "ci"), or_unknown(node_value(mig, "uuid", buf)));
 }
 
 static void print_gpu(const json_t *gpu)
 {
 	char index[32] = "-", buf[32];
-	const char *note = varlink_string(gpu, "note", ""), *fabric = node_value(gpu, "fabric", buf);
+	const char *note = varlink_string(gpu, "note", ""),
+		   *fabric = node_value(gpu, "fabric", buf);
 	const json_t *mig;
 	size_t i;
 
@@ -54,10 +58,13 @@ static void print_gpu(const json_t *gpu)
 	(void)printf("%-10s ", or_unknown(node_value(gpu, "brand", buf)));
 	(void)printf("%-4s  ", or_unknown(node_value(gpu, "mig_mode", buf)));
 	(void)printf("%s\n", or_unknown(node_value(gpu, "model", buf)));
-	(void)printf("     %s%s%s\n", or_unknown(node_value(gpu, "uuid", buf)), *fabric ? "  fabric " : "", fabric);
+	(void)printf("     %s%s%s\n", or_unknown(node_value(gpu, "uuid", buf)),
+		     *fabric ? "  fabric " : "", fabric);
 	if (*note || !json_is_true(json_object_get(gpu, "usable")))
-		(void)printf("     ! %s%s%s\n", json_is_true(json_object_get(gpu, "usable")) ? "" : "not usable",
-			     *note && !json_is_true(json_object_get(gpu, "usable")) ? ": " : "", note);
+		(void)printf("     ! %s%s%s\n",
+			     json_is_true(json_object_get(gpu, "usable")) ? "" : "not usable",
+			     *note && !json_is_true(json_object_get(gpu, "usable")) ? ": " : "",
+			     note);
 	json_array_foreach(json_object_get(gpu, "migs"), i, mig)
 		print_mig(gpu, mig);
 }
@@ -65,8 +72,9 @@ static void print_gpu(const json_t *gpu)
 static const struct {
 	const char *key, *title;
 } sources[] = {
-	{ "uuid", "UUID" },   { "bus_id", "bus id" }, { "minor", "minor" },	 { "model", "model" },
-	{ "architecture", "arch" }, { "brand", "brand" },   { "mig_mode", "MIG" },
+	{ "uuid", "UUID" },    { "bus_id", "bus id" },	   { "minor", "minor" },
+	{ "model", "model" },  { "architecture", "arch" }, { "brand", "brand" },
+	{ "mig_mode", "MIG" },
 };
 
 /* "arch nvml/table": GPUs may differ in who tells of them. */
@@ -81,7 +89,8 @@ static void print_sources_of(const json_t *gpus, const char *key)
 		size_t len = strlen(seen);
 
 		if (!strstr(seen, source) && len + strlen(source) + 2 < sizeof(seen))
-			(void)snprintf(seen + len, sizeof(seen) - len, "%s%s", len ? "/" : "", source);
+			(void)snprintf(seen + len, sizeof(seen) - len, "%s%s", len ? "/" : "",
+				       source);
 	}
 	(void)printf("%s", seen);
 }

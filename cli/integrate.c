@@ -50,7 +50,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *args, struct
 	if (args->revert && strcmp(args->client, "all") == 0)
 		return 0;
 	if (!integrate_client_by_name(args->client))
-		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.40s' is no client that nvfs knows", args->client);
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.40s' is no client that nvfs knows",
+				  args->client);
 	return 0;
 }
 
@@ -71,7 +72,9 @@ static int find_paths(const char *root, struct integrate_paths *paths, struct er
 	memcpy(paths->libexec, paths->bin, sizeof(paths->bin));
 	slash = strrchr(paths->libexec, '/');
 	n = snprintf(slash, (size_t)(paths->libexec + PATH_MAX - slash), "/libexec/nvfs");
-	return n < paths->libexec + PATH_MAX - slash ? 0 : error_set(err, -ENAMETOOLONG, "'%.100s'", paths->bin);
+	return n < paths->libexec + PATH_MAX - slash
+		       ? 0
+		       : error_set(err, -ENAMETOOLONG, "'%.100s'", paths->bin);
 }
 
 static void tell(const struct error *err)
@@ -113,7 +116,8 @@ static int run_clients(struct integrate_run *run, const struct arguments *args, 
 
 	if (!client)
 		return revert_all(run, err);
-	return args->revert ? integrate_revert(run, client, err) : integrate_apply(run, client, err);
+	return args->revert ? integrate_revert(run, client, err)
+			    : integrate_apply(run, client, err);
 }
 
 static void print_lines(const char *lines)
@@ -128,7 +132,8 @@ static void print_text(const struct integrate_run *run, const char *then)
 	size_t i;
 
 	json_array_foreach(run->report, i, file) {
-		printf("%s: %s%s\n", json_string_value(json_object_get(file, "path")), run->dry_run ? "would be " : "",
+		printf("%s: %s%s\n", json_string_value(json_object_get(file, "path")),
+		       run->dry_run ? "would be " : "",
 		       json_string_value(json_object_get(file, "what")));
 		print_lines(json_string_value(json_object_get(file, "lines")));
 	}
@@ -138,10 +143,12 @@ static void print_text(const struct integrate_run *run, const char *then)
 		printf("then: %s\n", then);
 }
 
-static void print_json(const struct integrate_run *run, const struct arguments *args, const char *then)
+static void print_json(const struct integrate_run *run, const struct arguments *args,
+		       const char *then)
 {
-	json_t *json = json_pack("{s:i, s:s, s:b, s:b, s:O, s:s?}", "schema", 1, "client", args->client, "revert",
-				 args->revert, "dry_run", args->dry_run, "files", run->report, "then", then);
+	json_t *json = json_pack("{s:i, s:s, s:b, s:b, s:O, s:s?}", "schema", 1, "client",
+				 args->client, "revert", args->revert, "dry_run", args->dry_run,
+				 "files", run->report, "then", then);
 
 	(void)json_dumpf(json, stdout, JSON_INDENT(2));
 	(void)putchar('\n');
@@ -175,8 +182,8 @@ static int fail(const struct integrate_run *run, const struct error *err)
 {
 	tell(err);
 	if (run->by_hand)
-		fprintf(stderr, "nvfs: nothing was changed; by hand it would be, in %s%s", run->by_hand,
-			run->by_hand[strlen(run->by_hand) - 1] == '\n' ? "" : "\n");
+		fprintf(stderr, "nvfs: nothing was changed; by hand it would be, in %s%s",
+			run->by_hand, run->by_hand[strlen(run->by_hand) - 1] == '\n' ? "" : "\n");
 	return error_exit_status(err);
 }
 
@@ -199,12 +206,14 @@ int cmd_integrate(int argc, char **argv)
 		run.dry_run = args.dry_run;
 		run.report = json_array();
 		run.root = open(args.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		r = run.root < 0 ? error_set(&err, -errno, "open '%.100s'", args.root) : run_clients(&run, &args, &err);
+		r = run.root < 0 ? error_set(&err, -errno, "open '%.100s'", args.root)
+				 : run_clients(&run, &args, &err);
 	}
 	if (r == 0 || json_array_size(run.report) > 0) /* one of all may fail */
 		print_run(&run, &args);
 	if (r == -EACCES || r == -EPERM)
-		(void)error_remedy(&err, error_classify(&err, r, ERROR_PERMISSION), "run it as root");
+		(void)error_remedy(&err, error_classify(&err, r, ERROR_PERMISSION),
+				   "run it as root");
 	r = r < 0 ? fail(&run, &err) : 0;
 	json_decref(run.report);
 	free(run.by_hand);

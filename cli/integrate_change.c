@@ -39,7 +39,8 @@ static void change_done(struct change *change)
 	*change = (struct change){ .place.dir = -1 };
 }
 
-void integrate_report(struct integrate_run *run, const char *path, const char *what, const char *ours)
+void integrate_report(struct integrate_run *run, const char *path, const char *what,
+		      const char *ours)
 {
 	json_t *line = json_pack("{s:s, s:s}", "path", path, "what", what);
 
@@ -50,9 +51,10 @@ void integrate_report(struct integrate_run *run, const char *path, const char *w
 
 const char *integrate_kind_name(enum integrate_kind kind)
 {
-	static const char *const names[] = { [INTEGRATE_END] = "?",	  [INTEGRATE_FILE] = "file",
-					     [INTEGRATE_LINK] = "link",	  [INTEGRATE_JSON] = "json",
-					     [INTEGRATE_LINES] = "lines", [INTEGRATE_TOML] = "lines" };
+	static const char *const names[] = {
+		[INTEGRATE_END] = "?",	   [INTEGRATE_FILE] = "file",	[INTEGRATE_LINK] = "link",
+		[INTEGRATE_JSON] = "json", [INTEGRATE_LINES] = "lines", [INTEGRATE_TOML] = "lines"
+	};
 
 	return names[kind];
 }
@@ -60,11 +62,15 @@ const char *integrate_kind_name(enum integrate_kind kind)
 int integrate_read_link(const struct integrate_file *place, char **ret, struct error *err)
 {
 	char target[PATH_MAX];
-	ssize_t n = place->dir < 0 ? -1 : readlinkat(place->dir, place->name, target, sizeof(target) - 1);
+	ssize_t n = place->dir < 0
+			    ? -1
+			    : readlinkat(place->dir, place->name, target, sizeof(target) - 1);
 
 	*ret = NULL;
 	if (n < 0)
-		return place->dir < 0 || errno == ENOENT ? 0 : error_set(err, -errno, "'%.100s' is no link", place->path);
+		return place->dir < 0 || errno == ENOENT
+			       ? 0
+			       : error_set(err, -errno, "'%.100s' is no link", place->path);
 	target[n] = '\0';
 	*ret = strdup(target);
 	return *ret ? 0 : error_set(err, -ENOMEM, "read '%.100s'", place->path);
@@ -77,7 +83,8 @@ static char *lines_of(const struct change *change)
 	int n;
 
 	if (change->part->kind == INTEGRATE_JSON)
-		n = asprintf(&lines, "\"runtimes\": { \"nvidia\": { \"path\": \"%s\" } }", change->ours);
+		n = asprintf(&lines, "\"runtimes\": { \"nvidia\": { \"path\": \"%s\" } }",
+			     change->ours);
 	else if (change->part->kind == INTEGRATE_LINK)
 		n = asprintf(&lines, "a link to %s", change->ours);
 	else
@@ -87,7 +94,8 @@ static char *lines_of(const struct change *change)
 
 /* deciding */
 
-static int check_program(struct integrate_run *run, const struct integrate_part *part, struct error *err)
+static int check_program(struct integrate_run *run, const struct integrate_part *part,
+			 struct error *err)
 {
 	auto_free char *program = integrate_expand(part->program, run->paths, NULL);
 	auto_close int fd = -1;
@@ -117,11 +125,12 @@ static int plan_lines(struct change *change, struct error *err)
 	int line;
 
 	if (!change->old)
-		return error_setc(err, ERROR_USAGE, -ENOENT, "it is not there; is the client installed?");
+		return error_setc(err, ERROR_USAGE, -ENOENT,
+				  "it is not there; is the client installed?");
 	line = edit_find_directive(change->old, change->part->directive);
 	if (line && !strstr(change->old, change->ours))
-		return error_setc(err, ERROR_USAGE, -EEXIST, "line %d: '%s' has a value already", line,
-				  change->part->directive);
+		return error_setc(err, ERROR_USAGE, -EEXIST, "line %d: '%s' has a value already",
+				  line, change->part->directive);
 	return edit_block_add(change->old, change->ours, &change->new, err);
 }
 
@@ -137,7 +146,8 @@ static int plan_kind(struct integrate_run *run, struct change *change, struct er
 		return plan_lines(change, err);
 	case INTEGRATE_TOML: {
 		auto_free char *block = NULL;
-		int r = toml_add(change->old, change->part->text, run->paths, &change->new, &block, err);
+		int r = toml_add(change->old, change->part->text, run->paths, &change->new, &block,
+				 err);
 
 		if (block) {
 			free(change->ours);
@@ -162,11 +172,13 @@ static void tell_by_hand(struct integrate_run *run, const struct change *change)
 {
 	auto_free char *lines = lines_of(change);
 
-	if (!run->by_hand && lines && asprintf(&run->by_hand, "%s:\n%s", change->part->path, lines) < 0)
+	if (!run->by_hand && lines &&
+	    asprintf(&run->by_hand, "%s:\n%s", change->part->path, lines) < 0)
 		run->by_hand = NULL;
 }
 
-static int plan(struct integrate_run *run, const struct integrate_part *part, struct change *change, struct error *err)
+static int plan(struct integrate_run *run, const struct integrate_part *part, struct change *change,
+		struct error *err)
 {
 	int r;
 
@@ -175,7 +187,9 @@ static int plan(struct integrate_run *run, const struct integrate_part *part, st
 	if (!change->ours)
 		return error_set(err, -ENOMEM, "decide");
 	r = check_program(run, part, err);
-	r = r ? r : integrate_file_open(run->root, part->path, part->kind != INTEGRATE_LINK, &change->place, err);
+	r = r ? r
+	      : integrate_file_open(run->root, part->path, part->kind != INTEGRATE_LINK,
+				    &change->place, err);
 	r = r ? r : read_old(change, err);
 	if (r < 0)
 		return r;
@@ -204,14 +218,17 @@ static int write_change(struct integrate_run *run, struct change *change, struct
 		return integrate_file_write(&change->place, change->new, true, err);
 	if (symlinkat(change->new, change->place.dir, change->place.name) < 0)
 		return error_set(err, -errno, "make the link '%.100s'", path);
-	return fsync(change->place.dir) < 0 ? error_set(err, -errno, "write the directory of '%.100s'", path) : 0;
+	return fsync(change->place.dir) < 0
+		       ? error_set(err, -errno, "write the directory of '%.100s'", path)
+		       : 0;
 }
 
 /* The directory that will be made: the topmost that is missing. */
 static void find_missing(int root, const char *path, char ret[PATH_MAX])
 {
 	*ret = '\0';
-	for (const char *slash = strchr(path + 1, '/'); slash && !*ret; slash = strchr(slash + 1, '/')) {
+	for (const char *slash = strchr(path + 1, '/'); slash && !*ret;
+	     slash = strchr(slash + 1, '/')) {
 		char dir[PATH_MAX];
 		auto_close int fd = -1;
 
@@ -223,19 +240,22 @@ static void find_missing(int root, const char *path, char ret[PATH_MAX])
 }
 
 /* A record is JSON, which has no text but UTF-8. */
-static int record_change(struct integrate_run *run, struct change *change, json_t *files, struct error *err)
+static int record_change(struct integrate_run *run, struct change *change, json_t *files,
+			 struct error *err)
 {
 	json_error_t why;
 	json_t *entry;
 
 	find_missing(run->root, change->place.path, change->made);
 	entry = json_pack_ex(&why, 0, "{s:s, s:s, s:s, s:s, s:b, s:s}", "kind",
-			     integrate_kind_name(change->part->kind), "path", change->part->path, "written",
-			     change->new ? change->new : change->old, "ours", change->ours, "existed",
-			     change->old && !change->shared, "made", change->made);
+			     integrate_kind_name(change->part->kind), "path", change->part->path,
+			     "written", change->new ? change->new : change->old, "ours",
+			     change->ours, "existed", change->old && !change->shared, "made",
+			     change->made);
 	if (!entry && json_error_code(&why) == json_error_invalid_utf8) {
 		tell_by_hand(run, change);
-		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.80s' is not UTF-8", change->place.path);
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.80s' is not UTF-8",
+				  change->place.path);
 	}
 	if (json_array_append_new(files, entry) < 0)
 		return error_set(err, -ENOMEM, "keep a record of '%.80s'", change->place.path);
@@ -243,13 +263,16 @@ static int record_change(struct integrate_run *run, struct change *change, json_
 }
 
 /* @ret: new reference, NULL on failure */
-static int record_all(struct integrate_run *run, struct change *changes, size_t n, json_t **ret, struct error *err)
+static int record_all(struct integrate_run *run, struct change *changes, size_t n, json_t **ret,
+		      struct error *err)
 {
 	json_t *files = json_array();
 	int r = files ? 0 : error_set(err, -ENOMEM, "keep a record");
 
 	for (size_t i = 0; r == 0 && i < n; i++)
-		r = changes[i].new || changes[i].shared ? record_change(run, &changes[i], files, err) : 0;
+		r = changes[i].new || changes[i].shared
+			    ? record_change(run, &changes[i], files, err)
+			    : 0;
 	if (r < 0) {
 		json_decref(files);
 		files = NULL;
@@ -258,15 +281,17 @@ static int record_all(struct integrate_run *run, struct change *changes, size_t 
 	return r;
 }
 
-static int write_all(struct integrate_run *run, const struct integrate_client *client, json_t *files,
-		     struct change *changes, size_t n, struct error *err)
+static int write_all(struct integrate_run *run, const struct integrate_client *client,
+		     json_t *files, struct change *changes, size_t n, struct error *err)
 {
 	int r = integrate_record_write(run->root, client->name, files, err);
 
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = changes[i].new ? write_change(run, &changes[i], err) : 0;
 	if (r < 0) { /* What was written before goes again; its own failure is no news. */
-		struct integrate_run undo = { .root = run->root, .paths = run->paths, .report = json_array() };
+		struct integrate_run undo = { .root = run->root,
+					      .paths = run->paths,
+					      .report = json_array() };
 
 		(void)integrate_revert(&undo, client, NULL);
 		json_decref(undo.report);
@@ -280,13 +305,17 @@ static void report_all(struct integrate_run *run, const struct change *changes, 
 		const struct change *c = &changes[i];
 		auto_free char *lines = run->dry_run && c->new ? lines_of(c) : NULL;
 
-		integrate_report(run, c->place.path, !c->new ? "unchanged" : c->old ? "changed" : "created", lines);
+		integrate_report(run, c->place.path,
+				 !c->new  ? "unchanged"
+				 : c->old ? "changed"
+					  : "created",
+				 lines);
 	}
 }
 
 /* Return: number of parts, or a negative errno. */
-static int plan_all(struct integrate_run *run, const struct integrate_client *client, const json_t *done,
-		    struct change *changes, bool *ret_wanted, struct error *err)
+static int plan_all(struct integrate_run *run, const struct integrate_client *client,
+		    const json_t *done, struct change *changes, bool *ret_wanted, struct error *err)
 {
 	int n = 0, r = 0;
 
@@ -295,7 +324,8 @@ static int plan_all(struct integrate_run *run, const struct integrate_client *cl
 		struct change *c = &changes[n];
 
 		r = plan(run, &client->parts[n], c, err);
-		c->shared = r == 0 && !c->new && c->part->kind == INTEGRATE_LINK && !integrate_record_has(done, c->part->path) &&
+		c->shared = r == 0 && !c->new && c->part->kind == INTEGRATE_LINK &&
+			    !integrate_record_has(done, c->part->path) &&
 			    integrate_record_elsewhere(run->root, client->name, c->part->path);
 		*ret_wanted |= c->new || c->shared;
 	}
@@ -309,9 +339,12 @@ static void changes_done(struct change *changes)
 }
 
 /* What an older version has written, or somebody has made half undone, goes before it is written anew. */
-static int make_room(struct integrate_run *run, const struct integrate_client *client, struct error *err)
+static int make_room(struct integrate_run *run, const struct integrate_client *client,
+		     struct error *err)
 {
-	struct integrate_run undo = { .root = run->root, .paths = run->paths, .report = json_array() };
+	struct integrate_run undo = { .root = run->root,
+				      .paths = run->paths,
+				      .report = json_array() };
 	int r = integrate_revert(&undo, client, err);
 
 	json_decref(undo.report);
@@ -324,7 +357,8 @@ static void forget_by_hand(struct integrate_run *run)
 	run->by_hand = NULL;
 }
 
-int integrate_apply(struct integrate_run *run, const struct integrate_client *client, struct error *err)
+int integrate_apply(struct integrate_run *run, const struct integrate_client *client,
+		    struct error *err)
 {
 	struct change changes[INTEGRATE_PARTS_MAX] = { { .place.dir = -1 }, { .place.dir = -1 } };
 	json_t *done = NULL, *files = NULL;
@@ -347,7 +381,8 @@ int integrate_apply(struct integrate_run *run, const struct integrate_client *cl
 	json_decref(files);
 	if (r < 0 && has_room) {
 		forget_by_hand(run); /* which says that nothing was changed */
-		(void)error_wrap(err, r, "the earlier integration is taken back, the new one fails");
+		(void)error_wrap(err, r,
+				 "the earlier integration is taken back, the new one fails");
 	}
 	if (r == 0)
 		report_all(run, changes, (size_t)n);

@@ -35,7 +35,8 @@ struct integrate_run {
  * Return: 0, -EEXIST (somebody else's setting is in the way), -EINVAL (a file is not understood, or not UTF-8),
  * -ENOENT (the program or the client is not installed), -EPERM, -ENOMEM, or the errno of a system call.
  */
-int integrate_apply(struct integrate_run *run, const struct integrate_client *client, struct error *err);
+int integrate_apply(struct integrate_run *run, const struct integrate_client *client,
+		    struct error *err);
 
 /**
  * integrate_revert() - take it back
@@ -45,6 +46,7 @@ int integrate_apply(struct integrate_run *run, const struct integrate_client *cl
  *
  * Return: 0, -EEXIST (changed by somebody else), -EINVAL, -ENOMEM, or the errno of a system call.
  */
-int integrate_revert(struct integrate_run *run, const struct integrate_client *client, struct error *err);
+int integrate_revert(struct integrate_run *run, const struct integrate_client *client,
+		     struct error *err);
 
 #endif

@@ -14,8 +14,10 @@
 #include "common/cleanup.h"
 
 #define CLI "@LIBEXEC@/nvidia-container-cli"
-#define CLI_LINK                                                                                      \
-	{ INTEGRATE_LINK, "/usr/local/bin/nvidia-container-cli", CLI, CLI, NULL }
+#define CLI_LINK                                                                      \
+	{                                                                             \
+		INTEGRATE_LINK, "/usr/local/bin/nvidia-container-cli", CLI, CLI, NULL \
+	}
 
 static const char hooks_d[] = "{\n"
 			      "  \"version\": \"1.0.0\",\n"
@@ -29,38 +31,45 @@ static const char hooks_d[] = "{\n"
 			      "  \"stages\": [\"createRuntime\"]\n"
 			      "}\n";
 
-static const char crio_conf[] = "# SPDX-License-Identifier: Apache-2.0\n"
-				"# For /etc/crio/crio.conf.d/: a RuntimeClass with the handler \"nvidia\".\n"
-				"[crio.runtime.runtimes.nvidia]\n"
-				"runtime_path = \"@BIN@/nvfs-runtime\"\n"
-				"runtime_type = \"oci\"\n";
+static const char crio_conf[] =
+	"# SPDX-License-Identifier: Apache-2.0\n"
+	"# For /etc/crio/crio.conf.d/: a RuntimeClass with the handler \"nvidia\".\n"
+	"[crio.runtime.runtimes.nvidia]\n"
+	"runtime_path = \"@BIN@/nvfs-runtime\"\n"
+	"runtime_type = \"oci\"\n";
 
-static const char containerd_lines[] = "[plugins.\"@PLUGIN@\".containerd.runtimes.nvidia]\n"
-				       "  runtime_type = \"io.containerd.runc.v2\"\n"
-				       "  [plugins.\"@PLUGIN@\".containerd.runtimes.nvidia.options]\n"
-				       "    BinaryName = \"@BIN@/nvfs-runtime\"\n";
+static const char containerd_lines[] =
+	"[plugins.\"@PLUGIN@\".containerd.runtimes.nvidia]\n"
+	"  runtime_type = \"io.containerd.runc.v2\"\n"
+	"  [plugins.\"@PLUGIN@\".containerd.runtimes.nvidia.options]\n"
+	"    BinaryName = \"@BIN@/nvfs-runtime\"\n";
 
 static const struct integrate_client clients[] = {
 	{ "docker",
-	  { { INTEGRATE_JSON, "/etc/docker/daemon.json", "@BIN@/nvfs-runtime", "@BIN@/nvfs-runtime", NULL },
+	  { { INTEGRATE_JSON, "/etc/docker/daemon.json", "@BIN@/nvfs-runtime", "@BIN@/nvfs-runtime",
+	      NULL },
 	    { INTEGRATE_LINK, "/usr/local/bin/nvidia-container-runtime-hook",
-	      "@LIBEXEC@/nvidia-container-runtime-hook", "@LIBEXEC@/nvidia-container-runtime-hook", NULL } },
+	      "@LIBEXEC@/nvidia-container-runtime-hook", "@LIBEXEC@/nvidia-container-runtime-hook",
+	      NULL } },
 	  "systemctl restart docker" },
 	{ "containerd",
-	  { { INTEGRATE_TOML, "/etc/containerd/config.toml", containerd_lines, "@BIN@/nvfs-runtime", NULL } },
+	  { { INTEGRATE_TOML, "/etc/containerd/config.toml", containerd_lines, "@BIN@/nvfs-runtime",
+	      NULL } },
 	  "systemctl restart containerd" },
 	{ "podman",
-	  { { INTEGRATE_FILE, "/usr/share/containers/oci/hooks.d/90-nvfs.json", hooks_d, "@BIN@/nvinject", NULL } },
+	  { { INTEGRATE_FILE, "/usr/share/containers/oci/hooks.d/90-nvfs.json", hooks_d,
+	      "@BIN@/nvinject", NULL } },
 	  NULL },
 	{ "crio",
-	  { { INTEGRATE_FILE, "/etc/crio/crio.conf.d/90-nvfs.conf", crio_conf, "@BIN@/nvfs-runtime", NULL } },
+	  { { INTEGRATE_FILE, "/etc/crio/crio.conf.d/90-nvfs.conf", crio_conf, "@BIN@/nvfs-runtime",
+	      NULL } },
 	  "systemctl restart crio" },
 	{ "lxc", { CLI_LINK }, NULL },
 	{ "incus", { CLI_LINK }, NULL },
 	{ "enroot", { CLI_LINK }, NULL },
 	{ "apptainer",
-	  { { INTEGRATE_LINES, "/etc/apptainer/apptainer.conf", "nvidia-container-cli path = " CLI "\n", CLI,
-	      "nvidia-container-cli path" } },
+	  { { INTEGRATE_LINES, "/etc/apptainer/apptainer.conf",
+	      "nvidia-container-cli path = " CLI "\n", CLI, "nvidia-container-cli path" } },
 	  NULL },
 };
 
@@ -81,13 +90,16 @@ char *integrate_expand(const char *text, const struct integrate_paths *paths, co
 {
 	const struct {
 		const char *word, *value;
-	} words[] = { { "@BIN@", paths->bin }, { "@LIBEXEC@", paths->libexec }, { "@PLUGIN@", plugin } };
+	} words[] = { { "@BIN@", paths->bin },
+		      { "@LIBEXEC@", paths->libexec },
+		      { "@PLUGIN@", plugin } };
 	char *expanded = NULL;
 	size_t size, i;
 	FILE *out = open_memstream(&expanded, &size);
 
 	while (out && *text) {
-		for (i = 0; i < ARRAY_SIZE(words) && strncmp(text, words[i].word, strlen(words[i].word)) != 0;)
+		for (i = 0; i < ARRAY_SIZE(words) &&
+			    strncmp(text, words[i].word, strlen(words[i].word)) != 0;)
 			i++;
 		if (i < ARRAY_SIZE(words)) {
 			(void)fputs(words[i].value ? words[i].value : "", out);

@@ -89,9 +89,11 @@ static int check_runtimes(const json_t *config, const char *text, struct error *
 
 	if (runtimes && !json_is_object(runtimes))
 		return error_setc(err, ERROR_USAGE, -EINVAL, "'runtimes' is no object");
-	if (!json_object_get(runtimes, "nvidia") || (path && strcmp(base_name(path), NVIDIA_RUNTIME) == 0))
+	if (!json_object_get(runtimes, "nvidia") ||
+	    (path && strcmp(base_name(path), NVIDIA_RUNTIME) == 0))
 		return 0;
-	return error_setc(err, ERROR_USAGE, -EEXIST, "line %d: a runtime 'nvidia' of another kind, '%.60s'", line,
+	return error_setc(err, ERROR_USAGE, -EEXIST,
+			  "line %d: a runtime 'nvidia' of another kind, '%.60s'", line,
 			  path ? path : "?");
 }
 
@@ -129,7 +131,8 @@ static int put_back(json_t *config, json_t *runtimes, const json_t *before)
 	return json_object_del(runtimes, "nvidia");
 }
 
-int edit_runtime_remove(const char *text, const char *original, const char *runtime, char **ret, struct error *err)
+int edit_runtime_remove(const char *text, const char *original, const char *runtime, char **ret,
+			struct error *err)
 {
 	auto_json json_t *config = NULL, *before = NULL;
 	const char *path;
@@ -140,7 +143,8 @@ int edit_runtime_remove(const char *text, const char *original, const char *runt
 	path = r ? NULL : runtime_path(config);
 	if (!path || strcmp(path, runtime) != 0)
 		return r;
-	if (put_back(config, json_object_get(config, "runtimes"), before) < 0 || dump(config, text, ret) < 0)
+	if (put_back(config, json_object_get(config, "runtimes"), before) < 0 ||
+	    dump(config, text, ret) < 0)
 		return error_set(err, -ENOMEM, "write JSON");
 	return 0;
 }
@@ -148,9 +152,11 @@ int edit_runtime_remove(const char *text, const char *original, const char *runt
 /* lines */
 
 /* @ret_begin is NULL where there are none; @ret_end is behind our last line. */
-static int find_block(const char *text, const char **ret_begin, const char **ret_end, struct error *err)
+static int find_block(const char *text, const char **ret_begin, const char **ret_end,
+		      struct error *err)
 {
-	const char *begin = strstr(text, BEGIN), *end = begin ? strstr(begin, END) : strstr(text, END);
+	const char *begin = strstr(text, BEGIN),
+		   *end = begin ? strstr(begin, END) : strstr(text, END);
 
 	*ret_begin = begin && end ? begin : NULL;
 	*ret_end = begin && end ? end + strlen(END) : NULL;
@@ -198,9 +204,10 @@ int edit_block_remove(const char *text, const char *block, char **ret, struct er
 	*ret = NULL;
 	if (r < 0 || !begin)
 		return r;
-	if (ours && ((size_t)(end - begin) != strlen(ours) || strncmp(begin, ours, strlen(ours)) != 0))
-		return error_setc(err, ERROR_USAGE, -EEXIST, "line %d: the lines of nvfs were changed",
-				  line_of(text, begin));
+	if (ours &&
+	    ((size_t)(end - begin) != strlen(ours) || strncmp(begin, ours, strlen(ours)) != 0))
+		return error_setc(err, ERROR_USAGE, -EEXIST,
+				  "line %d: the lines of nvfs were changed", line_of(text, begin));
 	if (!ours || asprintf(ret, "%.*s%s", (int)(begin - text), text, end) < 0) {
 		*ret = NULL;
 		return error_set(err, -ENOMEM, "take lines back");

@@ -32,7 +32,8 @@ int edit_runtime_add(const char *text, const char *runtime, char **ret, struct e
  *
  * Return: 0, -EINVAL (no JSON object), -ENOMEM.
  */
-int edit_runtime_remove(const char *text, const char *original, const char *runtime, char **ret, struct error *err);
+int edit_runtime_remove(const char *text, const char *original, const char *runtime, char **ret,
+			struct error *err);
 
 /**
  * edit_block_add() - a text with our lines at its end, between two comments that mark them

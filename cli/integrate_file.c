@@ -20,7 +20,8 @@
 
 static int open_in(int root, const char *path, uint64_t flags)
 {
-	return sys_openat2(root, path, flags | O_CLOEXEC, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
+	return sys_openat2(root, path, flags | O_CLOEXEC, 0,
+			   RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 }
 
 static int split(const char *path, char dir[PATH_MAX], char name[NAME_MAX + 1])
@@ -43,12 +44,14 @@ static int check_directory(int fd, const char *path, struct error *err)
 		return error_set(err, -errno, "look at '%.100s'", path);
 	if ((st.st_uid == 0 || st.st_uid == geteuid()) && !(st.st_mode & 022))
 		return 0;
-	(void)error_setc(err, ERROR_PERMISSION, -EPERM, "others than root may write to '%.100s'", path);
+	(void)error_setc(err, ERROR_PERMISSION, -EPERM, "others than root may write to '%.100s'",
+			 path);
 	return error_remedy(err, -EPERM, "chown root and chmod go-w that directory");
 }
 
 /* One step: the directory, and what a link there says. Return: 1 if @path is the next to look at, 0 when done. */
-static int step(int root, char path[PATH_MAX], bool follow, struct integrate_file *place, struct error *err)
+static int step(int root, char path[PATH_MAX], bool follow, struct integrate_file *place,
+		struct error *err)
 {
 	char dir[PATH_MAX], target[PATH_MAX];
 	ssize_t n;
@@ -75,7 +78,8 @@ static int step(int root, char path[PATH_MAX], bool follow, struct integrate_fil
 	return n < PATH_MAX ? 1 : error_set(err, -ENAMETOOLONG, "follow '%.100s'", place->path);
 }
 
-int integrate_file_open(int root, const char *path, bool follow, struct integrate_file *ret, struct error *err)
+int integrate_file_open(int root, const char *path, bool follow, struct integrate_file *ret,
+			struct error *err)
 {
 	char at[PATH_MAX];
 	struct integrate_file place = { .dir = -1 };
@@ -113,13 +117,15 @@ static int make_directory(int root, const char *path, struct error *err)
 	return r;
 }
 
-int integrate_file_make_directories(int root, const char *path, char ret_made[PATH_MAX], struct error *err)
+int integrate_file_make_directories(int root, const char *path, char ret_made[PATH_MAX],
+				    struct error *err)
 {
 	char dir[PATH_MAX];
 	int r = 0;
 
 	*ret_made = '\0';
-	for (const char *slash = strchr(path + 1, '/'); r == 0 && slash; slash = strchr(slash + 1, '/')) {
+	for (const char *slash = strchr(path + 1, '/'); r == 0 && slash;
+	     slash = strchr(slash + 1, '/')) {
 		auto_close int fd = -1;
 
 		if (snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path) >= PATH_MAX)
@@ -127,7 +133,8 @@ int integrate_file_make_directories(int root, const char *path, char ret_made[PA
 		fd = open_in(root, dir, O_PATH | O_DIRECTORY);
 		if (fd >= 0)
 			continue;
-		r = fd == -ENOENT ? make_directory(root, dir, err) : error_set(err, fd, "open '%.100s'", dir);
+		r = fd == -ENOENT ? make_directory(root, dir, err)
+				  : error_set(err, fd, "open '%.100s'", dir);
 		if (r == 0 && !*ret_made)
 			memcpy(ret_made, dir, sizeof(dir));
 	}
@@ -140,7 +147,8 @@ void integrate_file_remove_directories(int root, const char *path, const char *t
 	char *slash;
 
 	(void)snprintf(dir, sizeof(dir), "%s", path);
-	while (*topmost && (slash = strrchr(dir, '/')) && (size_t)(slash - dir) >= strlen(topmost)) {
+	while (*topmost && (slash = strrchr(dir, '/')) &&
+	       (size_t)(slash - dir) >= strlen(topmost)) {
 		struct integrate_file place = { .dir = -1 };
 		bool gone;
 
@@ -154,7 +162,8 @@ void integrate_file_remove_directories(int root, const char *path, const char *t
 }
 
 /* -1 where there is none. O_NONBLOCK: a FIFO would hold us. */
-static int open_regular(const struct integrate_file *place, const char *name, int *ret, struct error *err)
+static int open_regular(const struct integrate_file *place, const char *name, int *ret,
+			struct error *err)
 {
 	auto_close int fd = -1;
 	struct stat st;
@@ -166,12 +175,14 @@ static int open_regular(const struct integrate_file *place, const char *name, in
 	if (fd < 0)
 		return errno == ENOENT ? 0 : error_set(err, -errno, "open '%.100s'", place->path);
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.100s' is no regular file", place->path);
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.100s' is no regular file",
+				  place->path);
 	*ret = take_fd(&fd);
 	return 0;
 }
 
-static int read_name(const struct integrate_file *place, const char *name, char **ret, struct error *err)
+static int read_name(const struct integrate_file *place, const char *name, char **ret,
+		     struct error *err)
 {
 	auto_close int fd = -1;
 	auto_free char *text = NULL;
@@ -185,7 +196,8 @@ static int read_name(const struct integrate_file *place, const char *name, char 
 	if (r < 0)
 		return error_wrap(err, r, "'%.100s'", place->path);
 	if (strlen(text) != len)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.100s' has a NUL byte", place->path);
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.100s' has a NUL byte",
+				  place->path);
 	*ret = take_ptr(&text);
 	return 0;
 }
@@ -197,7 +209,8 @@ int integrate_file_read(const struct integrate_file *place, char **ret, struct e
 
 static void backup_name(const struct integrate_file *place, char ret[NAME_MAX + 1])
 {
-	(void)snprintf(ret, NAME_MAX + 1, "%.*s%s", NAME_MAX - (int)strlen(BACKUP), place->name, BACKUP);
+	(void)snprintf(ret, NAME_MAX + 1, "%.*s%s", NAME_MAX - (int)strlen(BACKUP), place->name,
+		       BACKUP);
 }
 
 int integrate_file_read_backup(const struct integrate_file *place, char **ret, struct error *err)
@@ -228,7 +241,8 @@ static int keep_backup(const struct integrate_file *place, struct error *err)
 	return 0;
 }
 
-int integrate_file_write(const struct integrate_file *place, const char *text, bool backup, struct error *err)
+int integrate_file_write(const struct integrate_file *place, const char *text, bool backup,
+			 struct error *err)
 {
 	auto_close int like = -1;
 	int r = open_regular(place, place->name, &like, err);
@@ -247,6 +261,9 @@ int integrate_file_restore(const struct integrate_file *place, struct error *err
 
 	backup_name(place, name);
 	if (renameat(place->dir, name, place->dir, place->name) < 0)
-		return errno == ENOENT ? -ENOENT : error_set(err, -errno, "put '%.100s' back", place->path);
-	return fsync(place->dir) < 0 ? error_set(err, -errno, "write the directory of '%.100s'", place->path) : 0;
+		return errno == ENOENT ? -ENOENT
+				       : error_set(err, -errno, "put '%.100s' back", place->path);
+	return fsync(place->dir) < 0
+		       ? error_set(err, -errno, "write the directory of '%.100s'", place->path)
+		       : 0;
 }

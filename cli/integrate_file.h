@@ -33,14 +33,16 @@ struct integrate_file {
  * Return: 0 (also where the directory is not there), -ELOOP, -EPERM (ERROR_PERMISSION), -ENAMETOOLONG, or the errno
  * of openat2(2).
  */
-int integrate_file_open(int root, const char *path, bool follow, struct integrate_file *ret, struct error *err);
+int integrate_file_open(int root, const char *path, bool follow, struct integrate_file *ret,
+			struct error *err);
 void integrate_file_done(struct integrate_file *place);
 
 /**
  * integrate_file_make_directories() - make the directories that are missing, mode 0755
  * @ret_made: the topmost that was made, as seen from within the root; "" for none
  */
-int integrate_file_make_directories(int root, const char *path, char ret_made[PATH_MAX], struct error *err);
+int integrate_file_make_directories(int root, const char *path, char ret_made[PATH_MAX],
+				    struct error *err);
 
 /** integrate_file_remove_directories() - those above a path that are empty, up to and with @topmost */
 void integrate_file_remove_directories(int root, const char *path, const char *topmost);
@@ -54,7 +56,8 @@ void integrate_file_remove_directories(int root, const char *path, const char *t
 int integrate_file_read(const struct integrate_file *place, char **ret, struct error *err);
 
 /** integrate_file_write() - replace it; owner, mode and extended attributes stay; @backup keeps it under NAME.nvfs-backup */
-int integrate_file_write(const struct integrate_file *place, const char *text, bool backup, struct error *err);
+int integrate_file_write(const struct integrate_file *place, const char *text, bool backup,
+			 struct error *err);
 
 /** integrate_file_restore() - the backup in its place. Return: 0, -ENOENT (there is none), or the errno of rename(2) */
 int integrate_file_restore(const struct integrate_file *place, struct error *err);

@@ -9,7 +9,8 @@
 struct integrate_file;
 
 /** integrate_report() - a line of the report; @ours may be NULL */
-void integrate_report(struct integrate_run *run, const char *path, const char *what, const char *ours);
+void integrate_report(struct integrate_run *run, const char *path, const char *what,
+		      const char *ours);
 
 /** integrate_kind_name() - as records have it */
 const char *integrate_kind_name(enum integrate_kind kind);

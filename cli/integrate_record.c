@@ -32,8 +32,8 @@ static int check_record(json_t *record, json_t **ret)
 	if (!json_is_array(files))
 		return -EINVAL;
 	json_array_foreach(files, i, file) {
-		if (json_unpack(file, "{s:s, s:s, s:s, s:s, s:b, s:s}", "kind", &s, "path", &s, "written", &s, "ours",
-				&s, "existed", &existed, "made", &s) < 0)
+		if (json_unpack(file, "{s:s, s:s, s:s, s:s, s:b, s:s}", "kind", &s, "path", &s,
+				"written", &s, "ours", &s, "existed", &existed, "made", &s) < 0)
 			return -EINVAL;
 	}
 	*ret = json_incref(files);
@@ -98,7 +98,8 @@ int integrate_record_write(int root, const char *client, json_t *files, struct e
 	record = json_pack("{s:O}", "files", files);
 	text = record ? json_dumps(record, JSON_INDENT(1)) : NULL;
 	json_decref(record);
-	return text ? write_text(root, path, text, err) : error_set(err, -ENOMEM, "write '%.100s'", path);
+	return text ? write_text(root, path, text, err)
+		    : error_set(err, -ENOMEM, "write '%.100s'", path);
 }
 
 int integrate_record_has(const json_t *files, const char *path)
@@ -121,7 +122,8 @@ int integrate_record_elsewhere(int root, const char *client, const char *path)
 	for (size_t i = 0; !found && (other = integrate_client(i)); i++) {
 		json_t *files = NULL;
 
-		if (strcmp(other->name, client) != 0 && integrate_record_read(root, other->name, &files, NULL) == 0)
+		if (strcmp(other->name, client) != 0 &&
+		    integrate_record_read(root, other->name, &files, NULL) == 0)
 			found = integrate_record_has(files, path);
 		json_decref(files);
 	}

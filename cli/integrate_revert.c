@@ -39,14 +39,18 @@ static void reversal_done(struct reversal *r)
 	*r = (struct reversal){ .place.dir = -1 };
 }
 
-static int decide_link(struct integrate_run *run, const char *client, struct reversal *back, struct error *err)
+static int decide_link(struct integrate_run *run, const char *client, struct reversal *back,
+		       struct error *err)
 {
 	char *target = NULL;
 
 	(void)err;
 	/* Something else than a link: somebody has put it there. */
-	if (integrate_read_link(&back->place, &target, NULL) == 0 && target && strcmp(target, back->ours) == 0)
-		back->what = integrate_record_elsewhere(run->root, client, back->path) ? BACK_KEEP : BACK_REMOVE;
+	if (integrate_read_link(&back->place, &target, NULL) == 0 && target &&
+	    strcmp(target, back->ours) == 0)
+		back->what = integrate_record_elsewhere(run->root, client, back->path)
+				     ? BACK_KEEP
+				     : BACK_REMOVE;
 	free(target);
 	return 0;
 }
@@ -61,14 +65,16 @@ static int decide_changed(struct reversal *back, struct error *err)
 	else if (strcmp(back->kind, "lines") == 0)
 		r = edit_block_remove(back->now, back->ours, &back->edited, err);
 	else
-		r = error_setc(err, ERROR_USAGE, -EEXIST, "it was changed since; remove it by hand");
+		r = error_setc(err, ERROR_USAGE, -EEXIST,
+			       "it was changed since; remove it by hand");
 	if (r < 0)
 		return error_wrap(err, r, "'%.80s'", back->place.path);
 	back->what = back->edited ? BACK_EDIT : BACK_NOTHING;
 	return 0;
 }
 
-static int decide(struct integrate_run *run, const char *client, struct reversal *back, struct error *err)
+static int decide(struct integrate_run *run, const char *client, struct reversal *back,
+		  struct error *err)
 {
 	bool is_link = strcmp(back->kind, "link") == 0;
 	int r = integrate_file_open(run->root, back->path, !is_link, &back->place, err);
@@ -129,22 +135,25 @@ static int take_back(struct integrate_run *run, struct reversal *back, struct er
 
 static int read_entry(json_t *entry, struct reversal *back)
 {
-	return json_unpack(entry, "{s:s, s:s, s:s, s:s, s:b, s:s}", "kind", &back->kind, "path", &back->path, "written",
-			   &back->written, "ours", &back->ours, "existed", &back->existed, "made", &back->made);
+	return json_unpack(entry, "{s:s, s:s, s:s, s:s, s:b, s:s}", "kind", &back->kind, "path",
+			   &back->path, "written", &back->written, "ours", &back->ours, "existed",
+			   &back->existed, "made", &back->made);
 }
 
-static int revert_files(struct integrate_run *run, const char *client, const json_t *files, struct error *err)
+static int revert_files(struct integrate_run *run, const char *client, const json_t *files,
+			struct error *err)
 {
 	struct reversal backs[INTEGRATE_PARTS_MAX] = { { .place.dir = -1 }, { .place.dir = -1 } };
 	size_t n = json_array_size(files), i;
 	int r = 0;
 
 	if (n > INTEGRATE_PARTS_MAX)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "the record of '%s' has too many files", client);
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "the record of '%s' has too many files", client);
 	for (i = 0; r == 0 && i < n; i++) {
 		r = read_entry(json_array_get(files, i), &backs[i]);
-		r = r ? error_setc(err, ERROR_USAGE, -EINVAL, "the record of '%s' is none", client) :
-			decide(run, client, &backs[i], err);
+		r = r ? error_setc(err, ERROR_USAGE, -EINVAL, "the record of '%s' is none", client)
+		      : decide(run, client, &backs[i], err);
 	}
 	for (i = n; r == 0 && i-- > 0;)
 		r = take_back(run, &backs[i], err);
@@ -153,7 +162,8 @@ static int revert_files(struct integrate_run *run, const char *client, const jso
 	return r;
 }
 
-int integrate_revert(struct integrate_run *run, const struct integrate_client *client, struct error *err)
+int integrate_revert(struct integrate_run *run, const struct integrate_client *client,
+		     struct error *err)
 {
 	json_t *files = NULL, *nothing;
 	int r = integrate_record_read(run->root, client->name, &files, err);

@@ -44,15 +44,19 @@ static int wait_for(pid_t pid)
 /* Descriptor 3 is the text, the next one takes what is said. */
 static int spawn_dump(int text, int out, pid_t *ret)
 {
-	static const char *const argv[] = { "containerd", "--config", "/proc/self/fd/3", "config", "dump", NULL };
-	static const char *const env[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+	static const char *const argv[] = { "containerd", "--config", "/proc/self/fd/3",
+					    "config",	  "dump",     NULL };
+	static const char *const env[] = {
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL
+	};
 	posix_spawn_file_actions_t actions;
 	int r = posix_spawn_file_actions_init(&actions);
 
 	if (r != 0)
 		return -r;
 	r = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-	r = r ? r : posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+	r = r ? r
+	      : posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
 	r = r ? r : posix_spawn_file_actions_adddup2(&actions, text, 3);
 	r = r ? r : posix_spawnp(ret, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv,
 				 (char *const *)(uintptr_t)env);
@@ -95,12 +99,13 @@ static bool has_program(const char *dumped, const char *program)
 	const char *value = runtime ? strstr(runtime, "BinaryName = ") : NULL;
 
 	value = value ? value + strlen("BinaryName = ") : NULL;
-	return value && strncmp(value + 1, program, strlen(program)) == 0 && value[1 + strlen(program)] == *value;
+	return value && strncmp(value + 1, program, strlen(program)) == 0 &&
+	       value[1 + strlen(program)] == *value;
 }
 
 /* Return: 1 if it is understood so, 0 if not. */
-static int try(const char *text, const char *block, const char *program, const char *before, char **ret,
-	       struct error *err)
+static int try(const char *text, const char *block, const char *program, const char *before,
+	       char **ret, struct error *err)
 {
 	auto_free char *changed = NULL, *dumped = NULL;
 	int r = edit_block_add(text, block, &changed, err);
@@ -118,14 +123,15 @@ static int try(const char *text, const char *block, const char *program, const c
 
 static int check_before(const char *before, const char *text, struct error *err)
 {
-	if (strstr(before, ".containerd.runtimes.nvidia]") && !strstr(text, "nvfs integrate: begin"))
+	if (strstr(before, ".containerd.runtimes.nvidia]") &&
+	    !strstr(text, "nvfs integrate: begin"))
 		return error_setc(err, ERROR_USAGE, -EEXIST, "it has a runtime 'nvidia' already");
 	return 0;
 }
 
 /* The two texts that may be right, and the one that containerd takes. */
-static int choose(const char *text, const char *template, const struct integrate_paths *paths, int version,
-		  const char *before, char **ret, char **ret_block, struct error *err)
+static int choose(const char *text, const char *template, const struct integrate_paths *paths,
+		  int version, const char *before, char **ret, char **ret_block, struct error *err)
 {
 	static const char *const first[] = { RUNC, "" };
 	auto_free char *program = integrate_expand("@BIN@/nvfs-runtime", paths, NULL);
@@ -137,17 +143,19 @@ static int choose(const char *text, const char *template, const struct integrate
 		if (asprintf(&lines, "%s%s", first[i], template) < 0)
 			return error_set(err, -ENOMEM, "read config.toml");
 		block = integrate_expand(lines, paths, plugin_of(version));
-		r = block ? try(text, block, program, before, ret, err) : error_set(err, -ENOMEM, "read config.toml");
+		r = block ? try(text, block, program, before, ret, err)
+			  : error_set(err, -ENOMEM, "read config.toml");
 		if (r == 1)
 			*ret_block = take_ptr(&block);
 	}
 	if (r == 0)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "containerd does not take it with our lines at the end");
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "containerd does not take it with our lines at the end");
 	return r < 0 ? r : 0;
 }
 
-int toml_add(const char *text, const char *template, const struct integrate_paths *paths, char **ret, char **ret_block,
-	     struct error *err)
+int toml_add(const char *text, const char *template, const struct integrate_paths *paths,
+	     char **ret, char **ret_block, struct error *err)
 {
 	auto_free char *before = NULL;
 	const char *base = text ? text : "version = 2\n";
@@ -155,14 +163,18 @@ int toml_add(const char *text, const char *template, const struct integrate_path
 
 	*ret = *ret_block = NULL;
 	if (version == 0)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "line 1: it does not begin with 'version = 2', or 3");
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "line 1: it does not begin with 'version = 2', or 3");
 	if (version != 2 && version != 3)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "line 1: version %d is not known, 2 and 3 are", version);
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "line 1: version %d is not known, 2 and 3 are", version);
 	r = dump(base, &before, err);
 	if (r == -ENOENT)
-		return error_setc(err, ERROR_USAGE, r, "no program 'containerd' is there to check the file with");
+		return error_setc(err, ERROR_USAGE, r,
+				  "no program 'containerd' is there to check the file with");
 	if (r == -EINVAL)
-		return error_setc(err, ERROR_USAGE, r, "containerd does not take it as it is: containerd config dump");
+		return error_setc(err, ERROR_USAGE, r,
+				  "containerd does not take it as it is: containerd config dump");
 	r = r ? r : check_before(before, base, err);
 	return r ? r : choose(base, template, paths, version, before, ret, ret_block, err);
 }

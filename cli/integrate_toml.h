@@ -18,7 +18,7 @@ struct integrate_paths;
  * Return: 0, -EINVAL (a version other than 2 and 3, or the lines are not understood there), -EEXIST (a runtime
  * "nvidia" of somebody's), -ENOENT (containerd is not to be found), -ENOMEM, or the errno of posix_spawnp(3).
  */
-int toml_add(const char *text, const char *template, const struct integrate_paths *paths, char **ret, char **ret_block,
-	     struct error *err);
+int toml_add(const char *text, const char *template, const struct integrate_paths *paths,
+	     char **ret, char **ret_block, struct error *err);
 
 #endif

@@ -46,7 +46,8 @@ static void info(FILE *out, const json_t *status)
 }
 
 /* One counter for each member of an object. */
-static void counters(FILE *out, const char *name, const char *help, const char *key, const json_t *numbers)
+static void counters(FILE *out, const char *name, const char *help, const char *key,
+		     const json_t *numbers)
 {
 	const char *member;
 	json_t *value;
@@ -76,7 +77,8 @@ static void histogram(FILE *out, const char *operation, const json_t *values, co
 		histogram_line(out, "bucket", operation);
 		if (i < n)
 			(void)fprintf(out, ",le=\"%g\"} %lld\n",
-				      (double)json_integer_value(json_array_get(bounds, i)) / 1e6, below);
+				      (double)json_integer_value(json_array_get(bounds, i)) / 1e6,
+				      below);
 		else
 			(void)fprintf(out, ",le=\"+Inf\"} %lld\n", below);
 	}
@@ -91,7 +93,8 @@ static void latency(FILE *out, const json_t *numbers)
 	json_t *operations = json_object_get(numbers, "operations"), *values;
 	const char *operation;
 
-	family(out, "nvfs_request_duration_seconds", "histogram", "Time in the daemon until the answer.");
+	family(out, "nvfs_request_duration_seconds", "histogram",
+	       "Time in the daemon until the answer.");
 	json_object_foreach(operations, operation, values)
 		histogram(out, operation, values, json_object_get(numbers, "bounds_us"));
 }
@@ -116,11 +119,14 @@ void metrics_print(FILE *out, const json_t *status, bool degraded)
 	       query_number(status, "generation"));
 	single(out, "nvfs_state_bytes", "gauge", "Memory of the tables that are served.",
 	       query_number(status, "state_bytes"));
-	single(out, "nvfs_permissions_watched", "gauge", "Containers whose device cgroups are looked at.",
+	single(out, "nvfs_permissions_watched", "gauge",
+	       "Containers whose device cgroups are looked at.",
 	       query_number(json_object_get(status, "permissions"), "watched"));
-	single(out, "nvfs_permissions_healed_total", "counter", "Times that a container was permitted its devices again.",
+	single(out, "nvfs_permissions_healed_total", "counter",
+	       "Times that a container was permitted its devices again.",
 	       query_number(json_object_get(status, "permissions"), "healed"));
-	single(out, "nvfs_permissions_refused_total", "counter", "Times that this could not be done.",
+	single(out, "nvfs_permissions_refused_total", "counter",
+	       "Times that this could not be done.",
 	       query_number(json_object_get(status, "permissions"), "refused"));
 	counters(out, "nvfs_events_total", "What has happened since this daemon's start.", "event",
 		 json_object_get(json_object_get(status, "events"), "happened"));
@@ -129,13 +135,14 @@ void metrics_print(FILE *out, const json_t *status, bool degraded)
 	single(out, "nvfs_reinject_waiting", "gauge", "Containers that are to be injected anew.",
 	       query_number(json_object_get(status, "reinject"), "waiting"));
 	single(out, "nvfs_reinject_failed", "gauge", "Containers that could not be injected anew.",
-	       (long long)json_array_size(json_object_get(json_object_get(status, "reinject"), "failed")));
+	       (long long)json_array_size(
+		       json_object_get(json_object_get(status, "reinject"), "failed")));
 	single(out, "nvfs_stalled_files", "gauge", "Files of the driver that do not answer.",
 	       (long long)json_array_size(json_object_get(status, "stalled")));
 	single(out, "nvfs_takeovers_total", "counter", "Daemons that went on for another one.",
 	       query_number(numbers, "takeovers"));
-	counters(out, "nvfs_requests_total", "Requests of the filesystem that were answered.", "operation",
-		 json_object_get(numbers, "requests"));
+	counters(out, "nvfs_requests_total", "Requests of the filesystem that were answered.",
+		 "operation", json_object_get(numbers, "requests"));
 	counters(out, "nvfs_errors_total", "Answers that were errors.", "errno",
 		 json_object_get(numbers, "errors"));
 	latency(out, json_object_get(numbers, "latency"));

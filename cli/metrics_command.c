@@ -57,7 +57,8 @@ int metrics_run(const char *socket_path, const char *textfile)
 	json_decref(health);
 	written = deliver(textfile, text, &write_err);
 	/* A file that nobody could write is the worse news. */
-	return written < 0 ? query_end(&status, false, written, &write_err) : query_end(&status, false, r, &err);
+	return written < 0 ? query_end(&status, false, written, &write_err)
+			   : query_end(&status, false, r, &err);
 }
 
 int cmd_metrics(int argc, char **argv)

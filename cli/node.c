@@ -44,8 +44,10 @@ static int look(const struct driver_config *config, json_t **ret, struct error *
 	if (r == 0) {
 		fact_fill(driver, gpus);
 		*ret = node_json(driver, gpus);
-		r = *ret ? json_object_set_new(*ret, "nvml", json_pack("{s:s, s:[]}", "state", "unasked",
-								       "findings")) : -1;
+		r = *ret ? json_object_set_new(
+				   *ret, "nvml",
+				   json_pack("{s:s, s:[]}", "state", "unasked", "findings"))
+			 : -1;
 		r = r < 0 ? error_set(err, -ENOMEM, "write what is known") : 0;
 	}
 	gpu_list_free(gpus);
@@ -130,7 +132,8 @@ void node_print_nvml(const json_t *node, const char *title)
 	else if (strcmp(state, "off") == 0)
 		(void)printf("not asked: the configuration says no\n");
 	else
-		(void)printf("%s %lld ms\n", strcmp(state, "told") == 0 ? "answered within" : "failed after",
+		(void)printf("%s %lld ms\n",
+			     strcmp(state, "told") == 0 ? "answered within" : "failed after",
 			     query_number(nvml, "took_ms"));
 	json_array_foreach(json_object_get(nvml, "findings"), i, finding)
 		(void)printf("  ! %s\n", json_string_value(finding));

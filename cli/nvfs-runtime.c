@@ -65,8 +65,10 @@ static int add_hook(const struct config *config, const struct runtime_call *call
 	int r;
 
 	if (call->config)
-		return error_setc(err, ERROR_USAGE, -EINVAL,
-				  "--config '%.60s': a hook reads the bundle's config.json, no other", call->config);
+		return error_setc(
+			err, ERROR_USAGE, -EINVAL,
+			"--config '%.60s': a hook reads the bundle's config.json, no other",
+			call->config);
 	r = find_nvinject(config, nvinject, err);
 	return r ? r : runtime_config_apply(call->bundle, &hook, err);
 }
@@ -79,8 +81,10 @@ static int become(const char *runtime, char *argv[], struct error *err)
 
 	(void)snprintf(pid, sizeof(pid), "%d", (int)getpid());
 	if (before && strcmp(before, pid) == 0) {
-		(void)error_setc(err, ERROR_USAGE, -ELOOP, "the runtime below is nvfs-runtime again");
-		return error_remedy(err, -ELOOP, "set 'runtime' in nvfs.conf to the path of runc or crun");
+		(void)error_setc(err, ERROR_USAGE, -ELOOP,
+				 "the runtime below is nvfs-runtime again");
+		return error_remedy(err, -ELOOP,
+				    "set 'runtime' in nvfs.conf to the path of runc or crun");
 	}
 	if (setenv(ENV_PID, pid, 1) < 0)
 		return error_set(err, -errno, "set " ENV_PID);

@@ -17,7 +17,8 @@ static size_t translate(const struct cli_option *options, struct option *table, 
 		bool takes = options[n].value != NULL;
 
 		assert(n < OPTIONS_MAX);
-		table[n] = (struct option){ options[n].name, takes ? required_argument : no_argument, NULL,
+		table[n] = (struct option){ options[n].name,
+					    takes ? required_argument : no_argument, NULL,
 					    options[n].letter };
 		*letters++ = options[n].letter;
 		if (takes)
@@ -28,7 +29,8 @@ static size_t translate(const struct cli_option *options, struct option *table, 
 	return n;
 }
 
-int options_parse(int argc, char **argv, const struct cli_option *options, const char **word, struct error *err)
+int options_parse(int argc, char **argv, const struct cli_option *options, const char **word,
+		  struct error *err)
 {
 	struct option table[OPTIONS_MAX + 1];
 	char letters[2 * OPTIONS_MAX + 1];
@@ -41,7 +43,8 @@ int options_parse(int argc, char **argv, const struct cli_option *options, const
 		for (i = 0; i < n && options[i].letter != opt;)
 			i++;
 		if (i == n)
-			return error_setc(err, ERROR_USAGE, -EINVAL, "option '%s'", argv[optind - 1]);
+			return error_setc(err, ERROR_USAGE, -EINVAL, "option '%s'",
+					  argv[optind - 1]);
 		if (options[i].value)
 			*options[i].value = optarg;
 		else

@@ -23,6 +23,7 @@ struct cli_option {
  *
  * Return: 0 or -EINVAL (ERROR_USAGE), which names what is wrong.
  */
-int options_parse(int argc, char **argv, const struct cli_option *options, const char **word, struct error *err);
+int options_parse(int argc, char **argv, const struct cli_option *options, const char **word,
+		  struct error *err);
 
 #endif

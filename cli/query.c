@@ -51,8 +51,8 @@ static int parse_arguments(int argc, char **argv, const struct query *query,
 	return 0;
 }
 
-int query_ask(const char *socket_path, const char *method, json_t *params, struct varlink_message *reply,
-	      struct error *err)
+int query_ask(const char *socket_path, const char *method, json_t *params,
+	      struct varlink_message *reply, struct error *err)
 {
 	auto_close int sock = varlink_connect(socket_path, TIMEOUT_MS, err);
 	int r = sock < 0 ? sock : varlink_call(sock, method, params, NULL, 0, reply, err);
@@ -224,12 +224,15 @@ static void print_show(const json_t *reply)
 		printf("gpu          %s\n", json_string_value(item));
 	item = json_object_get(reply, "cuda_compat");
 	if (item)
-		printf("cuda compat  %s, %zu libraries of the image: %s\n", varlink_string(item, "mode", "?"),
-		       json_array_size(json_object_get(item, "libraries")), varlink_string(item, "why", "?"));
+		printf("cuda compat  %s, %zu libraries of the image: %s\n",
+		       varlink_string(item, "mode", "?"),
+		       json_array_size(json_object_get(item, "libraries")),
+		       varlink_string(item, "why", "?"));
 	json_array_foreach(done, i, item)
 	{
 		printf("%-12s %s: %s%s%s\n", i ? "" : "done", varlink_string(item, "step", "?"),
-		       varlink_string(item, "target", ""), *varlink_string(item, "target", "") ? " " : "",
+		       varlink_string(item, "target", ""),
+		       *varlink_string(item, "target", "") ? " " : "",
 		       varlink_string(item, "result", "?"));
 	}
 	printf("\n%s", varlink_string(reply, "tree", ""));
@@ -242,7 +245,8 @@ static void print_generations(const json_t *reply)
 	char age[32];
 	size_t i;
 
-	printf("%-10s %-14s %6s %5s %6s  %s\n", "GENERATION", "DRIVER", "FILES", "GPUS", "TREES", "AGE");
+	printf("%-10s %-14s %6s %5s %6s  %s\n", "GENERATION", "DRIVER", "FILES", "GPUS", "TREES",
+	       "AGE");
 	json_array_foreach(list, i, g)
 	{
 		query_age(query_number(g, "made"), age, sizeof(age));
@@ -289,7 +293,8 @@ int cmd_show(int argc, char **argv)
 
 int cmd_generations(int argc, char **argv)
 {
-	static const struct query query = { .method = "io.nvfs.Generations", .print = print_generations,
+	static const struct query query = { .method = "io.nvfs.Generations",
+					    .print = print_generations,
 					    .usage = "generations [--json] [--socket PATH]" };
 
 	return query_run(&query, argc, argv);
@@ -314,9 +319,12 @@ int cmd_revoke(int argc, char **argv)
 
 int cmd_shutdown(int argc, char **argv)
 {
-	static const struct query query = { .method = "io.nvfs.Shutdown", .print = print_nothing,
-					    .takes_force = true,
-					    .usage = "shutdown [--force] [--json] [--socket PATH]" };
+	static const struct query query = {
+		.method = "io.nvfs.Shutdown",
+		.print = print_nothing,
+		.takes_force = true,
+		.usage = "shutdown [--force] [--json] [--socket PATH]"
+	};
 
 	return query_run(&query, argc, argv);
 }

@@ -31,8 +31,8 @@ int cmd_shutdown(int argc, char **argv);
  *
  * Return: 0 or a negative errno, as varlink_call().
  */
-int query_ask(const char *socket_path, const char *method, json_t *params, struct varlink_message *reply,
-	      struct error *err);
+int query_ask(const char *socket_path, const char *method, json_t *params,
+	      struct varlink_message *reply, struct error *err);
 
 /**
  * query_end() - print what is left to print, and release the reply

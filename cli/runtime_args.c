@@ -7,9 +7,10 @@
 
 #include "common/cleanup.h"
 
-static const char *const commands[] = { "create",  "run",   "start",  "state",      "kill",	 "delete", "exec",
-					"ps",	   "list",  "pause",  "resume",	    "update",	 "spec",   "events",
-					"features", "init", "checkpoint", "restore", "help" };
+static const char *const commands[] = { "create", "run",	"start",   "state",  "kill",
+					"delete", "exec",	"ps",	   "list",   "pause",
+					"resume", "update",	"spec",	   "events", "features",
+					"init",	  "checkpoint", "restore", "help" };
 
 /* Before the command, each with a value behind it. */
 static const char *const with_value[] = { "root", "log", "log-format", "criu", "cgroup-manager" };
@@ -70,7 +71,8 @@ void runtime_args_parse(char *const argv[], struct runtime_call *ret)
 	*ret = (struct runtime_call){ .bundle = "." };
 	ret->makes = argv[i] && (strcmp(argv[i], "create") == 0 || strcmp(argv[i], "run") == 0);
 	for (; argv[i] && strcmp(argv[i], "--") != 0; i++) {
-		const char *bundle = value_at(argv + i, "bundle", 'b'), *config = value_at(argv + i, "config", 'f');
+		const char *bundle = value_at(argv + i, "bundle", 'b'),
+			   *config = value_at(argv + i, "config", 'f');
 
 		ret->bundle = bundle ? bundle : ret->bundle;
 		ret->config = config ? config : ret->config;

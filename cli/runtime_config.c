@@ -70,7 +70,9 @@ static char *hide_integers(const char *text, const char *mark)
 		if (len) {
 			fprintf(out, "\"%s%.*s\"", mark, (int)len, text);
 		} else {
-			len = *text == '"' ? string_len(text) : is_token ? strspn(text, "-+.eE0123456789") : 1;
+			len = *text == '"' ? string_len(text)
+			      : is_token   ? strspn(text, "-+.eE0123456789")
+					   : 1;
 			(void)fwrite(text, 1, len, out);
 		}
 		text += len;
@@ -159,8 +161,8 @@ static json_t *hook_json(const struct runtime_hook *hook)
 		json_decref(args);
 		return NULL;
 	}
-	return json_pack("{s:s, s:o, s:[s], s:i}", "path", hook->nvinject, "args", args, "env", HOOK_PATH,
-			 "timeout", HOOK_TIMEOUT_S);
+	return json_pack("{s:s, s:o, s:[s], s:i}", "path", hook->nvinject, "args", args, "env",
+			 HOOK_PATH, "timeout", HOOK_TIMEOUT_S);
 }
 
 /* A member of this type; made where it is absent, or null. */
@@ -175,7 +177,8 @@ static json_t *member(json_t *object, const char *key, json_t *(*make)(void))
 	return json_object_get(object, key);
 }
 
-static int add_hook(json_t *config, const struct runtime_hook *hook, bool *ret_changed, struct error *err)
+static int add_hook(json_t *config, const struct runtime_hook *hook, bool *ret_changed,
+		    struct error *err)
 {
 	json_t *hooks = member(config, "hooks", json_object), *list;
 
@@ -183,7 +186,8 @@ static int add_hook(json_t *config, const struct runtime_hook *hook, bool *ret_c
 		return 0;
 	list = member(hooks, "createRuntime", json_array);
 	if (!json_is_object(hooks) || !json_is_array(list))
-		return error_setc(err, ERROR_USAGE, -EINVAL, "config.json: 'hooks' is not as the runtime-spec has it");
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "config.json: 'hooks' is not as the runtime-spec has it");
 	if (json_array_append_new(list, hook_json(hook)) < 0)
 		return error_set(err, -ENOMEM, "add a hook");
 	*ret_changed = true;
@@ -205,7 +209,8 @@ static int rewrite(const char *text, const struct runtime_hook *hook, char **ret
 		return error_set(err, -ENOMEM, "read config.json");
 	config = json_loads(hidden, 0, &why);
 	if (!json_is_object(config))
-		return error_setc(err, ERROR_USAGE, -EINVAL, "config.json: line %d: %.60s", why.line, why.text);
+		return error_setc(err, ERROR_USAGE, -EINVAL, "config.json: line %d: %.60s",
+				  why.line, why.text);
 	r = add_hook(config, hook, &changed, err);
 	if (r < 0 || !changed)
 		return r;

@@ -37,7 +37,8 @@ static void print_help(void)
 	       "  --driver-root DIR   where the driver's files are (/)\n"
 	       "  --mountpoint DIR    where the trees are shown (%s)\n"
 	       "  --socket PATH       control socket (%s)\n"
-	       "  --load-kmods        load the driver's kernel modules, make the host's device nodes\n"
+	       "  --load-kmods        load the driver's kernel modules, make the host's device "
+	       "nodes\n"
 	       "  --config FILE       configuration (%s)\n"
 	       "  --debug             say more\n\n"
 	       "Serves in the foreground until SIGTERM. nvfs.conf(5) has all keys.\n",
@@ -70,7 +71,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *args, struct
 		else if (opt >= OPT_KEY)
 			args->keys[opt - OPT_KEY] = optarg;
 		else
-			return error_setc(err, ERROR_USAGE, -EINVAL, "option '%s'", argv[optind - 1]);
+			return error_setc(err, ERROR_USAGE, -EINVAL, "option '%s'",
+					  argv[optind - 1]);
 	}
 	if (optind < argc)
 		return error_setc(err, ERROR_USAGE, -EINVAL, "argument '%s'", argv[optind]);
@@ -99,7 +101,8 @@ static void load_kmods(const struct config *config)
 	struct error err = { 0 };
 
 	if (config->load_kmods && kmods_load(config->dev_root, config->proc_root, &err) < 0)
-		log_warning("load the driver's modules: %s%s%s, ignoring", err.text, *err.remedy ? "; " : "", err.remedy);
+		log_warning("load the driver's modules: %s%s%s, ignoring", err.text,
+			    *err.remedy ? "; " : "", err.remedy);
 }
 
 static int finish(int r, const struct error *err)
@@ -148,7 +151,8 @@ int cmd_daemon(int argc, char **argv)
 	int r = argc > KEEPER_DAEMON_ARGS ? keeper_fds_parse(argv + 1, &fds) : -EINVAL;
 
 	if (r < 0) {
-		(void)error_setc(&err, ERROR_USAGE, r, "'nvfs daemon' is called by 'nvfs serve' alone");
+		(void)error_setc(&err, ERROR_USAGE, r,
+				 "'nvfs daemon' is called by 'nvfs serve' alone");
 		return finish(r, &err);
 	}
 	(void)prctl(PR_SET_NAME, "nvfs"); /* it was executed as a descriptor, and would be called a number */
@@ -171,7 +175,8 @@ int cmd_keeper(int argc, char **argv)
 	int r = argc > KEEPER_RESUME_ARGS ? 0 : -EINVAL;
 
 	if (r < 0) {
-		(void)error_setc(&err, ERROR_USAGE, r, "'nvfs keeper' is called by 'nvfs serve' alone");
+		(void)error_setc(&err, ERROR_USAGE, r,
+				 "'nvfs keeper' is called by 'nvfs serve' alone");
 		return finish(r, &err);
 	}
 	r = parse_arguments(argc - KEEPER_RESUME_ARGS, rest, &args, &err);

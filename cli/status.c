@@ -131,10 +131,12 @@ static void print_sandbox(const json_t *sandbox)
 	const json_t *refusal;
 	size_t i;
 
-	printf("sandbox      %s", json_is_true(json_object_get(sandbox, "seccomp")) ?
-					   "capabilities, system calls" : "capabilities alone (NVFS_DISABLE=seccomp)");
+	printf("sandbox      %s", json_is_true(json_object_get(sandbox, "seccomp"))
+					  ? "capabilities, system calls"
+					  : "capabilities alone (NVFS_DISABLE=seccomp)");
 	json_array_foreach(json_object_get(sandbox, "refused"), i, refusal)
-		printf("%s %s %lld times", i ? "," : "; refused:", varlink_string(refusal, "call", "?"),
+		printf("%s %s %lld times",
+		       i ? "," : "; refused:", varlink_string(refusal, "call", "?"),
 		       query_number(refusal, "count"));
 	printf("\n");
 }
@@ -146,7 +148,8 @@ static void print_reinject(const json_t *reinject)
 	size_t i;
 
 	if (waiting)
-		printf("reinject     %lld container%s to be injected anew\n", waiting, waiting == 1 ? "" : "s");
+		printf("reinject     %lld container%s to be injected anew\n", waiting,
+		       waiting == 1 ? "" : "s");
 	json_array_foreach(json_object_get(reinject, "failed"), i, id)
 		printf("failed       %s could not be injected anew: do it by hand, or restart it\n",
 		       json_string_value(id));
@@ -160,7 +163,8 @@ static void print_status(const json_t *reply)
 
 	query_age(query_number(reply, "started"), age, sizeof(age));
 	if (query_number(reply, "keeper_pid"))
-		(void)snprintf(keeper, sizeof(keeper), "keeper %lld", query_number(reply, "keeper_pid"));
+		(void)snprintf(keeper, sizeof(keeper), "keeper %lld",
+			       query_number(reply, "keeper_pid"));
 	printf("nvfs %s, pid %lld, %s, up %s\n", varlink_string(reply, "version", "?"),
 	       query_number(reply, "daemon_pid"), keeper, age);
 	printf("mount        %s, %s\n", varlink_string(reply, "mountpoint", "?"),
@@ -175,7 +179,8 @@ static void print_status(const json_t *reply)
 	if (json_object_get(reply, "nvml"))
 		node_print_nvml(reply, "NVML         ");
 	json_array_foreach(json_object_get(reply, "stalled"), i, path)
-		printf("stalled      %s does not answer: who reads it waits\n", json_string_value(path));
+		printf("stalled      %s does not answer: who reads it waits\n",
+		       json_string_value(path));
 	if (json_object_get(reply, "note"))
 		printf("note         %s\n", varlink_string(reply, "note", ""));
 	print_sandbox(json_object_get(reply, "sandbox"));
@@ -264,7 +269,8 @@ static void print_check(const json_t *answer)
 
 static int run_check(const struct arguments *args)
 {
-	struct varlink_message answer = { .json = status_check(args->socket, CONNECT_MS, ANSWER_MS) };
+	struct varlink_message answer = { .json = status_check(args->socket, CONNECT_MS,
+							       ANSWER_MS) };
 	enum check_status status = check_status(varlink_string(answer.json, "state", "down"));
 	int r;
 

@@ -101,7 +101,8 @@ int why_classify(const char *path, const char *id, const char *mountpoint, struc
 	if (!*path)
 		return error_setc(err, ERROR_USAGE, -EINVAL, "the path is empty");
 	if (mounted && id)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.64s' names its tree, and so does --id", path);
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "'%.64s' names its tree, and so does --id", path);
 	if (mounted) {
 		ret->kind = "tree";
 		rest = classify_below_mount(mounted, ret);
@@ -121,7 +122,8 @@ int why_classify(const char *path, const char *id, const char *mountpoint, struc
 }
 
 /* Links resolved, below the driver root. -EXDEV: outside of it */
-static int resolve_on_host(struct why_question *question, const char *driver_root, struct error *err)
+static int resolve_on_host(struct why_question *question, const char *driver_root,
+			   struct error *err)
 {
 	auto_free char *real = realpath(question->path, NULL), *resolved = NULL;
 	const char *rest = below(question->path, driver_root);
@@ -141,7 +143,8 @@ static int resolve_on_host(struct why_question *question, const char *driver_roo
 	if (r == -EXDEV)
 		return r;
 	if (r < 0)
-		return error_classify(err, error_set(err, r, "'%.64s'", question->path), ERROR_USAGE);
+		return error_classify(err, error_set(err, r, "'%.64s'", question->path),
+				      ERROR_USAGE);
 	(void)snprintf(question->path, sizeof(question->path), "%s", resolved);
 	return 0;
 }
@@ -169,7 +172,8 @@ static void set_reason(json_t *answer, const char *rule, const char *why)
 }
 
 /* The daemon has no such file: is there one on the host, and why did it not get it? */
-static void explain_absent(const struct why_question *question, const json_t *status, json_t *answer)
+static void explain_absent(const struct why_question *question, const json_t *status,
+			   json_t *answer)
 {
 	struct driver_config config = { .driver_root = varlink_string(status, "driver_root", NULL),
 					.proc_root = varlink_string(status, "proc_root", NULL),
@@ -184,7 +188,8 @@ static void explain_absent(const struct why_question *question, const json_t *st
 		set_reason(answer, "absent", err.text);
 		return;
 	}
-	driver_explain(driver, strcmp(question->kind, "host") == 0 ? question->path : name, &explanation);
+	driver_explain(driver, strcmp(question->kind, "host") == 0 ? question->path : name,
+		       &explanation);
 	if (explanation.file)
 		set_reason(answer, "generation",
 			   "it is on the host now, but not in the tree's generation of the driver");
@@ -195,8 +200,8 @@ static void explain_absent(const struct why_question *question, const json_t *st
 
 int why_exit_status(int in_tree, const char *rule)
 {
-	static const char *const driver_rules[] = { "version", "machine", "shadowed", "content", "missing",
-						    "generation" };
+	static const char *const driver_rules[] = { "version", "machine", "shadowed",
+						    "content", "missing", "generation" };
 
 	if (in_tree)
 		return 0;
@@ -213,7 +218,8 @@ static void print_answer(const char *path, const json_t *answer)
 	bool in_tree = json_is_true(json_object_get(answer, "in_tree"));
 	size_t i;
 
-	printf("%s: %sin the tree '%s'\n", path, in_tree ? "" : "not ", varlink_string(answer, "id", "?"));
+	printf("%s: %sin the tree '%s'\n", path, in_tree ? "" : "not ",
+	       varlink_string(answer, "id", "?"));
 	json_array_foreach(links, i, link)
 		printf("%-12s %s\n", i ? "" : "links", json_string_value(link));
 	if (json_object_get(answer, "path"))
@@ -223,7 +229,8 @@ static void print_answer(const char *path, const json_t *answer)
 	if (json_object_get(answer, "driver_version"))
 		printf("driver       %s, generation %lld%s\n", query_driver_version(answer),
 		       query_number(answer, "generation"),
-		       json_is_true(json_object_get(answer, "current")) ? "" : ", not the present one");
+		       json_is_true(json_object_get(answer, "current")) ? ""
+									: ", not the present one");
 	printf("rule         %s: %s\n", varlink_string(answer, "rule", "?"),
 	       varlink_string(answer, "why", "?"));
 }
@@ -235,13 +242,15 @@ static int ask(const struct arguments *args, const json_t *status, struct varlin
 	struct why_question question;
 	char text[ERROR_TEXT_MAX];
 	json_t *params;
-	int r = why_classify(args->path, args->id, varlink_string(status, "mountpoint", CONFIG_MOUNTPOINT),
-			     &question, err);
+	int r = why_classify(args->path, args->id,
+			     varlink_string(status, "mountpoint", CONFIG_MOUNTPOINT), &question,
+			     err);
 
 	if (r == 0 && strcmp(question.kind, "host") == 0)
 		r = resolve_on_host(&question, driver_root, err);
 	if (r == -EXDEV) {
-		(void)snprintf(text, sizeof(text), "outside of driver_root '%.64s', where the driver's files are",
+		(void)snprintf(text, sizeof(text),
+			       "outside of driver_root '%.64s', where the driver's files are",
 			       driver_root);
 		answer->json = json_pack("{s:s}", "id", REFERENCE);
 		set_reason(answer->json, "configuration", text);

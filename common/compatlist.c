@@ -5,12 +5,13 @@
 
 bool compatlist_is_name(const char *name)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-";
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-";
 	size_t len = strlen(name);
 	const char *so = strstr(name, ".so");
 
-	return len < COMPATLIST_NAME_MAX && strspn(name, plain) == len && strncmp(name, "lib", 3) == 0 && so &&
-	       (so[3] == '\0' || so[3] == '.');
+	return len < COMPATLIST_NAME_MAX && strspn(name, plain) == len &&
+	       strncmp(name, "lib", 3) == 0 && so && (so[3] == '\0' || so[3] == '.');
 }
 
 bool compatlist_is_libcuda(const char *name)

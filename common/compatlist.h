@@ -28,7 +28,8 @@
 #define COMPATLIST_NOTE_MAX 1024 /* bytes with the NUL; real ones have 107 */
 /* Notes stand behind the ELF header, tables of sections at the end. */
 #define COMPATLIST_PIECE_MAX 16384 /* bytes of each end of libcuda */
-#define COMPATLIST_SIZE_MAX (COMPATLIST_NAMES_MAX * 2 * COMPATLIST_NAME_MAX + 2 * COMPATLIST_PIECE_MAX + 4096)
+#define COMPATLIST_SIZE_MAX \
+	(COMPATLIST_NAMES_MAX * 2 * COMPATLIST_NAME_MAX + 2 * COMPATLIST_PIECE_MAX + 4096)
 
 /** compatlist_is_name() - "lib*.so*" of plain characters: no slash, no blank, none that a terminal obeys */
 bool compatlist_is_name(const char *name);

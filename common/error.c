@@ -66,7 +66,8 @@ int error_set(struct error *err, int code, const char *fmt, ...)
 	(void)vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
 	err->class = 0;
-	put_reason(err, code, what, strerrordesc_np(-code) ? strerrordesc_np(-code) : "unknown error");
+	put_reason(err, code, what,
+		   strerrordesc_np(-code) ? strerrordesc_np(-code) : "unknown error");
 	return code;
 }
 

@@ -107,7 +107,8 @@ static int write_like(int fd, const struct stat *like, const void *buf, size_t l
 }
 
 /* An empty one under the name that it has until it is whole. */
-static int make_temporary(int dirfd, const char *name, char temporary[NAME_MAX + 1], struct error *err)
+static int make_temporary(int dirfd, const char *name, char temporary[NAME_MAX + 1],
+			  struct error *err)
 {
 	int n = snprintf(temporary, NAME_MAX + 1, ".%s.new", name), fd;
 
@@ -118,8 +119,8 @@ static int make_temporary(int dirfd, const char *name, char temporary[NAME_MAX +
 	return fd < 0 ? error_set(err, -errno, "make '%.60s'", temporary) : fd;
 }
 
-int file_replace_at(int dirfd, const char *name, const struct stat *like, const void *buf, size_t len,
-		    struct error *err)
+int file_replace_at(int dirfd, const char *name, const struct stat *like, const void *buf,
+		    size_t len, struct error *err)
 {
 	char temporary[NAME_MAX + 1];
 	auto_close int fd = make_temporary(dirfd, name, temporary, err);
@@ -171,7 +172,8 @@ static int write_synced(int fd, int like, const void *buf, size_t len)
 	return r == 0 && fsync(fd) < 0 ? -errno : r;
 }
 
-int file_replace_synced_at(int dirfd, const char *name, int like, const void *buf, size_t len, struct error *err)
+int file_replace_synced_at(int dirfd, const char *name, int like, const void *buf, size_t len,
+			   struct error *err)
 {
 	char temporary[NAME_MAX + 1];
 	auto_close int fd = make_temporary(dirfd, name, temporary, err);
@@ -186,7 +188,8 @@ int file_replace_synced_at(int dirfd, const char *name, int like, const void *bu
 		(void)unlinkat(dirfd, temporary, 0);
 		return error_set(err, r, "write '%.60s'", name);
 	}
-	return fsync(dirfd) < 0 ? error_set(err, -errno, "write the directory of '%.60s'", name) : 0;
+	return fsync(dirfd) < 0 ? error_set(err, -errno, "write the directory of '%.60s'", name)
+				: 0;
 }
 
 int file_memfd(const char *name, const void *buf, size_t len)

@@ -48,8 +48,8 @@ struct stat;
  *
  * Return: 0, -ENAMETOOLONG, or the errno of open(2), write(2), fchown(2) or rename(2): then nothing has changed.
  */
-int file_replace_at(int dirfd, const char *name, const struct stat *like, const void *buf, size_t len,
-		    struct error *err);
+int file_replace_at(int dirfd, const char *name, const struct stat *like, const void *buf,
+		    size_t len, struct error *err);
 
 /**
  * file_replace_synced_at() - file_replace_at() for files that must outlive a power cut, and keep what they have
@@ -58,7 +58,8 @@ int file_replace_at(int dirfd, const char *name, const struct stat *like, const 
  *
  * Return: as file_replace_at(), and the errno of fsync(2) or fsetxattr(2).
  */
-int file_replace_synced_at(int dirfd, const char *name, int like, const void *buf, size_t len, struct error *err);
+int file_replace_synced_at(int dirfd, const char *name, int like, const void *buf, size_t len,
+			   struct error *err);
 
 /**
  * file_memfd() - a memfd with this content, sealed against every change

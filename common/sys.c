@@ -78,16 +78,21 @@ struct request_in {
 	uint64_t mnt_id, param, mnt_ns_id;
 };
 
-int sys_statmount_in(uint64_t ns_id, uint64_t mnt_id, uint64_t mask, struct sys_statmount *buf, size_t size)
+int sys_statmount_in(uint64_t ns_id, uint64_t mnt_id, uint64_t mask, struct sys_statmount *buf,
+		     size_t size)
 {
-	const struct request_in req = { .size = sizeof(req), .mnt_id = mnt_id, .param = mask, .mnt_ns_id = ns_id };
+	const struct request_in req = {
+		.size = sizeof(req), .mnt_id = mnt_id, .param = mask, .mnt_ns_id = ns_id
+	};
 
 	return ret(syscall(SYS_statmount, &req, buf, size, 0));
 }
 
 int sys_listmount_in(uint64_t ns_id, uint64_t mnt_id, uint64_t last, uint64_t *ids, size_t n)
 {
-	const struct request_in req = { .size = sizeof(req), .mnt_id = mnt_id, .param = last, .mnt_ns_id = ns_id };
+	const struct request_in req = {
+		.size = sizeof(req), .mnt_id = mnt_id, .param = last, .mnt_ns_id = ns_id
+	};
 
 	return ret(syscall(SYS_listmount, &req, ids, n, 0));
 }
@@ -151,7 +156,8 @@ int sys_bpf(int cmd, void *attr, unsigned int size)
 /* clone(2): with a NULL stack the child goes on here on a copy of the stack, as after fork(2) */
 pid_t sys_fork_sharing_files(int *ret_pidfd)
 {
-	return ret(syscall(SYS_clone, CLONE_FILES | CLONE_PIDFD | SIGCHLD, NULL, ret_pidfd, NULL, 0));
+	return ret(
+		syscall(SYS_clone, CLONE_FILES | CLONE_PIDFD | SIGCHLD, NULL, ret_pidfd, NULL, 0));
 }
 
 /* close_range(2) */

@@ -83,7 +83,8 @@ int sys_statmount(uint64_t mnt_id, uint64_t mask, struct sys_statmount *buf, siz
  * sys_statmount_in() - statmount(2) of a mount in another mount namespace, Linux 6.11
  * @ns_id: from sys_mnt_ns_id(); needs CAP_SYS_ADMIN there
  */
-int sys_statmount_in(uint64_t ns_id, uint64_t mnt_id, uint64_t mask, struct sys_statmount *buf, size_t size);
+int sys_statmount_in(uint64_t ns_id, uint64_t mnt_id, uint64_t mask, struct sys_statmount *buf,
+		     size_t size);
 
 /**
  * sys_listmount_in() - listmount(2) in another mount namespace, Linux 6.11

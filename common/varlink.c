@@ -151,7 +151,8 @@ static int message_take_fds(struct varlink_reader *reader, struct varlink_messag
 	json_int_t n = json_integer_value(announced);
 
 	if (announced && (!json_is_integer(announced) || n < 0 || (size_t)n > reader->n_fds))
-		return error_setc(err, ERROR_USAGE, -EBADMSG, "message announces fds that did not come");
+		return error_setc(err, ERROR_USAGE, -EBADMSG,
+				  "message announces fds that did not come");
 	memcpy(msg->fds, reader->fds, (size_t)n * sizeof(int));
 	msg->n_fds = (size_t)n;
 	reader->n_fds -= (size_t)n;
@@ -193,7 +194,8 @@ int varlink_reader_next(struct varlink_reader *reader, struct varlink_message *r
 
 	if (!end) {
 		if (reader->len == 0 && reader->n_fds > 0)
-			return error_setc(err, ERROR_USAGE, -EBADMSG, "fds that no message announced");
+			return error_setc(err, ERROR_USAGE, -EBADMSG,
+					  "fds that no message announced");
 		return 0;
 	}
 	used = (size_t)(end - reader->buf) + 1;
@@ -270,14 +272,16 @@ int varlink_connect(const char *path, unsigned int timeout_ms, struct error *err
 	if (sock < 0)
 		return error_set(err, -errno, "socket");
 	if (strlen(path) >= sizeof(addr.sun_path))
-		return error_setc(err, ERROR_USAGE, -ENAMETOOLONG, "socket path '%.80s' is too long", path);
+		return error_setc(err, ERROR_USAGE, -ENAMETOOLONG,
+				  "socket path '%.80s' is too long", path);
 	strcpy(addr.sun_path, path);
 	if (setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 ||
 	    setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
 		return error_set(err, -errno, "set the time limit of the socket");
 	if (connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
 		r = error_set(err, -errno, "connect to '%s'", path);
-		(void)error_remedy(err, r, "start the daemon with 'nvfs serve' or 'systemctl start nvfs'");
+		(void)error_remedy(err, r,
+				   "start the daemon with 'nvfs serve' or 'systemctl start nvfs'");
 		return error_classify(err, r, ERROR_DAEMON);
 	}
 	return take_fd(&sock);
@@ -370,7 +374,8 @@ int varlink_call(int sock, const char *method, json_t *params, const int *fds, s
 }
 
 /* 1: @message is the next one; 0: the end of the stream; or a negative errno */
-static int next_reply(int sock, struct varlink_reader *reader, struct varlink_message *message, struct error *err)
+static int next_reply(int sock, struct varlink_reader *reader, struct varlink_message *message,
+		      struct error *err)
 {
 	int r;
 
@@ -385,18 +390,20 @@ static int next_reply(int sock, struct varlink_reader *reader, struct varlink_me
 }
 
 /* 1: go on; 0: that was the last one; or the errno of an error reply */
-static int take_reply(const json_t *reply, bool (*on_reply)(void *data, json_t *params), void *data, struct error *err)
+static int take_reply(const json_t *reply, bool (*on_reply)(void *data, json_t *params), void *data,
+		      struct error *err)
 {
 	const char *name = varlink_string(reply, "error", NULL);
 	json_t *params = json_object_get(reply, "parameters");
 
 	if (name)
 		return error_from_reply(params, name, err);
-	return params && on_reply(data, params) && json_is_true(json_object_get(reply, "continues"));
+	return params && on_reply(data, params) &&
+	       json_is_true(json_object_get(reply, "continues"));
 }
 
-int varlink_call_more(int sock, const char *method, json_t *params, bool (*on_reply)(void *data, json_t *params),
-		      void *data, struct error *err)
+int varlink_call_more(int sock, const char *method, json_t *params,
+		      bool (*on_reply)(void *data, json_t *params), void *data, struct error *err)
 {
 	const struct timeval no_limit = { 0 };
 	struct varlink_reader reader = { .max = VARLINK_REPLY_MAX };

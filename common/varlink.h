@@ -120,8 +120,8 @@ int varlink_call(int sock, const char *method, json_t *params, const int *fds, s
  * Return: 0 (the last reply has come, or @on_reply has had enough), the errno of an error reply,
  * -ECONNRESET where the daemon goes away, or another negative errno.
  */
-int varlink_call_more(int sock, const char *method, json_t *params, bool (*on_reply)(void *data, json_t *params),
-		      void *data, struct error *err);
+int varlink_call_more(int sock, const char *method, json_t *params,
+		      bool (*on_reply)(void *data, json_t *params), void *data, struct error *err);
 
 /**
  * varlink_error_parameters() - {"class", "message", "remedy", "errno"} of an error

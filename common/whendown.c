@@ -40,7 +40,8 @@ int whendown_parse(const char *word, enum when_down *ret, struct error *err)
 			return 0;
 		}
 	}
-	return error_setc(err, ERROR_USAGE, -EINVAL, WHENDOWN_KEY ": '%.40s' is neither fail nor skip", word);
+	return error_setc(err, ERROR_USAGE, -EINVAL,
+			  WHENDOWN_KEY ": '%.40s' is neither fail nor skip", word);
 }
 
 /* inih's handler: 0 stops with the line's number. */
@@ -70,7 +71,8 @@ int whendown_read(const char *path, enum when_down *ret, struct error *err)
 	if (reading.result < 0)
 		return error_wrap(err, reading.result, "%s:%d", path, reading.wrong);
 	if (line != 0)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "%s:%d: not 'key = value'", path, line);
+		return error_setc(err, ERROR_USAGE, -EINVAL, "%s:%d: not 'key = value'", path,
+				  line);
 	*ret = reading.word;
 	return 0;
 }

@@ -45,7 +45,8 @@ static bool is_alive(pid_t pid, uint64_t start_time)
 {
 	struct process process;
 
-	return pid > 0 && process_from_pid(pid, &process, NULL) == 0 && process.start_time == start_time;
+	return pid > 0 && process_from_pid(pid, &process, NULL) == 0 &&
+	       process.start_time == start_time;
 }
 
 /* The daemon that the state names, if it lives; -1 if not. */
@@ -98,7 +99,8 @@ static bool is_usable(const struct adopted *fds)
 
 /* from a daemon */
 
-static int take_from(int pidfd, const struct store_server *server, struct adopted *ret, struct error *err)
+static int take_from(int pidfd, const struct store_server *server, struct adopted *ret,
+		     struct error *err)
 {
 	struct adopted fds = nothing;
 	int r;
@@ -112,8 +114,10 @@ static int take_from(int pidfd, const struct store_server *server, struct adopte
 		r = -EBADF;
 	if (r < 0) {
 		adopted_close(&fds);
-		(void)error_set(err, r, "take over from daemon %d, which has lost its keeper", server->pid);
-		return error_remedy(err, r, "kill -9 %d: then nvfs serve puts the trees back", server->pid);
+		(void)error_set(err, r, "take over from daemon %d, which has lost its keeper",
+				server->pid);
+		return error_remedy(err, r, "kill -9 %d: then nvfs serve puts the trees back",
+				    server->pid);
 	}
 	*ret = fds;
 	return 0;
@@ -158,7 +162,8 @@ static void take_stored(struct adopted *fds, int fd, const char *name, size_t le
 {
 	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0 && *place_of(fds, i) < 0) {
+		if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0 &&
+		    *place_of(fds, i) < 0) {
 			*place_of(fds, i) = fd;
 			return;
 		}
@@ -169,11 +174,12 @@ static void take_stored(struct adopted *fds, int fd, const char *name, size_t le
 /* sd_listen_fds(3): LISTEN_PID, LISTEN_FDS, and LISTEN_FDNAMES with colons between */
 static void collect_stored(struct adopted *fds)
 {
-	const char *pid = getenv("LISTEN_PID"), *number = getenv("LISTEN_FDS"), *name = getenv("LISTEN_FDNAMES");
+	const char *pid = getenv("LISTEN_PID"), *number = getenv("LISTEN_FDS"),
+		   *name = getenv("LISTEN_FDNAMES");
 	uint64_t owner, n;
 
-	if (!pid || !number || !name || parse_u64(pid, INT32_MAX, &owner) < 0 || owner != (uint64_t)getpid() ||
-	    parse_u64(number, FDS_MAX, &n) < 0)
+	if (!pid || !number || !name || parse_u64(pid, INT32_MAX, &owner) < 0 ||
+	    owner != (uint64_t)getpid() || parse_u64(number, FDS_MAX, &n) < 0)
 		return;
 	for (int i = 0; i < (int)n; i++) {
 		size_t len = strcspn(name, ":");

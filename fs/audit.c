@@ -19,8 +19,10 @@ static bool to_journal(const struct daemon *daemon, uint32_t index, const char *
 	const struct store_tree *tree = store_tree(daemon->store, index);
 	const char *text = store_blob(daemon->store, tree->spec, NULL);
 	json_t *spec = text ? json_loads(text, 0, NULL) : NULL;
-	char message[LINE_MAX_BYTES + 16], priority[16], id[FIELD_MAX], pid[32], uid[32], devices[FIELD_MAX];
-	const char *const fields[] = { message, priority, "SYSLOG_IDENTIFIER=nvfs", id, pid, uid, devices };
+	char message[LINE_MAX_BYTES + 16], priority[16], id[FIELD_MAX], pid[32], uid[32],
+		devices[FIELD_MAX];
+	const char *const fields[] = { message, priority, "SYSLOG_IDENTIFIER=nvfs", id, pid,
+				       uid,	devices };
 
 	(void)snprintf(message, sizeof(message), "MESSAGE=%s", line);
 	(void)snprintf(priority, sizeof(priority), "PRIORITY=%d", LOG_LEVEL_INFO);
@@ -28,7 +30,8 @@ static bool to_journal(const struct daemon *daemon, uint32_t index, const char *
 		       varlink_string(spec, "id", store_blob(daemon->store, tree->name, NULL)));
 	(void)snprintf(pid, sizeof(pid), "NVFS_PID=%d", tree->pid);
 	(void)snprintf(uid, sizeof(uid), "NVFS_UID=%u", tree->owner);
-	(void)snprintf(devices, sizeof(devices), "NVFS_DEVICES=%s", varlink_string(spec, "devices", ""));
+	(void)snprintf(devices, sizeof(devices), "NVFS_DEVICES=%s",
+		       varlink_string(spec, "devices", ""));
 	json_decref(spec);
 	return audit_to_journal(fields, ARRAY_SIZE(fields));
 }

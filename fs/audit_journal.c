@@ -14,6 +14,7 @@ bool audit_to_journal(const char *const *fields, size_t n)
 	if (n > FIELDS_MAX)
 		return false;
 	for (size_t i = 0; i < n; i++)
-		iov[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)fields[i], .iov_len = strlen(fields[i]) };
+		iov[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)fields[i],
+					 .iov_len = strlen(fields[i]) };
 	return sd_journal_sendv(iov, (int)n) == 0;
 }

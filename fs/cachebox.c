@@ -323,7 +323,8 @@ static int run_job(struct cachebox *box, const int *fds, size_t n_fds, struct er
 					  : "the cache parser died");
 }
 
-static int run(struct cachebox *box, int request, int image, void **ret, size_t *ret_len, struct error *err)
+static int run(struct cachebox *box, int request, int image, void **ret, size_t *ret_len,
+	       struct error *err)
 {
 	auto_close int output = memfd_create("nvfs-cache", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	const int fds[BOX_FD_MAX] = { request, output, image };
@@ -353,7 +354,9 @@ int cachebox_merge(struct cachebox *box, int image_memfd, const struct ldcache_a
 int cachebox_choose(struct cachebox *box, int image_memfd, unsigned int mode,
 		    const struct compat_host *host, char **ret, struct error *err)
 {
-	const struct box_request head = { .work = BOX_CHOOSE, .mode = mode, .brands = host->brands };
+	const struct box_request head = { .work = BOX_CHOOSE,
+					  .mode = mode,
+					  .brands = host->brands };
 	size_t driver = strlen(host->driver) + 1, cuda = strlen(host->cuda) + 1, len;
 	ssize_t size = file_memfd_sealed_size(image_memfd, COMPATLIST_SIZE_MAX);
 	auto_free char *buf = malloc(sizeof(head) + driver + cuda);
@@ -365,7 +368,8 @@ int cachebox_choose(struct cachebox *box, int image_memfd, unsigned int mode,
 		return error_set(err, (int)size, "compatibility libraries of the container");
 	if (!buf)
 		return error_set(err, -ENOMEM, "request for the cache parser");
-	(void)append(append(append(buf, &head, sizeof(head)), host->driver, driver), host->cuda, cuda);
+	(void)append(append(append(buf, &head, sizeof(head)), host->driver, driver), host->cuda,
+		     cuda);
 	request = file_memfd("nvfs-compat-request", buf, sizeof(head) + driver + cuda);
 	r = run(box, request, image_memfd, &text, &len, err);
 	if (r == 0)

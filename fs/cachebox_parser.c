@@ -167,7 +167,8 @@ static int confine(int output, const struct box_filter *filter, struct error *er
 	if (r < 0)
 		return error_set(err, r, "close descriptors of the cache parser");
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
-		r = sandbox_limit_resource(limits[i].resource, limits[i].limit.rlim_cur, limits[i].limit.rlim_max);
+		r = sandbox_limit_resource(limits[i].resource, limits[i].limit.rlim_cur,
+					   limits[i].limit.rlim_max);
 		if (r < 0)
 			return error_set(err, r, "limits of the cache parser");
 	}

@@ -67,11 +67,13 @@ static char *append(char *at, const char *word, const char *value)
 }
 
 /* Names have less than COMPATLIST_NAME_MAX bytes, and the words are ours. */
-static int print_choice(const struct compat_image *image, const char *why, void **ret, size_t *ret_len,
-			struct error *err)
+static int print_choice(const struct compat_image *image, const char *why, void **ret,
+			size_t *ret_len, struct error *err)
 {
 	auto_free char *has = compat_image_print(image);
-	char *text = has ? malloc(strlen(has) + strlen(why) + image->n * (COMPATLIST_NAME_MAX + 8) + 16) : NULL;
+	char *text = has ? malloc(strlen(has) + strlen(why) + image->n * (COMPATLIST_NAME_MAX + 8) +
+				  16)
+			 : NULL;
 	char *at = text;
 
 	if (!text)
@@ -90,7 +92,8 @@ static int print_choice(const struct compat_image *image, const char *why, void 
 static int choose(const struct cachebox_input *input, const struct box_request *head, void **ret,
 		  size_t *ret_len, struct error *err)
 {
-	const char *at = input->request + sizeof(*head), *end = input->request + input->request_len, *why;
+	const char *at = input->request + sizeof(*head), *end = input->request + input->request_len,
+		   *why;
 	struct compat_host host = { .driver = take_string(&at, end), .brands = head->brands };
 	struct compat_image image = { 0 };
 	int r;

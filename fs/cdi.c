@@ -44,16 +44,18 @@ static bool is_word(const char *word, const char *within)
 int cdi_check_kind(const char *vendor, const char *class, struct error *err)
 {
 	if (!is_word(vendor, "_-."))
-		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.60s' cannot be a vendor of CDI", vendor);
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.60s' cannot be a vendor of CDI",
+				  vendor);
 	if (!is_word(class, "_-")) /* dots would need a newer version */
-		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.60s' cannot be a class of CDI", class);
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'%.60s' cannot be a class of CDI",
+				  class);
 	return 0;
 }
 
 /* nodes */
 
-static int list_nodes(const struct building *b, const struct gpu_selection *selection, struct devnode **ret,
-		      size_t *ret_n, struct error *err)
+static int list_nodes(const struct building *b, const struct gpu_selection *selection,
+		      struct devnode **ret, size_t *ret_n, struct error *err)
 {
 	const struct devnode_request request = { .dev_root = b->request->dev_root,
 						 .proc_root = b->request->proc_root,
@@ -107,31 +109,37 @@ static bool has_node(const json_t *nodes, const struct devnode *node)
 
 static json_t *hook_json(const struct cdi_request *request, const char *device)
 {
-	return json_pack("{s:s, s:s, s:[s, s, s, s, s, s], s:[s], s:i}", "hookName", "createRuntime", "path",
-			 request->nvinject, "args", "nvinject", "hook", "--socket", request->socket,
-			 "--cdi-device", device, "env", HOOK_PATH, "timeout", HOOK_TIMEOUT_S);
+	return json_pack("{s:s, s:s, s:[s, s, s, s, s, s], s:[s], s:i}", "hookName",
+			 "createRuntime", "path", request->nvinject, "args", "nvinject", "hook",
+			 "--socket", request->socket, "--cdi-device", device, "env", HOOK_PATH,
+			 "timeout", HOOK_TIMEOUT_S);
 }
 
 /* @nodes is borrowed. @device: as the hook knows it. */
-static int add_device(struct building *b, const char *name, const char *device, json_t *nodes, struct error *err)
+static int add_device(struct building *b, const char *name, const char *device, json_t *nodes,
+		      struct error *err)
 {
-	json_t *edits = json_object(), *entry = json_pack("{s:s, s:o*}", "name", name, "containerEdits", edits);
+	json_t *edits = json_object(),
+	       *entry = json_pack("{s:s, s:o*}", "name", name, "containerEdits", edits);
 	int r = 0;
 
 	if (json_array_size(nodes))
 		r |= json_object_set(edits, "deviceNodes", nodes);
 	if (!b->request->tree)
-		r |= json_object_set_new(edits, "hooks", json_pack("[o]", hook_json(b->request, device)));
+		r |= json_object_set_new(edits, "hooks",
+					 json_pack("[o]", hook_json(b->request, device)));
 	/* An entry without edits is none: it says once more what the whole specification does. */
 	if (json_object_size(edits) == 0)
-		r |= json_object_set_new(edits, "env", json_pack("[s]", "NVIDIA_VISIBLE_DEVICES=void"));
+		r |= json_object_set_new(edits, "env",
+					 json_pack("[s]", "NVIDIA_VISIBLE_DEVICES=void"));
 	if (json_array_append_new(b->devices, entry) < 0 || r < 0)
 		return error_set(err, -ENOMEM, "write a specification");
 	return 0;
 }
 
 /* Its nodes without those of every container, which are gathered for "all" as well. */
-static int own_nodes(struct building *b, const struct gpu_selection *selection, json_t *ret, struct error *err)
+static int own_nodes(struct building *b, const struct gpu_selection *selection, json_t *ret,
+		     struct error *err)
 {
 	auto_free struct devnode *nodes = NULL;
 	size_t n = 0;
@@ -149,13 +157,14 @@ static int own_nodes(struct building *b, const struct gpu_selection *selection, 
 }
 
 /* By index, and by UUID, which also names it to the hook: indexes move when a GPU goes. Either may be absent. */
-static int add_both(struct building *b, const char *index, const char *uuid, const struct gpu_selection *selection,
-		    struct error *err)
+static int add_both(struct building *b, const char *index, const char *uuid,
+		    const struct gpu_selection *selection, struct error *err)
 {
 	bool has_uuid = is_word(uuid, "_-.:"); /* MIG's before driver 470 has slashes */
 	json_t *nodes = json_array();
 	struct error why = { 0 };
-	int r = nodes ? own_nodes(b, selection, nodes, &why) : error_set(&why, -ENOMEM, "write a specification");
+	int r = nodes ? own_nodes(b, selection, nodes, &why)
+		      : error_set(&why, -ENOMEM, "write a specification");
 
 	if (r == 0 && *index)
 		r = add_device(b, index, has_uuid ? uuid : index, nodes, &why);
@@ -185,11 +194,14 @@ static int add_mig(struct building *b, size_t i, struct error *err)
 	const struct mig_device *mig = &b->request->gpus->migs[i];
 	size_t at = mig->gpu;
 	const struct gpu *gpu = &b->request->gpus->gpus[at];
-	const struct gpu_selection selection = { .wanted = true, .at = &at, .n = 1, .migs = &i, .n_migs = 1 };
+	const struct gpu_selection selection = {
+		.wanted = true, .at = &at, .n = 1, .migs = &i, .n_migs = 1
+	};
 	char index[32] = "";
 
 	/* NVML counts them; while it has not told, the order may be another one. */
-	if (!b->request->gpus->provisional && gpu->index != GPU_NO_INDEX && mig->index != GPU_NO_INDEX)
+	if (!b->request->gpus->provisional && gpu->index != GPU_NO_INDEX &&
+	    mig->index != GPU_NO_INDEX)
 		(void)snprintf(index, sizeof(index), "%u:%u", gpu->index, mig->index);
 	return add_both(b, index, mig->uuid, &selection, err);
 }
@@ -222,7 +234,8 @@ static int add_devices(struct building *b, struct error *err)
 static json_t *common_edits(const struct building *b)
 {
 	/* Other layers, which read the environment, are to do nothing. */
-	json_t *edits = json_pack("{s:[s]}", "env", "NVIDIA_VISIBLE_DEVICES=void"), *nodes = json_array();
+	json_t *edits = json_pack("{s:[s]}", "env", "NVIDIA_VISIBLE_DEVICES=void"),
+	       *nodes = json_array();
 	int r = 0;
 
 	for (size_t i = 0; i < b->n_control; i++)
@@ -234,9 +247,10 @@ static json_t *common_edits(const struct building *b)
 		r |= json_array_append_new(json_object_get(edits, "env"),
 					   json_string("LD_LIBRARY_PATH=" CDI_TARGET "/lib64"));
 		r |= json_object_set_new(edits, "mounts",
-					 json_pack("[{s:s, s:s, s:[s, s, s, s, s]}]", "hostPath", b->request->tree,
-						   "containerPath", CDI_TARGET, "options", "ro", "nosuid", "nodev",
-						   "rbind", "rprivate"));
+					 json_pack("[{s:s, s:s, s:[s, s, s, s, s]}]", "hostPath",
+						   b->request->tree, "containerPath", CDI_TARGET,
+						   "options", "ro", "nosuid", "nodev", "rbind",
+						   "rprivate"));
 	}
 	if (r == 0)
 		return edits;
@@ -254,8 +268,10 @@ static int build(struct building *b, json_t **ret, struct error *err)
 	if (r < 0)
 		return r;
 	edits = common_edits(b);
-	*ret = edits ? json_pack("{s:s, s:s++, s:O, s:o}", "cdiVersion", CDI_VERSION, "kind", b->request->vendor, "/",
-				 b->request->class, "devices", b->devices, "containerEdits", edits) : NULL;
+	*ret = edits ? json_pack("{s:s, s:s++, s:O, s:o}", "cdiVersion", CDI_VERSION, "kind",
+				 b->request->vendor, "/", b->request->class, "devices", b->devices,
+				 "containerEdits", edits)
+		     : NULL;
 	return *ret ? 0 : error_set(err, -ENOMEM, "write a specification");
 }
 
@@ -268,7 +284,8 @@ int cdi_spec(const struct cdi_request *request, json_t **ret, struct error *err)
 		return r;
 	b.devices = json_array();
 	b.all = json_array();
-	r = b.devices && b.all ? build(&b, ret, err) : error_set(err, -ENOMEM, "write a specification");
+	r = b.devices && b.all ? build(&b, ret, err)
+			       : error_set(err, -ENOMEM, "write a specification");
 	json_decref(b.devices);
 	json_decref(b.all);
 	free(b.control);

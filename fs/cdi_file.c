@@ -41,7 +41,8 @@ static int find_nvinject(struct daemon *daemon, struct error *err)
 	return daemon->cdi.nvinject ? 0 : error_set(err, -ENOMEM, "copy a path");
 }
 
-static int make_spec(struct daemon *daemon, const struct asked *asked, json_t **ret, struct error *err)
+static int make_spec(struct daemon *daemon, const struct asked *asked, json_t **ret,
+		     struct error *err)
 {
 	char tree[PATH_MAX];
 	struct cdi_request request = { .gpus = daemon->generation->gpus,
@@ -73,7 +74,8 @@ int cdi_method(struct daemon *daemon, const json_t *params, json_t **ret, struct
 	int r;
 
 	if (!daemon->generation)
-		return error_setc(err, ERROR_DRIVER, -ENOENT, "no driver yet: %s", renewal_note(daemon->renewal));
+		return error_setc(err, ERROR_DRIVER, -ENOENT, "no driver yet: %s",
+				  renewal_note(daemon->renewal));
 	r = make_spec(daemon, &asked, &spec, err);
 	if (r == 0)
 		*ret = json_pack("{s:o}", "spec", spec);
@@ -114,7 +116,8 @@ static int refresh(struct daemon *daemon, struct error *err)
 	json_decref(spec);
 	if (!text)
 		return error_set(err, -ENOMEM, "write a specification");
-	if (daemon->cdi.text && strcmp(daemon->cdi.text, text) == 0 && is_there(daemon->config.cdi_dir))
+	if (daemon->cdi.text && strcmp(daemon->cdi.text, text) == 0 &&
+	    is_there(daemon->config.cdi_dir))
 		return 0;
 	r = write_file(daemon->config.cdi_dir, text, err);
 	if (r < 0)
@@ -133,7 +136,8 @@ void cdi_file_tick(struct daemon *daemon)
 	if (!*daemon->config.cdi_dir || !daemon->generation)
 		return;
 	/* Until NVML has told of them anew, MIG devices have no index: who starts on another GPU keeps his names. */
-	if (daemon->generation->gpus->provisional && daemon->cdi.text && is_there(daemon->config.cdi_dir))
+	if (daemon->generation->gpus->provisional && daemon->cdi.text &&
+	    is_there(daemon->config.cdi_dir))
 		return;
 	failed = refresh(daemon, &err) < 0;
 	if (failed && !daemon->cdi.failed)

@@ -52,7 +52,8 @@ void changeover_back_file(struct daemon *daemon, uint32_t object, const char *pa
 
 	if (fd < 0)
 		return; /* of a generation before */
-	id = filesystem_features(daemon->fs)->passthrough ? filesystem_backing_open(daemon->fs, fd) : 0;
+	id = filesystem_features(daemon->fs)->passthrough ? filesystem_backing_open(daemon->fs, fd)
+							  : 0;
 	if (id > 0) {
 		store_write_lock(daemon->store);
 		store_object_set_backing(daemon->store, object, id);
@@ -64,7 +65,8 @@ void changeover_back_file(struct daemon *daemon, uint32_t object, const char *pa
 	if (id < 0)
 		log_warning("'%s': %s, serving it by reads", path, strerror(-id));
 	if (daemon->link >= 0 && link_send(daemon->link, LINK_FILE, object, fd) < 0)
-		log_warning("give '%s' to the keeper: it will not outlive this daemon, ignoring", path);
+		log_warning("give '%s' to the keeper: it will not outlive this daemon, ignoring",
+			    path);
 }
 
 static int record(struct daemon *daemon, struct generation *g, struct error *err)
@@ -90,7 +92,8 @@ static void request_compat(struct derive_request *request, const json_t *spec)
 {
 	const json_t *compat = json_object_get(spec, "compat");
 
-	if (compat_mode_parse(varlink_string(spec, "cuda_compat_mode", ""), &request->compat_mode, NULL) < 0)
+	if (compat_mode_parse(varlink_string(spec, "cuda_compat_mode", ""), &request->compat_mode,
+			      NULL) < 0)
 		request->compat_mode = COMPAT_DISABLED; /* of a daemon before there was a choice */
 	request->compat = json_string_value(compat);
 	request->compat_size = json_string_length(compat);
@@ -112,7 +115,8 @@ static int derive_next(struct daemon *daemon, uint32_t index, uint32_t *ret, str
 		request_compat(&request, spec);
 		request.image = compose_cache(daemon->store, layout_of(daemon->store, tree),
 					      &request.image_size);
-		r = driver_caps_parse(varlink_string(spec, "driver_capabilities", ""), &request.caps, err);
+		r = driver_caps_parse(varlink_string(spec, "driver_capabilities", ""),
+				      &request.caps, err);
 		r = r ? r : given_select(spec, daemon->generation->gpus, &selection);
 		request.mig_config = given_flag(spec, "mig_config");
 		request.mig_monitor = given_flag(spec, "mig_monitor");
@@ -130,8 +134,8 @@ static int derive_next(struct daemon *daemon, uint32_t index, uint32_t *ret, str
 static bool is_damaged(const struct daemon *daemon, uint32_t index)
 {
 	const struct store_tree *tree = store_tree(daemon->store, index);
-	const struct generation *g = generation_find(daemon->generation,
-						     store_snapshot(daemon->store, tree->snapshot)->generation);
+	const struct generation *g = generation_find(
+		daemon->generation, store_snapshot(daemon->store, tree->snapshot)->generation);
 
 	return !g || g->damaged;
 }
@@ -153,7 +157,8 @@ static enum reach reach_of(enum generation_change change)
 
 static json_t *spec_of(const struct daemon *daemon, uint32_t index)
 {
-	return json_loads(store_blob(daemon->store, store_tree(daemon->store, index)->spec, NULL), 0, NULL);
+	return json_loads(store_blob(daemon->store, store_tree(daemon->store, index)->spec, NULL),
+			  0, NULL);
 }
 
 /* Does it show anything of MIG? */
@@ -179,7 +184,8 @@ static bool wants_next(const struct daemon *daemon, uint32_t index, enum reach r
 	if (reach == ALL_TREES)
 		return !daemon->config.pin;
 	return reach == OF_SAME_FILES &&
-	       generation_has_files_of(generation_find(daemon->generation, number), daemon->generation);
+	       generation_has_files_of(generation_find(daemon->generation, number),
+				       daemon->generation);
 }
 
 /* Else the layout goes back. */
@@ -217,8 +223,10 @@ static void switch_trees(struct daemon *daemon, enum reach reach)
 		if (derive_next(daemon, i, &next[n].layout, &err) == 0)
 			n += is_other(daemon, &next[n], reach);
 		else
-			log_error("tree '%s' keeps the driver before: %s",
-				  store_blob(daemon->store, store_tree(daemon->store, i)->name, NULL), err.text);
+			log_error(
+				"tree '%s' keeps the driver before: %s",
+				store_blob(daemon->store, store_tree(daemon->store, i)->name, NULL),
+				err.text);
 		daemon_say_alive(daemon);
 	}
 	if (n)
@@ -238,10 +246,11 @@ static bool majors_moved(const struct generation *g)
 static bool is_pinned(const struct daemon *daemon, uint32_t index)
 {
 	const struct store_tree *tree = store_tree(daemon->store, index);
-	const struct generation *its = generation_find(daemon->generation,
-						       store_snapshot(daemon->store, tree->snapshot)->generation);
+	const struct generation *its = generation_find(
+		daemon->generation, store_snapshot(daemon->store, tree->snapshot)->generation);
 
-	return daemon->config.pin && its && strcmp(its->driver->version, daemon->generation->driver->version) != 0;
+	return daemon->config.pin && its &&
+	       strcmp(its->driver->version, daemon->generation->driver->version) != 0;
 }
 
 static void renew_nodes_of(struct daemon *daemon, uint32_t index)
@@ -251,8 +260,10 @@ static void renew_nodes_of(struct daemon *daemon, uint32_t index)
 	if (!reinject_nodes(daemon, index).stale)
 		return;
 	if (is_pinned(daemon, index)) {
-		log_warning("container '%s' is pinned to a driver that is not loaded any more, and keeps the "
-			    "device nodes of before, ignoring", name);
+		log_warning("container '%s' is pinned to a driver that is not loaded any more, and "
+			    "keeps the "
+			    "device nodes of before, ignoring",
+			    name);
 		return;
 	}
 	log_info("majors have moved: injecting '%s' anew, for its device nodes", name);
@@ -428,8 +439,9 @@ int changeover_to(struct daemon *daemon, struct generation *g, enum generation_c
 	deriver_forget(daemon->deriver);
 	facts_of_generation(daemon->facts);
 	events_of_host(daemon, EVENT_GENERATION,
-		       json_pack("{s:i, s:s, s:i, s:i}", "number", (int)g->number, "driver_version", g->driver->version,
-				 "gpus", (int)g->gpus->n, "files", (int)g->driver->n_files));
+		       json_pack("{s:i, s:s, s:i, s:i}", "number", (int)g->number, "driver_version",
+				 g->driver->version, "gpus", (int)g->gpus->n, "files",
+				 (int)g->driver->n_files));
 	switch_trees(daemon, is_first ? ALL_TREES : reach_of(change));
 	nodemaker_start(daemon);
 	if (majors_moved(g))
@@ -442,7 +454,8 @@ int changeover_to(struct daemon *daemon, struct generation *g, enum generation_c
 	}
 	log_info("driver %s (generation %u): %zu files below '%s', %zu GPU%s",
 		 g->driver->version[0] ? g->driver->version : "of WSL2", g->number,
-		 g->driver->n_files, daemon->config.driver_root, g->gpus->n, g->gpus->n == 1 ? "" : "s");
+		 g->driver->n_files, daemon->config.driver_root, g->gpus->n,
+		 g->gpus->n == 1 ? "" : "s");
 	return r;
 }
 
@@ -495,9 +508,9 @@ void changeover_resume(struct daemon *daemon)
 	if (!g || g->damaged)
 		return;
 	/* A change to another version is for all, and the daemon before may have died in it, or in another. */
-	switch_trees(daemon, g->older && strcmp(g->older->driver->version, g->driver->version) != 0 ?
-				     ALL_TREES :
-				     OF_SAME_FILES);
+	switch_trees(daemon, g->older && strcmp(g->older->driver->version, g->driver->version) != 0
+				     ? ALL_TREES
+				     : OF_SAME_FILES);
 	if (majors_moved(g))
 		renew_nodes(daemon);
 }

@@ -29,8 +29,8 @@ struct error;
  *
  * Return: 0 or -ENOMEM.
  */
-int changeover_to(struct daemon *daemon, struct generation *generation, enum generation_change change,
-		  struct error *err);
+int changeover_to(struct daemon *daemon, struct generation *generation,
+		  enum generation_change change, struct error *err);
 
 /**
  * changeover_migs() - MIG devices have come or gone: a generation with those that there are

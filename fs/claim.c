@@ -28,7 +28,8 @@ bool claim_target_is_valid(const char *target)
 	if (target[0] != '/' || len < 2 || len > CLAIM_TARGET_MAX || target[len - 1] == '/' ||
 	    strstr(target, "//") || strstr(target, "/./") || strstr(target, "/../"))
 		return false;
-	if (strcmp(target + len - 2, "/.") == 0 || (len > 2 && strcmp(target + len - 3, "/..") == 0))
+	if (strcmp(target + len - 2, "/.") == 0 ||
+	    (len > 2 && strcmp(target + len - 3, "/..") == 0))
 		return false;
 	for (; *target; target++) {
 		/* The target is written into ld.so.conf and the cache: nothing that ends a word there. */
@@ -49,7 +50,8 @@ static int message_fd(json_t *params, const char *key, const struct varlink_mess
 	if (!value)
 		return 0;
 	if (!json_is_integer(value) || i < 0 || (size_t)i >= message->n_fds)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "'%s' is not the index of a descriptor", key);
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "'%s' is not the index of a descriptor", key);
 	*ret = message->fds[i];
 	return 0;
 }
@@ -71,7 +73,8 @@ static int parse_fabric(const char *words, struct claim *claim, struct error *er
 		else if (len == strlen("imex-mgmt") && strncmp(word, "imex-mgmt", len) == 0)
 			claim->imex_mgmt = true;
 		else if (len)
-			return error_setc(err, ERROR_USAGE, -EINVAL, "fabric '%.*s' is none of nvswitch, imex-mgmt",
+			return error_setc(err, ERROR_USAGE, -EINVAL,
+					  "fabric '%.*s' is none of nvswitch, imex-mgmt",
 					  len > 40 ? 40 : (int)len, word);
 	}
 	return 0;
@@ -79,7 +82,8 @@ static int parse_fabric(const char *words, struct claim *claim, struct error *er
 
 static bool is_left_out(const char *word, size_t len)
 {
-	static const char *const words[] = { CLAIM_WITHOUT_DEVICES, IPC_PERSISTENCED, IPC_FABRICMANAGER };
+	static const char *const words[] = { CLAIM_WITHOUT_DEVICES, IPC_PERSISTENCED,
+					     IPC_FABRICMANAGER };
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
 		if (strlen(words[i]) == len && memcmp(words[i], word, len) == 0)
@@ -99,12 +103,14 @@ static int parse_variations(json_t *params, struct claim *claim, struct error *e
 	claim->lib32_at = varlink_string(params, "lib32_at", "");
 	while ((word = parse_field(&cursor, ',', &len))) {
 		if (!is_left_out(word, len))
-			return error_setc(err, ERROR_USAGE, -EINVAL, "nothing is called '%.*s' that could be left out",
+			return error_setc(err, ERROR_USAGE, -EINVAL,
+					  "nothing is called '%.*s' that could be left out",
 					  len > 40 ? 40 : (int)len, word);
 	}
 	if ((*claim->lib64_at && !claim_target_is_valid(claim->lib64_at)) ||
 	    (*claim->lib32_at && !claim_target_is_valid(claim->lib32_at)))
-		return error_setc(err, ERROR_USAGE, -EINVAL, "a directory of libraries is not a plain absolute path");
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "a directory of libraries is not a plain absolute path");
 	return 0;
 }
 
@@ -121,8 +127,8 @@ static int parse_strings(json_t *params, struct claim *claim, struct error *err)
 	if (!claim->devices || strlen(claim->devices) > DEVICES_MAX)
 		return error_setc(err, ERROR_USAGE, -EINVAL, "devices are not said, or too many");
 	if (!claim_target_is_valid(claim->target))
-		return error_setc(err, ERROR_USAGE, -EINVAL, "target '%.80s' is not a plain absolute path",
-				  claim->target);
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "target '%.80s' is not a plain absolute path", claim->target);
 	r = ident_escape(claim->id, claim->name, err);
 	if (r == 0)
 		r = driver_caps_parse(*caps ? caps : DEFAULT_CAPS, &claim->caps, err);
@@ -132,7 +138,9 @@ static int parse_strings(json_t *params, struct claim *claim, struct error *err)
 	claim->imex_source = varlink_string(params, "imex_source", claim->source);
 	r = r ? r : parse_variations(params, claim, err);
 	r = r ? r : parse_fabric(varlink_string(params, "fabric", ""), claim, err);
-	return r ? r : imex_channels_parse(varlink_string(params, "imex_channels", ""), &claim->imex, err);
+	return r ? r
+		 : imex_channels_parse(varlink_string(params, "imex_channels", ""), &claim->imex,
+				       err);
 }
 
 int claim_parse(json_t *params, const struct varlink_message *message, const struct peer *peer,
@@ -160,7 +168,8 @@ int claim_parse(json_t *params, const struct varlink_message *message, const str
 	else if (claim.standalone && peer->process.pid) /* root's, who has nothing to gain by another's number */
 		r = process_from_pid(peer->process.pid, &claim.process, err);
 	else
-		r = error_setc(err, ERROR_USAGE, -EINVAL, "no container is said: 'pidfd' or 'standalone'");
+		r = error_setc(err, ERROR_USAGE, -EINVAL,
+			       "no container is said: 'pidfd' or 'standalone'");
 	if (r == 0)
 		*ret = claim;
 	return r;
@@ -183,21 +192,25 @@ int claim_allowed(const struct claim *claim, const struct peer *peer,
 	if (peer_is_root(peer, self))
 		return 0;
 	if (!standing->in_group) {
-		(void)error_setc(err, ERROR_PERMISSION, -EPERM, "uid %u is not in the group '%.40s'", peer->uid,
+		(void)error_setc(err, ERROR_PERMISSION, -EPERM,
+				 "uid %u is not in the group '%.40s'", peer->uid,
 				 config->user_group);
 		return error_remedy(err, -EPERM, "user_group in nvfs.conf says who may ask");
 	}
 	if (claim->cgroup) {
 		(void)error_setc(err, ERROR_PERMISSION, -EPERM,
 				 "uid %u may not change cgroups", peer->uid);
-		return error_remedy(err, -EPERM, "root in the daemon's own namespaces may, or --no-cgroup");
+		return error_remedy(err, -EPERM,
+				    "root in the daemon's own namespaces may, or --no-cgroup");
 	}
 	if (claim_asks_mig_control(claim)) {
-		(void)error_setc(err, ERROR_PERMISSION, -EPERM, "uid %u may not divide or watch GPUs", peer->uid);
+		(void)error_setc(err, ERROR_PERMISSION, -EPERM,
+				 "uid %u may not divide or watch GPUs", peer->uid);
 		return error_remedy(err, -EPERM, "root in the daemon's own namespaces may");
 	}
 	if (claim->imex_mgmt) {
-		(void)error_setc(err, ERROR_PERMISSION, -EPERM, "uid %u may not manage IMEX", peer->uid);
+		(void)error_setc(err, ERROR_PERMISSION, -EPERM, "uid %u may not manage IMEX",
+				 peer->uid);
 		return error_remedy(err, -EPERM, "root in the daemon's own namespaces may");
 	}
 	if (claim->process.uid != peer->uid)
@@ -210,10 +223,12 @@ int claim_allowed(const struct claim *claim, const struct peer *peer,
 				  "process %d is in another mount namespace", claim->process.pid);
 	if (claim->process.mnt_ns == self->mnt_ns)
 		return error_setc(err, ERROR_PERMISSION, -EPERM,
-				  "process %d is in the host's own mount namespace", claim->process.pid);
+				  "process %d is in the host's own mount namespace",
+				  claim->process.pid);
 	if (standing->trees >= config->trees_per_user)
-		return error_setc(err, ERROR_PERMISSION, -EPERM, "uid %u has %u trees, the most it may",
-				  peer->uid, standing->trees);
+		return error_setc(err, ERROR_PERMISSION, -EPERM,
+				  "uid %u has %u trees, the most it may", peer->uid,
+				  standing->trees);
 	return 0;
 }
 
@@ -269,7 +284,8 @@ static int limit_migs(const struct ceiling *ceiling, bool is_all, struct gpu_sel
 	return 0;
 }
 
-static bool has_mig_on(const struct ceiling *ceiling, const struct gpu_selection *selection, size_t gpu)
+static bool has_mig_on(const struct ceiling *ceiling, const struct gpu_selection *selection,
+		       size_t gpu)
 {
 	for (size_t i = 0; i < selection->n_migs; i++) {
 		if (ceiling->gpus->migs[selection->migs[i]].gpu == gpu)
@@ -317,7 +333,8 @@ int claim_limit_devices(const char *devices, const struct gpu_list *gpus, const 
 		return r;
 	}
 	if (r < 0) {
-		(void)error_setc(err, ERROR_PERMISSION, -EPERM, "user_devices of nvfs.conf: %s", why.text);
+		(void)error_setc(err, ERROR_PERMISSION, -EPERM, "user_devices of nvfs.conf: %s",
+				 why.text);
 		return error_remedy(err, -EPERM, "see user_devices in nvfs.conf");
 	}
 	r = limit_migs(&ceiling, is_all, selection, err);
@@ -342,7 +359,8 @@ bool claim_env_counts(json_t *params, enum accept_env accept_env)
 bool claim_control_counts(const struct claim *claim, enum accept_env accept_env)
 {
 	/* Of a container it is the environment that asks, wherever its devices come from. */
-	return strcmp(claim->source, "arguments") == 0 || counts("env", claim->privileged, accept_env);
+	return strcmp(claim->source, "arguments") == 0 ||
+	       counts("env", claim->privileged, accept_env);
 }
 
 bool claim_imex_counts(const struct claim *claim, enum accept_env accept_env)

@@ -88,8 +88,10 @@ static int add_sonames(struct compat_verdict *verdict, const struct driver *driv
 		for (size_t k = 0; stem && r == 0 && k < driver->n_files; k++) {
 			const struct driver_file *file = &driver->files[k];
 
-			if (file->kind != DRIVER_LIBRARY || !file->soname || strcmp(file->soname, file->name) == 0 ||
-			    compose_dev_name(file->name) != stem || strncmp(file->name, name, stem) != 0)
+			if (file->kind != DRIVER_LIBRARY || !file->soname ||
+			    strcmp(file->soname, file->name) == 0 ||
+			    compose_dev_name(file->name) != stem ||
+			    strncmp(file->name, name, stem) != 0)
 				continue;
 			r = add_link(verdict, file->soname, name);
 		}

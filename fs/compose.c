@@ -109,7 +109,8 @@ static const struct alias {
 	bool in_cache;
 } aliases[] = {
 	/* libglvnd: what renders for a client of another machine's X server (src/GLX/libglxmapping.c) */
-	{ "libGLX_nvidia.so.0", "libGLX_indirect.so.0", "libGLX_nvidia.so.0", DRIVER_CAP_GRAPHICS, true },
+	{ "libGLX_nvidia.so.0", "libGLX_indirect.so.0", "libGLX_nvidia.so.0", DRIVER_CAP_GRAPHICS,
+	  true },
 	/* Mesa's libgbm: the backend of a DRM driver, by the driver's name (src/gbm/main/backend.c) */
 	{ "libnvidia-allocator.so.1", "gbm/nvidia-drm_gbm.so", "../libnvidia-allocator.so.1",
 	  DRIVER_CAP_GRAPHICS, false },
@@ -134,7 +135,8 @@ static const char *library_dir(const struct driver_file *file)
 }
 
 /* The file's directory in the tree. */
-static void file_dir(const struct driver *driver, const struct driver_file *file, char buf[PATH_SIZE])
+static void file_dir(const struct driver *driver, const struct driver_file *file,
+		     char buf[PATH_SIZE])
 {
 	if (file->dir)
 		(void)snprintf(buf, PATH_SIZE, "%s", file->dir);
@@ -151,7 +153,8 @@ static int add_aliases(struct composer *c, const struct driver_file *file)
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(aliases) && file->soname && r == 0; i++) {
-		if (strcmp(aliases[i].soname, file->soname) != 0 || !(aliases[i].caps & c->spec->caps))
+		if (strcmp(aliases[i].soname, file->soname) != 0 ||
+		    !(aliases[i].caps & c->spec->caps))
 			continue;
 		(void)snprintf(path, sizeof(path), "%s/%s", library_dir(file), aliases[i].path);
 		r = add_link(c, path, aliases[i].target);
@@ -250,8 +253,8 @@ static int add_made(struct composer *c)
 	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(made) && r == 0; i++) {
-		if (!(made[i].caps & c->spec->caps) || !driver_find_soname(driver, made[i].soname) ||
-		    has_dir(driver, made[i].dir))
+		if (!(made[i].caps & c->spec->caps) ||
+		    !driver_find_soname(driver, made[i].soname) || has_dir(driver, made[i].dir))
 			continue;
 		(void)snprintf(path, sizeof(path), "%s/%s", made[i].dir, made[i].name);
 		r = add_text(c, path, made[i].text, strlen(made[i].text));
@@ -302,10 +305,11 @@ static int add_profile(struct composer *c)
 		const struct gpu *gpu = &c->generation->gpus->gpus[selection->at[i]];
 
 		if (gpu->minor >= PROFILE_MINORS)
-			return error_setc(c->err, ERROR_DEVICE, -ERANGE,
-					  "GPU %u has minor %u, EGL can be told of minors below %d: "
-					  "ask for it without graphics", gpu->index, gpu->minor,
-					  PROFILE_MINORS);
+			return error_setc(
+				c->err, ERROR_DEVICE, -ERANGE,
+				"GPU %u has minor %u, EGL can be told of minors below %d: "
+				"ask for it without graphics",
+				gpu->index, gpu->minor, PROFILE_MINORS);
 		mask |= 1ULL << gpu->minor;
 	}
 	(void)snprintf(text, sizeof(text),
@@ -389,8 +393,9 @@ static int add_nvcap(struct composer *c, const struct nvcap *cap)
 	char name[NVCAP_NAME_MAX], text[128];
 
 	nvcap_file_name(cap, name);
-	(void)snprintf(text, sizeof(text), "DeviceFileMinor: %u\nDeviceFileMode: %u\nDeviceFileModify: 0\n",
-		       cap->minor, cap->mode);
+	(void)snprintf(text, sizeof(text),
+		       "DeviceFileMinor: %u\nDeviceFileMode: %u\nDeviceFileModify: 0\n", cap->minor,
+		       cap->mode);
 	return add_proc_text(c, "capabilities/", name, text);
 }
 
@@ -435,7 +440,8 @@ static json_t *compat_json(const struct composer *c)
 	names = json_array();
 	for (size_t i = 0; i < compat->n; i++)
 		(void)json_array_append_new(names, json_string(compat->links[i].name));
-	return json_pack("{s:s, s:s, s:o}", "mode", c->spec->compat_mode, "why", compat->why, "libraries", names);
+	return json_pack("{s:s, s:s, s:o}", "mode", c->spec->compat_mode, "why", compat->why,
+			 "libraries", names);
 }
 
 static int add_manifest(struct composer *c)
@@ -445,9 +451,10 @@ static int add_manifest(struct composer *c)
 	json_t *manifest;
 
 	driver_caps_print(c->spec->caps, caps, sizeof(caps));
-	manifest = json_pack("{s:s, s:i, s:s, s:O, s:o*}", "driver_version", c->generation->driver->version,
-			     "generation", (int)c->generation->number, "driver_capabilities", caps,
-			     "files", c->manifest, "cuda_compat", compat_json(c));
+	manifest = json_pack("{s:s, s:i, s:s, s:O, s:o*}", "driver_version",
+			     c->generation->driver->version, "generation",
+			     (int)c->generation->number, "driver_capabilities", caps, "files",
+			     c->manifest, "cuda_compat", compat_json(c));
 	text = manifest ? json_dumps(manifest, JSON_INDENT(1)) : NULL;
 	json_decref(manifest);
 	if (!text)
@@ -503,7 +510,8 @@ struct entries {
 	const char *target; /* of the tree */
 };
 
-static int entry_add(struct entries *entries, const char *dir, const char *name, size_t len, int32_t flags)
+static int entry_add(struct entries *entries, const char *dir, const char *name, size_t len,
+		     int32_t flags)
 {
 	char *soname = strndup(name, len), *path = NULL;
 
@@ -519,7 +527,8 @@ static int entry_add(struct entries *entries, const char *dir, const char *name,
 	return 0;
 }
 
-static int entry_add_name(struct entries *entries, const struct driver_file *file, const char *name, size_t len)
+static int entry_add_name(struct entries *entries, const struct driver_file *file, const char *name,
+			  size_t len)
 {
 	return entry_add(entries, library_dir(file), name, len,
 			 is_compat32(file) ? LDCACHE_FLAGS_I386 : ldcache_native_flags());
@@ -544,12 +553,14 @@ static int entry_add_alias(struct entries *entries, const struct driver_file *fi
 {
 	for (size_t i = 0; i < ARRAY_SIZE(aliases) && file->soname; i++) {
 		if (aliases[i].in_cache && strcmp(aliases[i].soname, file->soname) == 0)
-			return entry_add_name(entries, file, aliases[i].path, strlen(aliases[i].path));
+			return entry_add_name(entries, file, aliases[i].path,
+					      strlen(aliases[i].path));
 	}
 	return 0;
 }
 
-static int entries_of(struct entries *entries, const struct compat_verdict *compat, const struct driver_file *file)
+static int entries_of(struct entries *entries, const struct compat_verdict *compat,
+		      const struct driver_file *file)
 {
 	const char *soname = file->soname ? file->soname : file->name;
 	size_t dev_name = compose_dev_name(file->name);
@@ -568,7 +579,8 @@ int compose_cache_entries(const struct generation *generation, unsigned int caps
 	struct entries entries = { .target = target };
 	int r;
 
-	entries.all = calloc(driver->n_files * 3 + (compat ? compat->n : 0) + 1, sizeof(*entries.all));
+	entries.all = calloc(driver->n_files * 3 + (compat ? compat->n : 0) + 1,
+			     sizeof(*entries.all));
 	r = entries.all ? entries_of_compat(&entries, compat) : -ENOMEM;
 	for (size_t i = 0; i < driver->n_files && r == 0; i++) {
 		if (driver->files[i].kind == DRIVER_LIBRARY && is_wanted(&driver->files[i], caps))
@@ -630,8 +642,8 @@ char *compose_print(const struct store *store, uint32_t layout)
 	return shape ? layout_print(shape, describe, &d) : NULL;
 }
 
-static const char *text_of(const struct store *store, uint32_t index, const char *dir, const char *name,
-			   size_t *ret_size)
+static const char *text_of(const struct store *store, uint32_t index, const char *dir,
+			   const char *name, size_t *ret_size)
 {
 	const struct layout *layout = store_layout(store, index);
 	int slot = layout_lookup(layout, 0, dir);

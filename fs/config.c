@@ -23,7 +23,14 @@
 #define FILE_MAX (1024 * 1024)
 
 enum key_type {
-	KEY_PATH, KEY_PATH_OR_NONE, KEY_TEXT, KEY_NUMBER, KEY_BOOL, KEY_ACCEPT_ENV, KEY_WHEN_DOWN, KEY_COMPAT_MODE
+	KEY_PATH,
+	KEY_PATH_OR_NONE,
+	KEY_TEXT,
+	KEY_NUMBER,
+	KEY_BOOL,
+	KEY_ACCEPT_ENV,
+	KEY_WHEN_DOWN,
+	KEY_COMPAT_MODE
 };
 
 static const struct key {
@@ -104,8 +111,9 @@ static int set_number(const struct key *key, unsigned int *field, const char *va
 	uint64_t number;
 
 	if (parse_u64(value, key->max, &number) < 0 || number < key->min)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "%s: '%.60s' is not a number from %u to %u",
-				  key->name, value, key->min, key->max);
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "%s: '%.60s' is not a number from %u to %u", key->name, value,
+				  key->min, key->max);
 	*field = (unsigned int)number;
 	return 0;
 }
@@ -113,8 +121,8 @@ static int set_number(const struct key *key, unsigned int *field, const char *va
 static int set_bool(const struct key *key, bool *field, const char *value, struct error *err)
 {
 	if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "%s: '%.60s' is neither yes nor no", key->name,
-				  value);
+		return error_setc(err, ERROR_USAGE, -EINVAL, "%s: '%.60s' is neither yes nor no",
+				  key->name, value);
 	*field = strcmp(value, "yes") == 0;
 	return 0;
 }
@@ -247,8 +255,9 @@ static void tell_stranger(const struct reading *reading, const char *section, co
 		watcher->on_unknown(watcher->data, section, name, reading->lines.number);
 	if (watcher)
 		return;
-	log_warning("%s:%d: %s%s%skey '%s': unknown, ignoring", reading->path, reading->lines.number,
-		    *section ? "section [" : "", section, *section ? "], " : "", name);
+	log_warning("%s:%d: %s%s%skey '%s': unknown, ignoring", reading->path,
+		    reading->lines.number, *section ? "section [" : "", section,
+		    *section ? "], " : "", name);
 }
 
 /* inih's handler: 0 stops. Only section [nvfs], or none. */
@@ -278,8 +287,8 @@ static int on_key(void *data, const char *section, const char *name, const char 
 	return r == 0;
 }
 
-int config_read_watched(struct config *config, const char *path, bool optional, const struct config_watcher *watcher,
-			struct error *err)
+int config_read_watched(struct config *config, const char *path, bool optional,
+			const struct config_watcher *watcher, struct error *err)
 {
 	struct reading reading = { .config = config, .path = path, .watcher = watcher, .err = err };
 	auto_free char *text = NULL;
@@ -291,13 +300,15 @@ int config_read_watched(struct config *config, const char *path, bool optional, 
 	if (r < 0)
 		return error_classify(err, r, ERROR_USAGE);
 	if (strlen(text) != len)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "%s: not a text: it has a NUL byte", path);
+		return error_setc(err, ERROR_USAGE, -EINVAL, "%s: not a text: it has a NUL byte",
+				  path);
 	reading.lines.at = text;
 	line = ini_parse_stream(lines_next, &reading.lines, on_key, &reading);
 	if (reading.result < 0)
 		return reading.result;
 	if (line != 0)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "%s:%d: not 'key = value'", path, line);
+		return error_setc(err, ERROR_USAGE, -EINVAL, "%s:%d: not 'key = value'", path,
+				  line);
 	return 0;
 }
 

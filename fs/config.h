@@ -75,8 +75,8 @@ struct config_watcher {
 };
 
 /** config_read_watched() - as config_read(); unknown keys are told to @watcher, and not logged */
-int config_read_watched(struct config *config, const char *path, bool optional, const struct config_watcher *watcher,
-			struct error *err);
+int config_read_watched(struct config *config, const char *path, bool optional,
+			const struct config_watcher *watcher, struct error *err);
 
 /** config_key() - the name of key @i, counted from 0; NULL behind the last one */
 const char *config_key(size_t i);

@@ -136,8 +136,8 @@ static ssize_t io_writev(int fd, struct iovec *iov, int count, void *userdata)
 	if (c->replaying && init)
 		return iov_size(iov, count);
 	if (init) {
-		features_negotiate(c->shared->init, c->shared->init_size, iov[1].iov_base, iov[1].iov_len,
-				   &c->allowed, c->overlay, &c->features);
+		features_negotiate(c->shared->init, c->shared->init_size, iov[1].iov_base,
+				   iov[1].iov_len, &c->allowed, c->overlay, &c->features);
 		keep_features(c);
 	}
 	count_error(iov);
@@ -162,15 +162,18 @@ static void keep_init(struct connection *c, const void *request, size_t size)
 
 static void reply_eio(struct connection *c, const struct kfuse_in_header *request)
 {
-	struct kfuse_out_header reply = { .len = sizeof(reply), .error = -EIO, .unique = request->unique };
+	struct kfuse_out_header reply = { .len = sizeof(reply),
+					  .error = -EIO,
+					  .unique = request->unique };
 	char what[PATH_MAX];
 
 	counters_error(EIO);
 	store_read_lock(c->store);
 	tree_describe(c->store, request->nodeid, what, sizeof(what));
 	store_unlock(c->store);
-	log_error("a request (FUSE opcode %u, nodeid %#llx: %s) has killed %d daemons, answering EIO",
-		  request->opcode, (unsigned long long)request->nodeid, what, DEATHS_MAX);
+	log_error(
+		"a request (FUSE opcode %u, nodeid %#llx: %s) has killed %d daemons, answering EIO",
+		request->opcode, (unsigned long long)request->nodeid, what, DEATHS_MAX);
 	if (write(c->fuse_fd, &reply, sizeof(reply)) < 0)
 		log_warning("answer EIO: %s, ignoring", strerror(errno));
 }
@@ -358,7 +361,8 @@ int connection_start(struct connection *c, unsigned int n_workers, const struct 
 	if (r < 0)
 		return r;
 	if (poll(&ready, 1, INIT_TIMEOUT_MS) != 1)
-		return error_setc(err, ERROR_MOUNT, -ETIME, "the kernel did not answer on '/dev/fuse'");
+		return error_setc(err, ERROR_MOUNT, -ETIME,
+				  "the kernel did not answer on '/dev/fuse'");
 	return 0;
 }
 
@@ -413,7 +417,8 @@ static int ask_again(struct connection *c, struct error *err)
 	for (unsigned int i = 0; i < STORE_WORKERS_MAX; i++)
 		clear(&c->shared->requests[i]);
 	r = notify(c, KFUSE_NOTIFY_RESEND);
-	return r < 0 ? error_set(err, r, "ask the kernel for the requests of the daemon before") : 0;
+	return r < 0 ? error_set(err, r, "ask the kernel for the requests of the daemon before")
+		     : 0;
 }
 
 /* Without RESEND each worker begins with what is in its place; here what is in no worker's. */

@@ -214,8 +214,9 @@ static json_t *latency_json(const struct counters_worker *sum)
 		if (sum->total_ns[op])
 			(void)json_object_set_new(
 				list, names[op],
-				json_pack("{s:I, s:o}", "sum_us", (json_int_t)(sum->total_ns[op] / NS_PER_US),
-					  "buckets", buckets_json(sum->requests[op])));
+				json_pack("{s:I, s:o}", "sum_us",
+					  (json_int_t)(sum->total_ns[op] / NS_PER_US), "buckets",
+					  buckets_json(sum->requests[op])));
 	}
 	return json_pack("{s:o, s:o}", "bounds_us", bounds, "operations", list);
 }
@@ -225,7 +226,8 @@ json_t *counters_json(const struct counters *counters)
 	struct counters_worker sum;
 
 	counters_sum(counters, &sum);
-	return json_pack("{s:I, s:I, s:o, s:o, s:o}", "since", (json_int_t)counters->since_s, "takeovers",
-			 (json_int_t)counters->takeovers, "requests", requests_json(&sum), "errors",
-			 errors_json(&sum), "latency", latency_json(&sum));
+	return json_pack("{s:I, s:I, s:o, s:o, s:o}", "since", (json_int_t)counters->since_s,
+			 "takeovers", (json_int_t)counters->takeovers, "requests",
+			 requests_json(&sum), "errors", errors_json(&sum), "latency",
+			 latency_json(&sum));
 }

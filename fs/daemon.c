@@ -73,7 +73,8 @@ static int resume_tree(struct daemon *daemon, uint32_t index)
 		daemon->containers[index]->commit_until = clock_s() + COMMIT_WAIT_S;
 	if (!(tree->flags & STORE_TREE_STALE))
 		return 0;
-	for (uint32_t s = tree->snapshot; s != STORE_NONE; s = store_snapshot(daemon->store, s)->next)
+	for (uint32_t s = tree->snapshot; s != STORE_NONE;
+	     s = store_snapshot(daemon->store, s)->next)
 		daemon_forget_tree(daemon, index, store_snapshot(daemon->store, s)->layout);
 	daemon_tree_set_flag(daemon, index, STORE_TREE_STALE, false);
 	return 0;
@@ -134,7 +135,8 @@ static void tell_stalled(struct daemon *daemon, const char *path)
 {
 	char text[400];
 
-	(void)snprintf(text, sizeof(text), "'%.300s' does not answer: who reads it in a container waits", path);
+	(void)snprintf(text, sizeof(text),
+		       "'%.300s' does not answer: who reads it in a container waits", path);
 	log_warning("%s", text);
 	events_finding(daemon, text);
 }

@@ -108,8 +108,10 @@ static struct process_wanted wanted_of(const struct daemon *daemon, uint32_t ind
 	const struct store_tree *tree = store_tree(daemon->store, index);
 	bool is_mounted = !(tree->flags & STORE_TREE_UNCOMMITTED);
 
-	return (struct process_wanted){ .mnt_ns = tree->mnt_ns,
-					.tree = is_mounted ? store_blob(daemon->store, tree->name, NULL) : NULL };
+	return (struct process_wanted){
+		.mnt_ns = tree->mnt_ns,
+		.tree = is_mounted ? store_blob(daemon->store, tree->name, NULL) : NULL
+	};
 }
 
 /* Its init, or any other process in its mount namespace. */
@@ -134,7 +136,8 @@ uint32_t daemon_trees_in_use(const struct daemon *daemon)
 }
 
 /* Asks about all containers whose init is dead: the answers, and whose they are; the caller frees both. */
-static size_t ask_for_dead(const struct daemon *daemon, struct process_wanted **ret, uint32_t **ret_trees)
+static size_t ask_for_dead(const struct daemon *daemon, struct process_wanted **ret,
+			   uint32_t **ret_trees)
 {
 	size_t n = 0;
 

@@ -20,7 +20,8 @@ static bool is_roots_injection(const struct daemon *daemon, const struct injecti
 
 static bool is_about(const struct daemon *daemon, const struct injection *injection, uint32_t tree)
 {
-	return injection->tree == tree && injection->serial == store_tree(daemon->store, tree)->serial;
+	return injection->tree == tree &&
+	       injection->serial == store_tree(daemon->store, tree)->serial;
 }
 
 bool daemon_injected_by_root(const struct daemon *daemon, uint32_t tree)

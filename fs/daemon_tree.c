@@ -85,7 +85,8 @@ void daemon_forget_tree(struct daemon *daemon, uint32_t tree, uint32_t old_layou
 	uint64_t root = tree_root_nodeid(daemon->store, tree);
 
 	forget_names_in(daemon, root, layout, 0);
-	forget_names_in(daemon, tree_proc_nodeid(daemon->store, tree), layout, tree_proc_slot(layout));
+	forget_names_in(daemon, tree_proc_nodeid(daemon->store, tree), layout,
+			tree_proc_slot(layout));
 	forget_listings(daemon, tree);
 }
 
@@ -166,7 +167,8 @@ static int64_t tree_switch(struct daemon *daemon, uint32_t index, struct daemon_
 		return index;
 	}
 	store_tree_set_flags(daemon->store, index, t->flags | STORE_TREE_STALE);
-	snapshot = store_tree_switch(daemon->store, index, tree->layout, daemon->generation->number);
+	snapshot = store_tree_switch(daemon->store, index, tree->layout,
+				     daemon->generation->number);
 	store_unlock(daemon->store);
 	if (snapshot == STORE_NONE) {
 		store_blob_unref(daemon->store, tree->spec);
@@ -192,7 +194,8 @@ int daemon_tree_take(struct daemon *daemon, uint32_t tree, struct error *err)
 }
 
 /* The snapshots before are kept: their layouts can be read. */
-static void forget_switched(struct daemon *daemon, uint32_t tree, uint32_t old_layout, bool by_epoch)
+static void forget_switched(struct daemon *daemon, uint32_t tree, uint32_t old_layout,
+			    bool by_epoch)
 {
 	if (by_epoch)
 		forget_listings(daemon, tree);
@@ -229,15 +232,17 @@ static int refuse_taken(struct daemon *daemon, struct daemon_tree *tree, uint32_
 		return error_remedy(err, -EPERM, "use another --id");
 	}
 	if (store_tree(daemon->store, index)->pid)
-		(void)error_setc(err, ERROR_USAGE, -EEXIST, "id '%.64s' is the live container of pid %d",
-				 tree->name, store_tree(daemon->store, index)->pid);
+		(void)error_setc(err, ERROR_USAGE, -EEXIST,
+				 "id '%.64s' is the live container of pid %d", tree->name,
+				 store_tree(daemon->store, index)->pid);
 	else
-		(void)error_setc(err, ERROR_USAGE, -EEXIST, "id '%.64s' is in use by another container",
-				 tree->name);
+		(void)error_setc(err, ERROR_USAGE, -EEXIST,
+				 "id '%.64s' is in use by another container", tree->name);
 	return error_remedy(err, -EEXIST, "use another --id, or nvinject --remove --id first");
 }
 
-static int refuse_busy(struct daemon *daemon, struct daemon_tree *tree, const char *what, struct error *err)
+static int refuse_busy(struct daemon *daemon, struct daemon_tree *tree, const char *what,
+		       struct error *err)
 {
 	tree_release(daemon, tree);
 	(void)error_setc(err, ERROR_AGAIN, -EBUSY, "'%.64s' is being %s", tree->name, what);
@@ -261,7 +266,8 @@ int64_t daemon_tree_set(struct daemon *daemon, struct daemon_tree *tree, bool *r
 			bool *ret_switched, struct error *err)
 {
 	uint32_t index = store_tree_find(daemon->store, tree->name);
-	const struct store_tree *old = index == STORE_NONE ? NULL : store_tree(daemon->store, index);
+	const struct store_tree *old = index == STORE_NONE ? NULL
+							   : store_tree(daemon->store, index);
 	bool is_roots = old && old->flags & STORE_TREE_BY_ROOT;
 	bool is_own = old && (tree->by_root || (!is_roots && old->owner == tree->owner));
 
@@ -269,12 +275,14 @@ int64_t daemon_tree_set(struct daemon *daemon, struct daemon_tree *tree, bool *r
 	if (is_own && daemon_container_is(daemon, index, &tree->process))
 		return set_again(daemon, index, tree, ret_switched, err);
 	/* A name that a user, or a container's root, has taken is root's for the asking. */
-	if (old && (tree->for_user || (!(tree->by_root && !is_roots) && daemon_container_is_alive(daemon, index))))
+	if (old && (tree->for_user ||
+		    (!(tree->by_root && !is_roots) && daemon_container_is_alive(daemon, index))))
 		return refuse_taken(daemon, tree, index, err);
 	if (!old && tree->for_user)
 		return error_setc(err, ERROR_MOUNT, -ESTALE, "its tree is gone meanwhile");
 	if (old && tree->by_root && !is_roots && daemon_container_is_alive(daemon, index))
-		log_info("id '%.64s' was uid %u's, for its pid %d: root has given it to another container, and that tree goes",
+		log_info("id '%.64s' was uid %u's, for its pid %d: root has given it to another "
+			 "container, and that tree goes",
 			 tree->name, old->owner, old->pid);
 	if (old)
 		daemon_tree_remove(daemon, index);
@@ -296,7 +304,8 @@ void daemon_tree_remove(struct daemon *daemon, uint32_t index)
 	}
 	if (tree->mnt_ns && !(tree->flags & STORE_TREE_UNCOMMITTED))
 		events_of_tree(daemon, EVENT_REMOVED, index, NULL);
-	audit_tree(daemon, index, "removed the tree '%s'", store_blob(daemon->store, tree->name, NULL));
+	audit_tree(daemon, index, "removed the tree '%s'",
+		   store_blob(daemon->store, tree->name, NULL));
 	pid = tree->pid;
 	(void)snprintf(name, sizeof(name), "%s", store_blob(daemon->store, tree->name, NULL));
 	permit_forget(daemon, index);

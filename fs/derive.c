@@ -103,9 +103,10 @@ static char *make_key(const struct derive_request *request, const struct blobs *
 
 	if (!out)
 		return NULL;
-	fprintf(out, "%u %u %d %u %d %d %s %d %d %d ", request->caps, blobs->image, request->image != NULL,
-		blobs->compat, request->compat != NULL, request->compat_mode, request->target, request->mig_config,
-		request->mig_monitor, request->imex_mgmt);
+	fprintf(out, "%u %u %d %u %d %d %s %d %d %d ", request->caps, blobs->image,
+		request->image != NULL, blobs->compat, request->compat != NULL,
+		request->compat_mode, request->target, request->mig_config, request->mig_monitor,
+		request->imex_mgmt);
 	if (!request->selection)
 		fputs("all", out);
 	for (size_t i = 0; request->selection && i < request->selection->n; i++)
@@ -125,8 +126,8 @@ static struct answer *answer_find(struct deriver *deriver, const char *key, uint
 		struct answer *answer = &deriver->answers[i];
 
 		/* A parser may fail for reasons of the moment: such an answer is for its asker alone. */
-		if (answer->key && !answer->warning[0] && !answer->compat_warning[0] && answer->generation == generation &&
-		    strcmp(answer->key, key) == 0)
+		if (answer->key && !answer->warning[0] && !answer->compat_warning[0] &&
+		    answer->generation == generation && strcmp(answer->key, key) == 0)
 			return answer;
 	}
 	return NULL;
@@ -143,7 +144,8 @@ static int merge_boxed(struct deriver *deriver, const struct derive_request *req
 	auto_close int fd = -1;
 
 	if (request->image_size > DERIVE_IMAGE_MAX)
-		return error_setc(err, ERROR_OTHER, -EFBIG, "more than %lu bytes", DERIVE_IMAGE_MAX);
+		return error_setc(err, ERROR_OTHER, -EFBIG, "more than %lu bytes",
+				  DERIVE_IMAGE_MAX);
 	if (!deriver->box)
 		return error_setc(err, ERROR_OTHER, -EOPNOTSUPP, "no confined parser");
 	fd = file_memfd("image-cache", request->image, request->image_size);
@@ -161,7 +163,8 @@ static bool has_libcuda(const struct driver *driver, unsigned int caps)
 	return false;
 }
 
-static unsigned int brands_of(const struct generation *generation, const struct gpu_selection *selection)
+static unsigned int brands_of(const struct generation *generation,
+			      const struct gpu_selection *selection)
 {
 	unsigned int bits = 0;
 
@@ -171,7 +174,8 @@ static unsigned int brands_of(const struct generation *generation, const struct 
 }
 
 static int choose_boxed(struct deriver *deriver, const struct generation *generation,
-			const struct derive_request *request, struct compat_verdict *ret, struct error *err)
+			const struct derive_request *request, struct compat_verdict *ret,
+			struct error *err)
 {
 	const struct driver *driver = generation->driver;
 	const struct compat_host host = { .driver = driver->version,
@@ -201,7 +205,8 @@ static void choose(struct deriver *deriver, const struct generation *generation,
 		return;
 	if (choose_boxed(deriver, generation, request, &answer->verdict, &why) < 0)
 		(void)snprintf(answer->compat_warning, sizeof(answer->compat_warning),
-			       "the image's CUDA compatibility libraries are of no use (%.80s), using the driver's",
+			       "the image's CUDA compatibility libraries are of no use (%.80s), "
+			       "using the driver's",
 			       why.text);
 }
 
@@ -215,13 +220,16 @@ static int merge(struct deriver *deriver, const struct generation *generation,
 	size_t n = 0;
 	int r;
 
-	r = compose_cache_entries(generation, request->caps, request->target, &answer->verdict, &entries, &n);
+	r = compose_cache_entries(generation, request->caps, request->target, &answer->verdict,
+				  &entries, &n);
 	if (r < 0)
 		return error_set(err, r, "list the driver's libraries");
-	r = request->image ? merge_boxed(deriver, request, entries, n, ret, ret_len, &why) : -ENODATA;
+	r = request->image ? merge_boxed(deriver, request, entries, n, ret, ret_len, &why)
+			   : -ENODATA;
 	if (r < 0 && request->image)
 		(void)snprintf(answer->warning, sizeof(answer->warning),
-			       "the image's ld.so.cache is of no use (%.80s), using the driver's entries alone",
+			       "the image's ld.so.cache is of no use (%.80s), using the driver's "
+			       "entries alone",
 			       why.text);
 	if (r < 0)
 		r = ldcache_merge(NULL, entries, n, NULL, ret, ret_len, err);
@@ -289,7 +297,8 @@ static void blobs_unref(struct deriver *deriver, const struct blobs *blobs)
 	store_unlock(deriver->store);
 }
 
-static uint32_t keep_bytes(struct deriver *deriver, const void *bytes, size_t size, size_t max, size_t *kept)
+static uint32_t keep_bytes(struct deriver *deriver, const void *bytes, size_t size, size_t max,
+			   size_t *kept)
 {
 	if (!bytes || size > max)
 		return STORE_NONE;
@@ -298,16 +307,19 @@ static uint32_t keep_bytes(struct deriver *deriver, const void *bytes, size_t si
 }
 
 /* An image that is too large has no blob, and gives a warning, of which nothing is remembered. */
-static int blobs_put(struct deriver *deriver, const struct derive_request *request, struct blobs *ret,
-		     size_t *ret_kept, struct error *err)
+static int blobs_put(struct deriver *deriver, const struct derive_request *request,
+		     struct blobs *ret, size_t *ret_kept, struct error *err)
 {
 	size_t kept = 0;
 	bool failed;
 
 	store_write_lock(deriver->store);
-	ret->image = keep_bytes(deriver, request->image, request->image_size, DERIVE_IMAGE_MAX, &kept);
-	failed = request->image && request->image_size <= DERIVE_IMAGE_MAX && ret->image == STORE_NONE;
-	ret->compat = keep_bytes(deriver, request->compat, request->compat_size, COMPATLIST_SIZE_MAX, &kept);
+	ret->image = keep_bytes(deriver, request->image, request->image_size, DERIVE_IMAGE_MAX,
+				&kept);
+	failed = request->image && request->image_size <= DERIVE_IMAGE_MAX &&
+		 ret->image == STORE_NONE;
+	ret->compat = keep_bytes(deriver, request->compat, request->compat_size,
+				 COMPATLIST_SIZE_MAX, &kept);
 	failed = failed || (request->compat && request->compat_size <= COMPATLIST_SIZE_MAX &&
 			    ret->compat == STORE_NONE);
 	store_unlock(deriver->store);
@@ -363,6 +375,7 @@ int deriver_get(struct deriver *deriver, const struct generation *generation,
 	ret->cache_fd = answer->cache_fd;
 	ret->compat = answer->verdict.image;
 	(void)snprintf(ret->warning, sizeof(ret->warning), "%s", answer->warning);
-	(void)snprintf(ret->compat_warning, sizeof(ret->compat_warning), "%s", answer->compat_warning);
+	(void)snprintf(ret->compat_warning, sizeof(ret->compat_warning), "%s",
+		       answer->compat_warning);
 	return 0;
 }

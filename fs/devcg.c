@@ -30,14 +30,17 @@ char *devcg_mountinfo(void)
 {
 	char *text = NULL;
 
-	return file_read_at(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text, NULL, NULL) < 0 ? NULL : text;
+	return file_read_at(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text, NULL, NULL) < 0
+		       ? NULL
+		       : text;
 }
 
 static bool is_cgroup(int fd, unsigned int version)
 {
 	struct statfs fs;
 
-	return fstatfs(fd, &fs) == 0 && fs.f_type == (version == 1 ? CGROUP_SUPER_MAGIC : CGROUP2_SUPER_MAGIC);
+	return fstatfs(fd, &fs) == 0 &&
+	       fs.f_type == (version == 1 ? CGROUP_SUPER_MAGIC : CGROUP2_SUPER_MAGIC);
 }
 
 /* -1: not under any mount that we see */
@@ -75,7 +78,8 @@ int devcg_open(pid_t pid, const char *mountinfo, struct devcg *ret, struct error
 
 		r = cgroup_text_path(text, version, &path);
 		if (r < 0)
-			return error_set(err, r == -ENOENT ? -ESRCH : r, "cgroup of process %d", (int)pid);
+			return error_set(err, r == -ENOENT ? -ESRCH : r, "cgroup of process %d",
+					 (int)pid);
 		if (!path)
 			continue;
 		*(version == 1 ? &ret->v1 : &ret->v2) = open_in_mounts(path, version, mountinfo);
@@ -97,7 +101,10 @@ static int raise_net_admin(cap_flag_value_t value)
 {
 	cap_t caps = cap_get_proc();
 	const cap_value_t cap = CAP_NET_ADMIN;
-	int r = caps && cap_set_flag(caps, CAP_EFFECTIVE, 1, &cap, value) == 0 && cap_set_proc(caps) == 0 ? 0 : -EPERM;
+	int r = caps && cap_set_flag(caps, CAP_EFFECTIVE, 1, &cap, value) == 0 &&
+				cap_set_proc(caps) == 0
+			? 0
+			: -EPERM;
 
 	(void)cap_free(caps);
 	return r;
@@ -216,9 +223,11 @@ static bool list_permits(int fd, const json_t *rules)
 	if (file_read_at(fd, "devices.list", TEXT_MAX, &list, NULL, NULL) < 0)
 		return true;
 	json_array_foreach(rules, i, rule) {
-		struct cgroup_rule wanted = { (unsigned int)json_integer_value(json_array_get(rule, 0)),
-					      (unsigned int)json_integer_value(json_array_get(rule, 1)),
-					      (unsigned int)json_integer_value(json_array_get(rule, 2)) };
+		struct cgroup_rule wanted = {
+			(unsigned int)json_integer_value(json_array_get(rule, 0)),
+			(unsigned int)json_integer_value(json_array_get(rule, 1)),
+			(unsigned int)json_integer_value(json_array_get(rule, 2))
+		};
 		struct cgroup_listed listed = cgroup_text_listed(list, &wanted);
 
 		if (!listed.open && !listed.covered)
@@ -230,7 +239,8 @@ static bool list_permits(int fd, const json_t *rules)
 bool devcg_is_as_recorded(const struct devcg *devcg, const json_t *step)
 {
 	return (devcg->v1 < 0 || list_permits(devcg->v1, json_object_get(step, "asked"))) &&
-	       (devcg->v2 < 0 || programs_are_recorded(devcg->v2, json_object_get(step, "programs")));
+	       (devcg->v2 < 0 ||
+		programs_are_recorded(devcg->v2, json_object_get(step, "programs")));
 }
 
 int devcg_programs(const struct devcg *devcg)

@@ -179,7 +179,8 @@ static int make_nodes(struct donor *donor)
 	int r = 0;
 
 	donor->step = "a tmpfs for device nodes";
-	if (cap_set_proc(donor->caps) < 0 || mount("nvfs-nodes", NODES_DIR, "tmpfs", NODES_FLAGS, NODES_OPTIONS) < 0)
+	if (cap_set_proc(donor->caps) < 0 ||
+	    mount("nvfs-nodes", NODES_DIR, "tmpfs", NODES_FLAGS, NODES_OPTIONS) < 0)
 		return -errno;
 	for (size_t i = 0; i < donor->n && r == 0; i++) {
 		if (!donor->clones[i].is_made)
@@ -295,11 +296,14 @@ static struct job *job_new(const struct donor_request *request)
 		return NULL;
 	(void)pthread_mutex_init(&job->lock, NULL);
 	cond_init(&job->ended);
-	job->stacks = mmap(NULL, 2 * STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK,
-			   -1, 0);
+	job->stacks = mmap(NULL, 2 * STACK_SIZE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	job->dev_root = strdup(request->dev_root);
-	job->donor = (struct donor){ .dev_root = job->dev_root, .clones = calloc(n + 1, sizeof(*clones)), .n = n,
-				     .is_locked = request->is_locked, .step = "" };
+	job->donor = (struct donor){ .dev_root = job->dev_root,
+				     .clones = calloc(n + 1, sizeof(*clones)),
+				     .n = n,
+				     .is_locked = request->is_locked,
+				     .step = "" };
 	whole = job->stacks != MAP_FAILED && job->dev_root && job->donor.clones &&
 		node_capabilities(request, &job->donor.caps) == 0;
 	for (size_t i = 0; job->donor.clones && i < n; i++) {
@@ -391,11 +395,13 @@ static const char *step_of(const struct job *job)
 
 static int no_answer(struct error *err, const char *path)
 {
-	return error_setc(err, ERROR_AGAIN, -ETIME, "'%s' does not answer within %d ms", path, DONOR_LIMIT_MS);
+	return error_setc(err, ERROR_AGAIN, -ETIME, "'%s' does not answer within %d ms", path,
+			  DONOR_LIMIT_MS);
 }
 
 /* What hangs there now hangs there for whoever comes next, too. */
-static int check_hanging(struct donors *donors, const struct donor_request *request, struct error *err)
+static int check_hanging(struct donors *donors, const struct donor_request *request,
+			 struct error *err)
 {
 	if (count_hanging(donors) >= HANGING_MAX)
 		return no_answer(err, step_of(donors->hanging));

@@ -16,8 +16,9 @@
 #include "nvml/node.h"
 
 static const char *const names[EVENT_KINDS] = {
-	[EVENT_INJECTED] = "injected", [EVENT_REFUSED] = "refused",	  [EVENT_REMOVED] = "removed",
-	[EVENT_HEALED] = "healed",     [EVENT_GENERATION] = "generation", [EVENT_FINDING] = "finding",
+	[EVENT_INJECTED] = "injected",	   [EVENT_REFUSED] = "refused",
+	[EVENT_REMOVED] = "removed",	   [EVENT_HEALED] = "healed",
+	[EVENT_GENERATION] = "generation", [EVENT_FINDING] = "finding",
 };
 
 struct listener {
@@ -59,7 +60,8 @@ void events_free(struct events *events)
 	free(events);
 }
 
-static bool may_hear(const struct daemon *daemon, const struct daemon_viewer *viewer, const struct about *about)
+static bool may_hear(const struct daemon *daemon, const struct daemon_viewer *viewer,
+		     const struct about *about)
 {
 	if (viewer->is_root)
 		return true;
@@ -81,7 +83,9 @@ static json_t *with_name(const char *name, json_t *details)
 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	(void)json_object_set_new(event, "event", json_string(name));
-	(void)json_object_set_new(event, "time_us", json_integer((json_int_t)now.tv_sec * 1000000 + now.tv_nsec / 1000));
+	(void)json_object_set_new(
+		event, "time_us",
+		json_integer((json_int_t)now.tv_sec * 1000000 + now.tv_nsec / 1000));
 	return event;
 }
 
@@ -106,7 +110,8 @@ static void happen(struct daemon *daemon, const struct about *about, json_t *det
 		json_decref(details);
 }
 
-static void add_wishes(const struct daemon *daemon, json_t *event, const json_t *wanted, const struct store_tree *tree)
+static void add_wishes(const struct daemon *daemon, json_t *event, const json_t *wanted,
+		       const struct store_tree *tree)
 {
 	static const char *const keys[] = { "devices", "driver_capabilities" };
 
@@ -114,8 +119,9 @@ static void add_wishes(const struct daemon *daemon, json_t *event, const json_t 
 		if (json_object_get(wanted, keys[i]))
 			(void)json_object_set(event, keys[i], json_object_get(wanted, keys[i]));
 	}
-	(void)json_object_set_new(event, "generation",
-				  json_integer(store_snapshot(daemon->store, tree->snapshot)->generation));
+	(void)json_object_set_new(
+		event, "generation",
+		json_integer(store_snapshot(daemon->store, tree->snapshot)->generation));
 }
 
 void events_of_tree(struct daemon *daemon, enum event_kind kind, uint32_t index, json_t *details)
@@ -128,7 +134,8 @@ void events_of_tree(struct daemon *daemon, enum event_kind kind, uint32_t index,
 	if (daemon->events && daemon->events->listeners)
 		wanted = spec ? json_loads(spec, 0, NULL) : NULL;
 	id = json_string_value(json_object_get(wanted, "id"));
-	(void)json_object_set_new(event, "id", json_string(id ? id : store_blob(daemon->store, tree->name, NULL)));
+	(void)json_object_set_new(
+		event, "id", json_string(id ? id : store_blob(daemon->store, tree->name, NULL)));
 	(void)json_object_set_new(event, "pid", json_integer(tree->pid));
 	(void)json_object_set_new(event, "uid", json_integer(tree->owner));
 	if (kind == EVENT_INJECTED && wanted)
@@ -152,7 +159,8 @@ void events_of_user(struct daemon *daemon, enum event_kind kind, uint32_t uid, j
 	happen(daemon, &(struct about){ OF_USER, kind, uid }, details);
 }
 
-int events_listen(struct daemon *daemon, struct client *client, const struct daemon_viewer *viewer, struct error *err)
+int events_listen(struct daemon *daemon, struct client *client, const struct daemon_viewer *viewer,
+		  struct error *err)
 {
 	struct listener *listener = calloc(1, sizeof(*listener));
 
@@ -161,9 +169,11 @@ int events_listen(struct daemon *daemon, struct client *client, const struct dae
 	*listener = (struct listener){ .next = daemon->events->listeners, .client = client, .viewer = *viewer };
 	daemon->events->listeners = listener;
 	client_listen(client);
-	(void)client_event(client,
-			   with_name("listening", json_pack("{s:i, s:I}", "daemon_pid", (int)daemon->self.pid, "takeovers",
-							    (json_int_t)store_counters(daemon->store)->takeovers)));
+	(void)client_event(
+		client,
+		with_name("listening",
+			  json_pack("{s:i, s:I}", "daemon_pid", (int)daemon->self.pid, "takeovers",
+				    (json_int_t)store_counters(daemon->store)->takeovers)));
 	return 0;
 }
 
@@ -191,7 +201,8 @@ json_t *events_status(const struct daemon *daemon)
 	for (const struct listener *l = daemon->events->listeners; l; l = l->next)
 		listeners++;
 	for (size_t i = 0; i < EVENT_KINDS; i++)
-		(void)json_object_set_new(happened, names[i], json_integer((json_int_t)daemon->events->happened[i]));
+		(void)json_object_set_new(happened, names[i],
+					  json_integer((json_int_t)daemon->events->happened[i]));
 	(void)json_object_set_new(status, "listeners", json_integer(listeners));
 	(void)json_object_set_new(status, "happened", happened);
 	return status;

@@ -40,7 +40,8 @@ void events_free(struct events *events);
  *
  * Return: 0 or -ENOMEM.
  */
-int events_listen(struct daemon *daemon, struct client *client, const struct daemon_viewer *viewer, struct error *err);
+int events_listen(struct daemon *daemon, struct client *client, const struct daemon_viewer *viewer,
+		  struct error *err);
 
 /** events_client_gone() - a client goes away, whether it listens or not */
 void events_client_gone(struct daemon *daemon, const struct client *client);

@@ -114,10 +114,12 @@ static bool skip_gpu(struct facts *facts, const char *why)
 {
 	const struct answer *answer = nvmlbox_answer(facts->box);
 
-	if (answer->step_gpu == ANSWER_NO_GPU || !answer->step[0] || facts->n_skipped == NVMLBOX_SKIPPED_MAX)
+	if (answer->step_gpu == ANSWER_NO_GPU || !answer->step[0] ||
+	    facts->n_skipped == NVMLBOX_SKIPPED_MAX)
 		return false;
 	facts->skipped[facts->n_skipped++] = answer->step_gpu;
-	(void)finding_add(&facts->skips, true, "GPU %u: NVML %s in %s; it is known by /proc and tables alone",
+	(void)finding_add(&facts->skips, true,
+			  "GPU %u: NVML %s in %s; it is known by /proc and tables alone",
 			  answer->step_gpu, why, answer->step);
 	return true;
 }
@@ -130,7 +132,8 @@ static void fail(struct facts *facts, const char *why)
 
 	stop_hearing(facts);
 	if (!again)
-		(void)finding_add(&findings, true, "NVML %s in %s; GPUs are known by /proc and tables alone", why,
+		(void)finding_add(&findings, true,
+				  "NVML %s in %s; GPUs are known by /proc and tables alone", why,
 				  answer->step[0] ? answer->step : "its start");
 	facts_finish(facts, &findings, again);
 }
@@ -195,7 +198,8 @@ static void check_stall(struct facts *facts)
 	}
 	nvmlbox_kill(facts->box);
 	if (g && g->gpus->provisional && nvmlbox_since_ms(facts->box) > 2 * limit_ms) {
-		log_warning("the process that asks NVML does not end, which no signal can help, ignoring");
+		log_warning("the process that asks NVML does not end, which no signal can help, "
+			    "ignoring");
 		g->gpus->provisional = false;
 	}
 }
@@ -219,7 +223,8 @@ static void set_off(struct facts *facts, struct generation *g, enum generation_n
 	struct finding_list findings = { 0 };
 
 	if (state == GENERATION_NVML_FAILED)
-		(void)finding_add(&findings, true, "NVML: no '" LIBRARY "' among the driver's files; GPUs are known "
+		(void)finding_add(&findings, true,
+				  "NVML: no '" LIBRARY "' among the driver's files; GPUs are known "
 				  "by /proc and tables alone");
 	facts_set_findings(facts, g, &findings);
 	g->nvml.state = state;
@@ -295,7 +300,8 @@ void facts_tick(struct facts *facts)
 
 	check_stall(facts);
 	look(facts);
-	if (g && facts->retry_ms && facts->retry_ms <= clock_ms() && g->nvml.state == GENERATION_NVML_FAILED) {
+	if (g && facts->retry_ms && facts->retry_ms <= clock_ms() &&
+	    g->nvml.state == GENERATION_NVML_FAILED) {
 		g->nvml.state = GENERATION_NVML_PENDING;
 		forget_skipped(facts);
 	}
@@ -369,9 +375,10 @@ json_t *facts_status(const struct daemon *daemon, bool with_findings)
 	json_t *findings = json_array();
 
 	if (!g)
-		return json_pack("{s:s, s:o}", "state", daemon->config.nvml ? "pending" : "off", "findings", findings);
+		return json_pack("{s:s, s:o}", "state", daemon->config.nvml ? "pending" : "off",
+				 "findings", findings);
 	for (size_t i = 0; with_findings && i < g->nvml.findings.n; i++)
 		(void)json_array_append_new(findings, json_string(g->nvml.findings.items[i].text));
-	return json_pack("{s:s, s:i, s:o}", "state", names[g->nvml.state], "took_ms", (int)g->nvml.took_ms,
-			 "findings", findings);
+	return json_pack("{s:s, s:i, s:o}", "state", names[g->nvml.state], "took_ms",
+			 (int)g->nvml.took_ms, "findings", findings);
 }

@@ -31,7 +31,8 @@ static void note(struct finding_list *list, const struct finding_list *more)
 }
 
 /* What is new is said once. */
-static void say(struct daemon *daemon, const struct finding_list *before, const struct finding_list *now)
+static void say(struct daemon *daemon, const struct finding_list *before,
+		const struct finding_list *now)
 {
 	for (size_t i = 0; i < now->n; i++) {
 		size_t k = 0;

@@ -51,7 +51,8 @@ int features_require(struct error *err)
 	if (r != -ENOSYS)
 		return 0; /* it failed, as asked, but it is there */
 	(void)uname(&kernel);
-	r = error_setc(err, ERROR_MOUNT, r, "this kernel (%s) has no mount_setattr(2)", kernel.release);
+	r = error_setc(err, ERROR_MOUNT, r, "this kernel (%s) has no mount_setattr(2)",
+		       kernel.release);
 	return error_remedy(err, r, "nvfs needs Linux 5.12 or later");
 }
 

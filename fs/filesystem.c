@@ -35,10 +35,11 @@ struct filesystem {
 static int mount_superblock(struct filesystem *fs, const char *selinux_context, struct error *err)
 {
 	char data[512];
-	int n = snprintf(data, sizeof(data),
-			 "fd=%d,rootmode=40711,user_id=0,group_id=0,allow_other,default_permissions%s%s%s",
-			 fs->fuse_fd, selinux_context ? ",context=\"" : "",
-			 selinux_context ? selinux_context : "", selinux_context ? "\"" : "");
+	int n = snprintf(
+		data, sizeof(data),
+		"fd=%d,rootmode=40711,user_id=0,group_id=0,allow_other,default_permissions%s%s%s",
+		fs->fuse_fd, selinux_context ? ",context=\"" : "",
+		selinux_context ? selinux_context : "", selinux_context ? "\"" : "");
 
 	if (n < 0 || (size_t)n >= sizeof(data))
 		return error_setc(err, ERROR_USAGE, -EINVAL, "selinux_context is too long");
@@ -157,7 +158,8 @@ static uint64_t mount_id(int dirfd, const char *path)
 {
 	struct statx st = { 0 };
 
-	(void)statx(dirfd, path, AT_EMPTY_PATH | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_MNT_ID, &st);
+	(void)statx(dirfd, path, AT_EMPTY_PATH | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_MNT_ID,
+		    &st);
 	return st.stx_mnt_id;
 }
 

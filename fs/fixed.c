@@ -43,24 +43,29 @@ static const struct {
 	{ "bin", "/usr/bin", NULL, false },
 	{ "etc/OpenCL/vendors", "/etc/OpenCL/vendors", NULL, false },
 	{ "etc/nvidia", "/etc/nvidia", NULL, false },
-	{ "etc/nvidia/nvidia-application-profiles-rc.d", "/etc/nvidia/nvidia-application-profiles-rc.d",
-	  NULL, false },
-	{ "share/nvidia", "/usr/share/nvidia", NULL, false }, /* application profiles, nvoptix.bin */
+	{ "etc/nvidia/nvidia-application-profiles-rc.d",
+	  "/etc/nvidia/nvidia-application-profiles-rc.d", NULL, false },
+	{ "share/nvidia", "/usr/share/nvidia", NULL,
+	  false }, /* application profiles, nvoptix.bin */
 	{ "share/nvidia/files.d", "/usr/share/nvidia/files.d", NULL, false },
 	{ "share/vulkan/icd.d", "/etc/vulkan/icd.d", NULL, false },
 	{ "share/vulkan/implicit_layer.d", "/etc/vulkan/implicit_layer.d", NULL, false },
 	{ "share/vulkansc/icd.d", "/etc/vulkansc/icd.d", NULL, false },
 	{ "share/glvnd/egl_vendor.d", "/usr/share/glvnd/egl_vendor.d", NULL, false },
-	{ "share/egl/egl_external_platform.d", "/usr/share/egl/egl_external_platform.d", NULL, false },
+	{ "share/egl/egl_external_platform.d", "/usr/share/egl/egl_external_platform.d", NULL,
+	  false },
 	{ "wsl", "/usr/lib/wsl", NULL, true }, /* libraries of WSL2 name it in full */
 	/* Where a distribution's libraries lie: Debian's way, and the others', which have their libc there. */
 	{ "lib64/gbm", "/usr/lib/" MULTIARCH "/gbm", "/usr/lib/" MULTIARCH, false },
 	{ "lib64/gbm", "/usr/lib64/gbm", "/usr/lib64/libc.so.6", false },
 	{ "lib32/gbm", "/usr/lib/i386-linux-gnu/gbm", "/usr/lib/i386-linux-gnu", false },
 	/* Where there is an X server. */
-	{ "lib64/xorg/modules/drivers", "/usr/lib/xorg/modules/drivers", "/usr/lib/xorg/modules", false },
-	{ "lib64/xorg/modules/extensions", "/usr/lib/xorg/modules/extensions", "/usr/lib/xorg/modules", false },
-	{ "lib64/xorg/modules/drivers", "/usr/lib64/xorg/modules/drivers", "/usr/lib64/xorg/modules", false },
+	{ "lib64/xorg/modules/drivers", "/usr/lib/xorg/modules/drivers", "/usr/lib/xorg/modules",
+	  false },
+	{ "lib64/xorg/modules/extensions", "/usr/lib/xorg/modules/extensions",
+	  "/usr/lib/xorg/modules", false },
+	{ "lib64/xorg/modules/drivers", "/usr/lib64/xorg/modules/drivers",
+	  "/usr/lib64/xorg/modules", false },
 	{ "lib64/xorg/modules/extensions", "/usr/lib64/xorg/modules/extensions",
 	  "/usr/lib64/xorg/modules", false },
 };
@@ -140,8 +145,9 @@ static int list_row(const struct layout *layout, size_t row, const char *target,
 	return r;
 }
 
-int fixed_links_libraries(const struct layout *layout, const char *dir, const char *at, const char *target,
-			  struct fixed_links *ret, struct finding_list *findings, struct error *err)
+int fixed_links_libraries(const struct layout *layout, const char *dir, const char *at,
+			  const char *target, struct fixed_links *ret,
+			  struct finding_list *findings, struct error *err)
 {
 	int found = find_dir(layout, dir), r = 0;
 
@@ -150,11 +156,13 @@ int fixed_links_libraries(const struct layout *layout, const char *dir, const ch
 		const char *name = layout_name(layout, slot);
 
 		if (layout->nodes[slot].kind != LAYOUT_DIR)
-			r = link_add(ret, (struct fixed_link){ .path = join(at, name),
-							       .to = join_target(target, dir, name) });
+			r = link_add(ret,
+				     (struct fixed_link){ .path = join(at, name),
+							  .to = join_target(target, dir, name) });
 	}
 	if (r == -E2BIG)
-		r = finding_add(findings, true, "more than %d libraries for '%s', ignoring the rest",
+		r = finding_add(findings, true,
+				"more than %d libraries for '%s', ignoring the rest",
 				FIXED_LIBRARIES_MAX, at);
 	return r < 0 ? error_set(err, r, "list the links of libraries") : 0;
 }
@@ -170,7 +178,8 @@ int fixed_links_list(const struct layout *layout, const char *target, struct fix
 	for (size_t i = 0; i < ARRAY_SIZE(rows) && r == 0; i++)
 		r = list_row(layout, i, target, ret);
 	if (r == -E2BIG)
-		r = finding_add(findings, true, "more than %d links at fixed paths, ignoring the rest",
+		r = finding_add(findings, true,
+				"more than %d links at fixed paths, ignoring the rest",
 				FIXED_LINKS_MAX);
 	return r < 0 ? error_set(err, r, "list the links") : 0;
 }

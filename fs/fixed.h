@@ -55,8 +55,9 @@ int fixed_links_list(const struct layout *layout, const char *target, struct fix
  * For who opens a library by its path, or copies it from there: the linker's cache is enough for the
  * others. More than FIXED_LIBRARIES_MAX of one tree are a finding. Return: 0 or -ENOMEM.
  */
-int fixed_links_libraries(const struct layout *layout, const char *dir, const char *at, const char *target,
-			  struct fixed_links *ret, struct finding_list *findings, struct error *err);
+int fixed_links_libraries(const struct layout *layout, const char *dir, const char *at,
+			  const char *target, struct fixed_links *ret,
+			  struct finding_list *findings, struct error *err);
 void fixed_links_done(struct fixed_links *links);
 
 #endif

@@ -132,8 +132,8 @@ struct generation *generation_find(struct generation *first, uint32_t number)
 
 /* comparing */
 
-static const struct driver_file *find_file(const struct driver *driver, const struct driver_file *file,
-					   size_t *ret_at)
+static const struct driver_file *find_file(const struct driver *driver,
+					   const struct driver_file *file, size_t *ret_at)
 {
 	for (size_t i = 0; i < driver->n_files; i++) {
 		if (driver_file_same_place(&driver->files[i], file)) {
@@ -188,14 +188,15 @@ static bool is_excluded(const struct driver *driver, const struct driver_file *f
 	for (size_t i = 0; i < driver->n_findings; i++) {
 		const struct driver_finding *finding = &driver->findings[i];
 
-		if (finding->rule == FINDING_EXCLUDED && strncmp(finding->text, file->path, len) == 0 &&
-		    finding->text[len] == ':')
+		if (finding->rule == FINDING_EXCLUDED &&
+		    strncmp(finding->text, file->path, len) == 0 && finding->text[len] == ':')
 			return true;
 	}
 	return false;
 }
 
-enum generation_change generation_compare(const struct store *store, const struct generation *before,
+enum generation_change generation_compare(const struct store *store,
+					  const struct generation *before,
 					  const struct generation *now)
 {
 	bool same = before->driver->n_files == now->driver->n_files;
@@ -204,30 +205,35 @@ enum generation_change generation_compare(const struct store *store, const struc
 	if (strcmp(before->driver->version, now->driver->version) != 0)
 		return GENERATION_OTHER;
 	for (size_t i = 0; i < before->driver->n_files; i++) {
-		const struct driver_file *file = find_file(now->driver, &before->driver->files[i], &at);
+		const struct driver_file *file = find_file(now->driver, &before->driver->files[i],
+							   &at);
 
 		if (!file && !is_excluded(now->driver, &before->driver->files[i]))
 			return GENERATION_LESS;
-		same = same && file && is_shown_same(file, &before->driver->files[i]) && is_same_file(store_object(store, before->objects[i]), &file->st);
+		same = same && file && is_shown_same(file, &before->driver->files[i]) &&
+		       is_same_file(store_object(store, before->objects[i]), &file->st);
 	}
 	if (!same)
 		return GENERATION_MORE;
 	/* Not the MIG devices themselves: of these NVML may have told more by now. */
-	return same_gpus(before, now) && nvcap_list_equal(&before->nvcaps, &now->nvcaps) && same_texts(before, now) ?
-		       GENERATION_SAME :
-		       GENERATION_DEVICES;
+	return same_gpus(before, now) && nvcap_list_equal(&before->nvcaps, &now->nvcaps) &&
+			       same_texts(before, now)
+		       ? GENERATION_SAME
+		       : GENERATION_DEVICES;
 }
 
 bool generation_has_files_of(const struct generation *a, const struct generation *b)
 {
 	size_t at;
 
-	if (a->driver->n_files != b->driver->n_files || strcmp(a->driver->version, b->driver->version) != 0)
+	if (a->driver->n_files != b->driver->n_files ||
+	    strcmp(a->driver->version, b->driver->version) != 0)
 		return false;
 	for (size_t i = 0; i < a->driver->n_files; i++) {
 		const struct driver_file *file = find_file(b->driver, &a->driver->files[i], &at);
 
-		if (!file || a->objects[i] != b->objects[at] || !is_shown_same(file, &a->driver->files[i]))
+		if (!file || a->objects[i] != b->objects[at] ||
+		    !is_shown_same(file, &a->driver->files[i]))
 			return false;
 	}
 	return true;
@@ -302,7 +308,8 @@ int generation_discover(const struct driver_config *config, uint32_t number,
 	g->made_s = time(NULL);
 	r = driver_discover(config, &g->driver, err);
 	if (r == 0) {
-		r = driver_guard_enter(config->guard, config->proc_root ? config->proc_root : "/proc");
+		r = driver_guard_enter(config->guard,
+				       config->proc_root ? config->proc_root : "/proc");
 		r = r < 0 ? error_set(err, r, "the driver's texts in /proc") : 0;
 	}
 	if (r == 0)

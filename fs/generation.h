@@ -102,7 +102,8 @@ enum generation_change {
  * @before: recorded in @store; the caller holds the store's lock or is its only writer
  * @now:    from generation_discover()
  */
-enum generation_change generation_compare(const struct store *store, const struct generation *before,
+enum generation_change generation_compare(const struct store *store,
+					  const struct generation *before,
 					  const struct generation *now);
 
 /** generation_has_files_of() - are these two, both recorded, made of the very same files? */

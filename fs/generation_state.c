@@ -29,18 +29,19 @@ static json_t *file_json(const struct driver_file *file, uint32_t object)
 	return json_pack("{s:i, s:s, s:s, s:s*, s:s*, s:s*, s:i, s:i, s:i, s:I, s:i, s:I}", "kind",
 			 (int)file->kind, "name", file->name, "path", file->path, "soname",
 			 file->soname, "dir", file->dir, "text", file->text, "caps",
-			 (int)file->caps, "class", file->elf_class, "machine", file->elf_machine, "size",
-			 (json_int_t)file->st.st_size, "mode", (int)file->st.st_mode, "object",
-			 (json_int_t)object);
+			 (int)file->caps, "class", file->elf_class, "machine", file->elf_machine,
+			 "size", (json_int_t)file->st.st_size, "mode", (int)file->st.st_mode,
+			 "object", (json_int_t)object);
 }
 
 static json_t *gpu_json(const struct gpu *gpu, const struct generation_gpu *texts)
 {
 	return json_pack("{s:I, s:I, s:i, s:s, s:s, s:s, s:s, s:b, s:b, s:s, s:s*, s:s*}", "index",
-			 (json_int_t)gpu->index, "device_id", (int)gpu->device_id, "minor", (json_int_t)gpu->minor, "uuid", gpu->uuid,
-			 "bus_id", gpu->bus_id, "model", gpu->model, "firmware", gpu->firmware, "excluded",
-			 gpu->excluded, "usable", gpu->usable, "note", gpu->note, "information",
-			 texts->information, "registry", texts->registry);
+			 (json_int_t)gpu->index, "device_id", (int)gpu->device_id, "minor",
+			 (json_int_t)gpu->minor, "uuid", gpu->uuid, "bus_id", gpu->bus_id, "model",
+			 gpu->model, "firmware", gpu->firmware, "excluded", gpu->excluded, "usable",
+			 gpu->usable, "note", gpu->note, "information", texts->information,
+			 "registry", texts->registry);
 }
 
 /* What only NVML tells: the rest is derived anew. */
@@ -70,10 +71,11 @@ static json_t *migs_json(const struct gpu_list *gpus)
 	for (size_t i = 0; i < gpus->n_migs; i++) {
 		const struct mig_device *mig = &gpus->migs[i];
 
-		(void)json_array_append_new(list, json_pack("{s:I, s:I, s:I, s:I, s:s, s:i}", "gpu", (json_int_t)mig->gpu,
-							    "index", (json_int_t)mig->index, "gi",
-							    (json_int_t)mig->gi, "ci", (json_int_t)mig->ci,
-							    "uuid", mig->uuid, "source", (int)mig->source));
+		(void)json_array_append_new(
+			list, json_pack("{s:I, s:I, s:I, s:I, s:s, s:i}", "gpu",
+					(json_int_t)mig->gpu, "index", (json_int_t)mig->index, "gi",
+					(json_int_t)mig->gi, "ci", (json_int_t)mig->ci, "uuid",
+					mig->uuid, "source", (int)mig->source));
 	}
 	return list;
 }
@@ -86,9 +88,10 @@ static json_t *nvcaps_json(const struct nvcap_list *nvcaps)
 	for (size_t i = 0; i < nvcaps->n; i++) {
 		const struct nvcap *cap = &nvcaps->caps[i];
 
-		(void)json_array_append_new(list, json_pack("[i, i, i, i, i, i]", (int)cap->kind, (int)cap->gpu,
-							    (int)cap->gi, (int)cap->ci, (int)cap->minor,
-							    (int)cap->mode));
+		(void)json_array_append_new(list,
+					    json_pack("[i, i, i, i, i, i]", (int)cap->kind,
+						      (int)cap->gpu, (int)cap->gi, (int)cap->ci,
+						      (int)cap->minor, (int)cap->mode));
 	}
 	return list;
 }
@@ -98,16 +101,18 @@ static json_t *findings_json(const struct driver_finding *findings, size_t n)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < n; i++)
-		(void)json_array_append_new(list, json_pack("{s:b, s:i, s:s}", "problem", findings[i].problem,
-							    "rule", (int)findings[i].rule, "text", findings[i].text));
+		(void)json_array_append_new(
+			list, json_pack("{s:b, s:i, s:s}", "problem", findings[i].problem, "rule",
+					(int)findings[i].rule, "text", findings[i].text));
 	return list;
 }
 
 static json_t *nvml_json(const struct generation *g)
 {
-	json_t *json = json_pack("{s:i, s:I, s:I, s:I, s:b, s:b, s:o}", "state", (int)g->nvml.state, "took_ms",
-				 (json_int_t)g->nvml.took_ms, "print_gpus", (json_int_t)g->nvml.print.gpus,
-				 "print_migs", (json_int_t)g->nvml.print.migs, "has_nvcaps", g->gpus->has_nvcaps,
+	json_t *json = json_pack("{s:i, s:I, s:I, s:I, s:b, s:b, s:o}", "state", (int)g->nvml.state,
+				 "took_ms", (json_int_t)g->nvml.took_ms, "print_gpus",
+				 (json_int_t)g->nvml.print.gpus, "print_migs",
+				 (json_int_t)g->nvml.print.migs, "has_nvcaps", g->gpus->has_nvcaps,
 				 "provisional", g->gpus->provisional, "findings",
 				 findings_json(g->nvml.findings.items, g->nvml.findings.n));
 
@@ -120,16 +125,20 @@ static json_t *generation_json(const struct generation *g)
 	json_t *files = json_array(), *gpus = json_array();
 
 	for (size_t i = 0; i < g->driver->n_files; i++)
-		(void)json_array_append_new(files, file_json(&g->driver->files[i],
-							     g->objects ? g->objects[i] : STORE_NONE));
+		(void)json_array_append_new(
+			files,
+			file_json(&g->driver->files[i], g->objects ? g->objects[i] : STORE_NONE));
 	for (size_t i = 0; i < g->gpus->n; i++)
-		(void)json_array_append_new(gpus, gpu_with_facts(&g->gpus->gpus[i], &g->gpu_texts[i]));
-	return json_pack("{s:i, s:I, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:s*, s:s*, s:o, s:o, s:o, s:o, s:o}", "number",
-			 (int)g->number, "made", (json_int_t)g->made_s, "root", g->driver->root, "version", g->driver->version, "version_from_module",
-			 g->driver->version_from_module, "cuda_note", g->driver->cuda_note, "proc_version", g->proc_version, "proc_params",
-			 g->proc_params, "proc_registry", g->proc_registry, "majors", g->majors, "files",
-			 files, "gpus", gpus, "migs", migs_json(g->gpus), "nvcaps", nvcaps_json(&g->nvcaps), "nvml",
-			 nvml_json(g));
+		(void)json_array_append_new(gpus,
+					    gpu_with_facts(&g->gpus->gpus[i], &g->gpu_texts[i]));
+	return json_pack(
+		"{s:i, s:I, s:s, s:s, s:b, s:s*, s:s*, s:s*, s:s*, s:s*, s:o, s:o, s:o, s:o, s:o}",
+		"number", (int)g->number, "made", (json_int_t)g->made_s, "root", g->driver->root,
+		"version", g->driver->version, "version_from_module",
+		g->driver->version_from_module, "cuda_note", g->driver->cuda_note, "proc_version",
+		g->proc_version, "proc_params", g->proc_params, "proc_registry", g->proc_registry,
+		"majors", g->majors, "files", files, "gpus", gpus, "migs", migs_json(g->gpus),
+		"nvcaps", nvcaps_json(&g->nvcaps), "nvml", nvml_json(g));
 }
 
 /* Only until it is recorded: objects in the store have these. */
@@ -138,12 +147,14 @@ static void add_identity(json_t *json, const struct stat *st)
 	(void)json_object_set_new(json, "dev", json_integer((json_int_t)st->st_dev));
 	(void)json_object_set_new(json, "ino", json_integer((json_int_t)st->st_ino));
 	(void)json_object_set_new(json, "mtime_sec", json_integer((json_int_t)st->st_mtim.tv_sec));
-	(void)json_object_set_new(json, "mtime_nsec", json_integer((json_int_t)st->st_mtim.tv_nsec));
+	(void)json_object_set_new(json, "mtime_nsec",
+				  json_integer((json_int_t)st->st_mtim.tv_nsec));
 }
 
 json_t *generation_describe(const struct generation *g)
 {
-	json_t *json = generation_json(g), *findings = findings_json(g->driver->findings, g->driver->n_findings);
+	json_t *json = generation_json(g),
+	       *findings = findings_json(g->driver->findings, g->driver->n_findings);
 	json_t *files = json_object_get(json, "files");
 
 	for (size_t i = 0; i < json_array_size(files); i++)
@@ -220,8 +231,8 @@ static bool file_is_sound(const struct driver_file *file)
 		return false;
 	if (!file->dir && (file->kind >= DRIVER_MODULE || file->text))
 		return false;
-	return file->name && layout_name_is_sound(file->name) && file->path && file->path[0] == '/' &&
-	       (!file->soname || layout_name_is_sound(file->soname));
+	return file->name && layout_name_is_sound(file->name) && file->path &&
+	       file->path[0] == '/' && (!file->soname || layout_name_is_sound(file->soname));
 }
 
 static int load_file(const json_t *json, const struct store *store, struct driver_file *file,
@@ -242,9 +253,10 @@ static int load_file(const json_t *json, const struct store *store, struct drive
 	file->st.st_mtim.tv_sec = number(json, "mtime_sec");
 	file->st.st_mtim.tv_nsec = number(json, "mtime_nsec");
 	*object = (uint32_t)number(json, "object");
-	if (take_string(json, "name", &file->name) < 0 || take_string(json, "path", &file->path) < 0 ||
-	    take_string(json, "soname", &file->soname) < 0 || take_string(json, "dir", &file->dir) < 0 ||
-	    take_string(json, "text", &file->text) < 0)
+	if (take_string(json, "name", &file->name) < 0 ||
+	    take_string(json, "path", &file->path) < 0 ||
+	    take_string(json, "soname", &file->soname) < 0 ||
+	    take_string(json, "dir", &file->dir) < 0 || take_string(json, "text", &file->text) < 0)
 		return -ENOMEM;
 	return file_is_sound(file) && (!store || store_object(store, *object)) ? 0 : -EBADMSG;
 }
@@ -286,11 +298,13 @@ static enum fact_source source_of(const json_t *json, const char *key)
 {
 	json_int_t source = number(json, key);
 
-	return source < FACT_UNKNOWN || source > FACT_NVML ? FACT_UNKNOWN : (enum fact_source)source;
+	return source < FACT_UNKNOWN || source > FACT_NVML ? FACT_UNKNOWN
+							   : (enum fact_source)source;
 }
 
 /* Where NVML told it. */
-static void load_fact(const json_t *json, const char *key, char *buf, size_t size, enum fact_source *source)
+static void load_fact(const json_t *json, const char *key, char *buf, size_t size,
+		      enum fact_source *source)
 {
 	if (!varlink_string(json, key, NULL))
 		return;
@@ -313,7 +327,8 @@ static void load_facts(const json_t *json, struct generation *g)
 		load_fact(gpu, "arch", to->arch, sizeof(to->arch), &to->arch_source);
 		load_fact(gpu, "brand", to->brand, sizeof(to->brand), &to->brand_source);
 		copy_string(gpu, "fabric", to->fabric, sizeof(to->fabric));
-		to->mig_mode = mode < 0 || mode > GPU_MIG_ON ? GPU_MIG_UNKNOWN : (enum gpu_mig_mode)mode;
+		to->mig_mode = mode < 0 || mode > GPU_MIG_ON ? GPU_MIG_UNKNOWN
+							     : (enum gpu_mig_mode)mode;
 		to->mig_source = source_of(gpu, "mig_source");
 		to->uuid_source = source_of(gpu, "uuid_source");
 	}
@@ -352,8 +367,8 @@ static int load_findings(const json_t *json, struct finding_list *list)
 	json_array_foreach(json, i, finding) {
 		if (r == 0)
 			r = finding_add_rule(list, (enum finding_rule)number(finding, "rule"),
-					     json_is_true(json_object_get(finding, "problem")), "%s",
-					     varlink_string(finding, "text", ""));
+					     json_is_true(json_object_get(finding, "problem")),
+					     "%s", varlink_string(finding, "text", ""));
 	}
 	return r;
 }
@@ -433,7 +448,8 @@ static int load(const json_t *json, const struct store *store, struct generation
 	    take_string(json, "proc_registry", &g->proc_registry) < 0 ||
 	    take_string(json, "majors", &g->majors) < 0)
 		return -ENOMEM;
-	if (!g->driver->root || (g->driver->version[0] && !driver_version_is_valid(g->driver->version)))
+	if (!g->driver->root ||
+	    (g->driver->version[0] && !driver_version_is_valid(g->driver->version)))
 		return -EBADMSG;
 	r = load_files(json, store, g);
 	r = r < 0 ? r : load_gpus(json, g);

@@ -22,7 +22,8 @@ int method_handover(struct daemon *daemon, struct client *client, json_t *params
 	(void)message;
 	(void)trace;
 	if (daemon->link < 0) {
-		(void)error_setc(err, ERROR_OTHER, -ENOTCONN, "the keeper is gone, nobody can start another daemon");
+		(void)error_setc(err, ERROR_OTHER, -ENOTCONN,
+				 "the keeper is gone, nobody can start another daemon");
 		return error_remedy(err, -ENOTCONN, "nvfs serve takes over from this one");
 	}
 	if (daemon->handover)
@@ -39,7 +40,8 @@ void handover_failed(struct daemon *daemon, uint32_t status)
 	if (!daemon->handover)
 		return;
 	if (status == ERROR_AGAIN)
-		(void)error_setc(&err, ERROR_AGAIN, -EAGAIN, "the keeper is not ready for a handover");
+		(void)error_setc(&err, ERROR_AGAIN, -EAGAIN,
+				 "the keeper is not ready for a handover");
 	else
 		(void)error_setc(&err, (enum error_class)status, -ENOEXEC,
 				 "the program on the disk could not take over, this one goes on");

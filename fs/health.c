@@ -101,7 +101,8 @@ json_t *health_reasons(const struct health_facts *facts)
 	if (!reasons)
 		return NULL;
 	if (!facts->is_mounted)
-		say(reasons, "the filesystem is not mounted any more where it was, or something lies over it");
+		say(reasons, "the filesystem is not mounted any more where it was, or something "
+			     "lies over it");
 	if (!facts->has_driver)
 		say(reasons, "no driver%s%s", *note ? ": " : "", note);
 	else if (*note)
@@ -111,15 +112,18 @@ json_t *health_reasons(const struct health_facts *facts)
 	if (facts->rewritten)
 		say(reasons, "%s", facts->rewritten);
 	if (facts->longest_ms >= HEALTH_SLOW_MS)
-		say(reasons, "a request has been in work for %" PRIu64 " s", facts->longest_ms / 1000);
+		say(reasons, "a request has been in work for %" PRIu64 " s",
+		    facts->longest_ms / 1000);
 	if (facts->odd_fallback)
-		say(reasons, "reads pass the daemon: this kernel was built without FUSE passthrough");
+		say(reasons,
+		    "reads pass the daemon: this kernel was built without FUSE passthrough");
 	if (facts->by_reads)
 		say(reasons, "reads of %u driver file%s pass the daemon: passthrough was refused",
 		    facts->by_reads, facts->by_reads == 1 ? "" : "s");
 	if (facts->given_up)
-		say(reasons, "%u container%s could not be injected anew, nvfs status names %s", facts->given_up,
-		    facts->given_up == 1 ? "" : "s", facts->given_up == 1 ? "it" : "them");
+		say(reasons, "%u container%s could not be injected anew, nvfs status names %s",
+		    facts->given_up, facts->given_up == 1 ? "" : "s",
+		    facts->given_up == 1 ? "it" : "them");
 	if (!facts->has_keeper)
 		say(reasons, "the keeper is gone: nobody replaces this daemon if it dies");
 	return reasons;

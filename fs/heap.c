@@ -23,7 +23,8 @@ struct chunk {
 /* @fd is taken over, also on failure. */
 static int heap_map(struct heap *heap, int fd, size_t reserved, int flags, struct error *err)
 {
-	void *base = mmap(NULL, HEAP_SIZE_MAX, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, fd, 0);
+	void *base = mmap(NULL, HEAP_SIZE_MAX, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, fd,
+			  0);
 
 	memset(heap, 0, sizeof(*heap));
 	heap->fd = fd;
@@ -193,8 +194,8 @@ size_t heap_room(const struct heap *heap, uint32_t offset)
 	size_t at = (size_t)offset - sizeof(struct chunk);
 	const struct chunk *chunk;
 
-	if (!heap->begins || offset < heap->start + sizeof(*chunk) || offset >= heap->end || at % 64 ||
-	    !(heap->begins[at / 64 / 8] >> at / 64 % 8 & 1))
+	if (!heap->begins || offset < heap->start + sizeof(*chunk) || offset >= heap->end ||
+	    at % 64 || !(heap->begins[at / 64 / 8] >> at / 64 % 8 & 1))
 		return 0;
 	chunk = heap_at(heap, (uint32_t)at);
 	return (1UL << chunk->class) - sizeof(*chunk);

@@ -54,7 +54,8 @@ static char *proc_text(const struct maker *m, const char *name)
 /* Ours while its mode is set: who does not own a file may not change that. */
 static int dress(int dev_fd, const char *path, const struct devparams *params)
 {
-	if (fchownat(dev_fd, path, 0, 0, AT_SYMLINK_NOFOLLOW) < 0 || fchmodat(dev_fd, path, params->mode, 0) < 0 ||
+	if (fchownat(dev_fd, path, 0, 0, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    fchmodat(dev_fd, path, params->mode, 0) < 0 ||
 	    fchownat(dev_fd, path, params->uid, params->gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	return 0;
@@ -70,11 +71,13 @@ static int make(int dev_fd, const char *path, dev_t rdev, const struct devparams
 
 static bool is_dressed(const struct stat *st, const struct devparams *params)
 {
-	return (st->st_mode & 07777) == params->mode && st->st_uid == params->uid && st->st_gid == params->gid;
+	return (st->st_mode & 07777) == params->mode && st->st_uid == params->uid &&
+	       st->st_gid == params->gid;
 }
 
 /* "char/195:0" for a node "nvidia0": by which who has a number finds its name */
-static bool links_here(int dev_fd, dev_t rdev, const char *path, char ret_name[32], char ret_target[160])
+static bool links_here(int dev_fd, dev_t rdev, const char *path, char ret_name[32],
+		       char ret_target[160])
 {
 	char now[160];
 	ssize_t n;
@@ -114,7 +117,8 @@ static int link_number(int dev_fd, dev_t rdev, const char *path)
 	if (links_here(dev_fd, rdev, path, name, target))
 		return 0;
 	(void)mkdirat(dev_fd, "char", 0755);
-	if (symlinkat(target, dev_fd, name) == 0 || (errno == EEXIST && leads_to(dev_fd, name, rdev)))
+	if (symlinkat(target, dev_fd, name) == 0 ||
+	    (errno == EEXIST && leads_to(dev_fd, name, rdev)))
 		return 0;
 	return -errno;
 }
@@ -142,7 +146,8 @@ static int settle(int dev_fd, const char *path, dev_t rdev, const struct devpara
 	return r < 0 ? r : 2;
 }
 
-static enum hostnodes_fault fault_of(int dev_fd, const char *path, dev_t rdev, const struct devparams *params)
+static enum hostnodes_fault fault_of(int dev_fd, const char *path, dev_t rdev,
+				     const struct devparams *params)
 {
 	struct stat st;
 
@@ -155,7 +160,8 @@ static enum hostnodes_fault fault_of(int dev_fd, const char *path, dev_t rdev, c
 	return is_dressed(&st, params) || !params->may_modify ? HOSTNODES_RIGHT : HOSTNODES_MODE;
 }
 
-static void add(struct maker *m, const char *path, unsigned int minor_number, const struct devparams *params)
+static void add(struct maker *m, const char *path, unsigned int minor_number,
+		const struct devparams *params)
 {
 	int number = devnode_major_of(m->devices, path);
 	dev_t rdev = makedev((unsigned int)number, minor_number);
@@ -171,8 +177,8 @@ static void add(struct maker *m, const char *path, unsigned int minor_number, co
 		log_warning("device node '%s': %s, ignoring", path,
 			    r == -EEXIST ? "something else stands there" : strerror(-r));
 	if (linked < 0)
-		log_warning("link 'char/%u:%u' to device node '%s': %s, ignoring", major(rdev), minor(rdev), path,
-			    strerror(-linked));
+		log_warning("link 'char/%u:%u' to device node '%s': %s, ignoring", major(rdev),
+			    minor(rdev), path, strerror(-linked));
 	m->report.made += r == 1;
 	m->report.mended += r == 2;
 	m->report.refused += r < 0;
@@ -221,7 +227,8 @@ static int add_gpus(struct maker *m, struct error *err)
 
 static int all_nodes(struct maker *m, struct error *err)
 {
-	auto_free char *version = proc_text(m, "driver/nvidia/version"), *params = proc_text(m, "driver/nvidia/params");
+	auto_free char *version = proc_text(m, "driver/nvidia/version"),
+		       *params = proc_text(m, "driver/nvidia/params");
 
 	if (!version)
 		return error_setc(err, ERROR_DRIVER, -ENODEV, "the module nvidia is not loaded");
@@ -258,7 +265,8 @@ int hostnodes_make(const char *dev_root, const char *proc_root, struct hostnodes
 }
 
 int hostnodes_check(const char *dev_root, const char *proc_root,
-		    void (*tell)(void *data, const char *path, enum hostnodes_fault fault), void *data, struct error *err)
+		    void (*tell)(void *data, const char *path, enum hostnodes_fault fault),
+		    void *data, struct error *err)
 {
 	struct maker maker = { .proc_root = proc_root, .tell = tell, .data = data };
 	auto_close int dev_fd = open(dev_root, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -53,6 +53,7 @@ enum hostnodes_fault {
  * Return: as hostnodes_make().
  */
 int hostnodes_check(const char *dev_root, const char *proc_root,
-		    void (*tell)(void *data, const char *path, enum hostnodes_fault fault), void *data, struct error *err);
+		    void (*tell)(void *data, const char *path, enum hostnodes_fault fault),
+		    void *data, struct error *err);
 
 #endif

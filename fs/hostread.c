@@ -62,9 +62,12 @@ static const struct kfuse_read_in *read_of(const void *request)
 }
 
 /* ENOENT, ENODEV: whoever asked has gone. */
-static void answer(const struct hostread *h, uint64_t unique, int error, const void *data, size_t size)
+static void answer(const struct hostread *h, uint64_t unique, int error, const void *data,
+		   size_t size)
 {
-	struct kfuse_out_header out = { .len = (uint32_t)(sizeof(out) + size), .error = error, .unique = unique };
+	struct kfuse_out_header out = { .len = (uint32_t)(sizeof(out) + size),
+					.error = error,
+					.unique = unique };
 	struct iovec iov[] = { { .iov_base = &out, .iov_len = sizeof(out) },
 			       { .iov_base = (void *)(uintptr_t)data, .iov_len = size } };
 
@@ -100,7 +103,8 @@ static void read_and_answer(const struct hostread *h, const void *request, int f
 }
 
 /* True where all of it was in the page cache. RWF_NOWAIT, preadv2(2): no filesystem is asked. */
-static bool answer_at_once(const struct hostread *h, const void *request, int fd, uint64_t file_size)
+static bool answer_at_once(const struct hostread *h, const void *request, int fd,
+			   uint64_t file_size)
 {
 	const struct kfuse_read_in *in = read_of(request);
 	size_t size = in->offset >= file_size ? 0 : in->size;
@@ -156,7 +160,8 @@ static void remove_job(struct hostread *h, struct job *job)
 /* While the length is set the request is in flight. */
 static void set_length(struct store_read *place, uint32_t len)
 {
-	__atomic_store_n(&((struct kfuse_in_header *)(void *)place->bytes)->len, len, __ATOMIC_RELEASE);
+	__atomic_store_n(&((struct kfuse_in_header *)(void *)place->bytes)->len, len,
+			 __ATOMIC_RELEASE);
 }
 
 static struct store_read *find_place(const struct hostread *h)
@@ -238,7 +243,8 @@ static int add_job(struct hostread *h, struct store_read *place, uint32_t object
 	return 0;
 }
 
-static int let_wait(struct hostread *h, const void *request, struct store_read *place, uint32_t object, int fd)
+static int let_wait(struct hostread *h, const void *request, struct store_read *place,
+		    uint32_t object, int fd)
 {
 	int r = -EIO;
 
@@ -265,7 +271,8 @@ static bool serve(struct hostread *h, const void *request, struct store_read *pl
 	r = tree_open(store, header_of(request)->nodeid, &file);
 	if (r == 0 && !file.text) {
 		fd = store_object_fd(store, file.object);
-		answered = fd >= 0 && answer_at_once(h, request, fd, store_object(store, file.object)->size);
+		answered = fd >= 0 &&
+			   answer_at_once(h, request, fd, store_object(store, file.object)->size);
 		/* A duplicate, so that the generation may close its own while we wait. */
 		fd = fd < 0 || answered ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	}
@@ -283,7 +290,8 @@ static bool serve(struct hostread *h, const void *request, struct store_read *pl
 bool hostread_serve(struct hostread *h, const void *request)
 {
 	return header_of(request)->opcode == KFUSE_READ &&
-	       header_of(request)->len >= sizeof(struct kfuse_in_header) + sizeof(struct kfuse_read_in) &&
+	       header_of(request)->len >=
+		       sizeof(struct kfuse_in_header) + sizeof(struct kfuse_read_in) &&
 	       serve(h, request, NULL);
 }
 

@@ -33,7 +33,8 @@ struct ops_context;
  *
  * Return: 0 or -ENOMEM.
  */
-int hostread_new(int fuse_fd, struct ops_context *context, struct hostread **ret, struct error *err);
+int hostread_new(int fuse_fd, struct ops_context *context, struct hostread **ret,
+		 struct error *err);
 
 /**
  * hostread_serve() - answer a request now, or later

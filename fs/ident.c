@@ -33,8 +33,8 @@ int ident_escape(const char *id, char ret[IDENT_MAX + 1], struct error *err)
 		bool plain = is_plain(*c) && !(c == id && escape_first);
 
 		if (n + (plain ? 1 : 4) > IDENT_MAX)
-			return error_setc(err, ERROR_USAGE, -ENAMETOOLONG, "id '%.40s...' is too long",
-					  id);
+			return error_setc(err, ERROR_USAGE, -ENAMETOOLONG,
+					  "id '%.40s...' is too long", id);
 		if (plain)
 			ret[n++] = *c;
 		else

@@ -94,7 +94,8 @@ static unsigned int count_trees_of(const struct daemon *daemon, const struct pee
 	for (uint32_t i = 0; i < daemon->containers_room; i++) {
 		const struct store_tree *tree = store_tree(daemon->store, i);
 
-		if (!daemon->containers[i] || tree->flags & STORE_TREE_BY_ROOT || tree->owner != peer->uid)
+		if (!daemon->containers[i] || tree->flags & STORE_TREE_BY_ROOT ||
+		    tree->owner != peer->uid)
 			continue;
 		all++;
 		here += tree->mnt_ns == peer->process.mnt_ns;
@@ -110,7 +111,8 @@ static bool is_user(const struct daemon *daemon, const struct client *client)
 	const char *name = daemon->config.user_group;
 	gid_t gid;
 
-	return !*name || (group_find(GROUP_FILE, name, &gid) == 0 && client_is_in_group(client, gid));
+	return !*name ||
+	       (group_find(GROUP_FILE, name, &gid) == 0 && client_is_in_group(client, gid));
 }
 
 static int check_policy(const struct call *call, struct error *err)
@@ -131,7 +133,8 @@ static bool is_by_root(const struct call *call)
 {
 	const struct daemon *daemon = call->daemon;
 	const struct peer *peer = client_peer(call->client);
-	const struct store_tree *tree = store_tree(daemon->store, store_tree_find(daemon->store, call->claim.name));
+	const struct store_tree *tree = store_tree(
+		daemon->store, store_tree_find(daemon->store, call->claim.name));
 
 	if (!peer_is_root(peer, &daemon->self))
 		return false;
@@ -147,11 +150,13 @@ static int choose_mig_control(struct call *call, struct error *err)
 		return 0;
 	if (!claim_control_counts(claim, call->daemon->config.accept_env))
 		return finding_add(&call->findings, false,
-				   "only the container's environment asks to divide or watch GPUs, and accept_env says no");
+				   "only the container's environment asks to divide or watch GPUs, "
+				   "and accept_env says no");
 	r = gpu_select_mig_control(&call->selection, "mig-config", claim->mig_config, err);
 	call->mig_config = r > 0;
 	if (r >= 0)
-		r = gpu_select_mig_control(&call->selection, "mig-monitor", claim->mig_monitor, err);
+		r = gpu_select_mig_control(&call->selection, "mig-monitor", claim->mig_monitor,
+					   err);
 	call->mig_monitor = r > 0;
 	return r < 0 ? r : 0;
 }
@@ -164,8 +169,9 @@ static int choose_fabric(struct call *call)
 	    claim_control_counts(claim, call->daemon->config.accept_env))
 		return 0;
 	claim->nvswitch = claim->imex_mgmt = false;
-	return finding_add(&call->findings, false,
-			   "only the container's environment asks for the fabric, and accept_env says no");
+	return finding_add(
+		&call->findings, false,
+		"only the container's environment asks for the fabric, and accept_env says no");
 }
 
 static int choose_imex(struct call *call)
@@ -173,8 +179,9 @@ static int choose_imex(struct call *call)
 	if (!call->claim.imex.n || claim_imex_counts(&call->claim, call->daemon->config.accept_env))
 		return 0;
 	call->claim.imex.n = 0;
-	return finding_add(&call->findings, false,
-			   "only the container's environment asks for IMEX channels, and accept_env says no");
+	return finding_add(
+		&call->findings, false,
+		"only the container's environment asks for IMEX channels, and accept_env says no");
 }
 
 static int choose_devices(struct call *call, struct error *err)
@@ -212,7 +219,8 @@ static int choose_devices(struct call *call, struct error *err)
 }
 
 /* Opaque bytes here: only the box looks into them. Sealed, they change for nobody. */
-static int read_foreign(struct foreign *foreign, int fd, size_t max, const char *what, struct error *err)
+static int read_foreign(struct foreign *foreign, int fd, size_t max, const char *what,
+			struct error *err)
 {
 	auto_free char *bytes = NULL;
 	ssize_t size;
@@ -221,8 +229,8 @@ static int read_foreign(struct foreign *foreign, int fd, size_t max, const char 
 		return 0;
 	size = file_memfd_sealed_size(fd, max);
 	if (size < 0)
-		return error_setc(err, ERROR_USAGE, (int)size, "'%s' is not a sealed memfd of at most %zu bytes", what,
-				  max);
+		return error_setc(err, ERROR_USAGE, (int)size,
+				  "'%s' is not a sealed memfd of at most %zu bytes", what, max);
 	if (size == 0)
 		return 0;
 	/* Mapping, its faults and unmapping cost more than the copy. */
@@ -242,13 +250,17 @@ static int read_image(struct call *call, struct error *err)
 {
 	int r = read_foreign(&call->image, call->claim.cache_fd, LDCACHE_SIZE_MAX, "cache", err);
 
-	return r ? r : read_foreign(&call->compat, call->claim.compat_fd, COMPATLIST_SIZE_MAX, "compat", err);
+	return r ? r
+		 : read_foreign(&call->compat, call->claim.compat_fd, COMPATLIST_SIZE_MAX, "compat",
+				err);
 }
 
 static int choose_compat_mode(struct call *call, struct error *err)
 {
 	call->compat_mode = call->daemon->config.cuda_compat_mode;
-	return *call->claim.compat_mode ? compat_mode_parse(call->claim.compat_mode, &call->compat_mode, err) : 0;
+	return *call->claim.compat_mode
+		       ? compat_mode_parse(call->claim.compat_mode, &call->compat_mode, err)
+		       : 0;
 }
 
 /*
@@ -282,8 +294,8 @@ static int derive(struct call *call, struct error *err)
 	};
 
 	keep_image(call, &request);
-	return deriver_get(call->daemon->deriver, call->daemon->generation, &request, &call->derived,
-			   err);
+	return deriver_get(call->daemon->deriver, call->daemon->generation, &request,
+			   &call->derived, err);
 }
 
 static json_t *migs_json(const struct call *call)
@@ -296,7 +308,8 @@ static json_t *migs_json(const struct call *call)
 		char name[MIG_NAME_MAX];
 
 		mig_name(gpus, mig, name);
-		(void)json_array_append_new(list, json_pack("{s:s, s:s}", "name", name, "uuid", mig->uuid));
+		(void)json_array_append_new(
+			list, json_pack("{s:s, s:s}", "name", name, "uuid", mig->uuid));
 	}
 	return list;
 }
@@ -314,20 +327,23 @@ static json_t *spec_json(const struct call *call)
 {
 	const struct generation *generation = call->daemon->generation;
 	char caps[DRIVER_CAPS_TEXT_MAX];
-	json_t *gpus = json_array(), *compat = call->derived.compat ? json_string(call->derived.compat) : NULL;
+	json_t *gpus = json_array(),
+	       *compat = call->derived.compat ? json_string(call->derived.compat) : NULL;
 
 	for (size_t i = 0; gpus && i < call->selection.n; i++)
 		(void)json_array_append_new(
 			gpus, json_string(generation->gpus->gpus[call->selection.at[i]].uuid));
 	driver_caps_print(call->claim.caps, caps, sizeof(caps));
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:b, s:s, s:o*, s:s, s:b}", "id",
-			 call->claim.id, "devices", call->claim.devices, "driver_capabilities", *caps ? caps : "none",
-			 "target", call->claim.target, "source", call->claim.source, "gpus", gpus, "migs",
-			 migs_json(call), "imex_channels", imex_json(call), "mig_config", call->mig_config,
-			 "mig_monitor", call->mig_monitor, "nvswitch", call->claim.nvswitch, "imex_mgmt",
-			 call->claim.imex_mgmt, "standalone", call->claim.standalone, "cuda_compat_mode",
-			 compat_mode_name(call->compat_mode), "compat", compat, "without", call->claim.without,
-			 "classic_paths", *call->claim.lib64_at);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:b, s:s, "
+			 "s:o*, s:s, s:b}",
+			 "id", call->claim.id, "devices", call->claim.devices,
+			 "driver_capabilities", *caps ? caps : "none", "target", call->claim.target,
+			 "source", call->claim.source, "gpus", gpus, "migs", migs_json(call),
+			 "imex_channels", imex_json(call), "mig_config", call->mig_config,
+			 "mig_monitor", call->mig_monitor, "nvswitch", call->claim.nvswitch,
+			 "imex_mgmt", call->claim.imex_mgmt, "standalone", call->claim.standalone,
+			 "cuda_compat_mode", compat_mode_name(call->compat_mode), "compat", compat,
+			 "without", call->claim.without, "classic_paths", *call->claim.lib64_at);
 }
 
 static uint32_t spec_blob(const struct call *call)
@@ -400,11 +416,11 @@ static int list_links(struct call *call, struct error *err)
 	int r = fixed_links_list(layout, call->claim.target, &call->links, &call->findings, err);
 
 	if (r == 0 && *call->claim.lib64_at)
-		r = fixed_links_libraries(layout, "lib64", call->claim.lib64_at, call->claim.target, &call->links,
-					  &call->findings, err);
+		r = fixed_links_libraries(layout, "lib64", call->claim.lib64_at, call->claim.target,
+					  &call->links, &call->findings, err);
 	if (r == 0 && *call->claim.lib32_at)
-		r = fixed_links_libraries(layout, "lib32", call->claim.lib32_at, call->claim.target, &call->links,
-					  &call->findings, err);
+		r = fixed_links_libraries(layout, "lib32", call->claim.lib32_at, call->claim.target,
+					  &call->links, &call->findings, err);
 	return r;
 }
 
@@ -422,7 +438,8 @@ static int list_ipcs(struct call *call, struct error *err)
 		.without = call->claim.without,
 	};
 
-	return ipc_looker_find(call->daemon->ipc_looker, &request, &call->ipcs, &call->findings, err);
+	return ipc_looker_find(call->daemon->ipc_looker, &request, &call->ipcs, &call->findings,
+			       err);
 }
 
 /* Whose nodes of its own are: the container's root. */
@@ -440,7 +457,10 @@ static int find_root(const struct call *call, struct planner_input *in, struct e
 	in->may_make = call->by_root && r == 0;
 	in->root_uid = root.uid;
 	in->root_gid = root.gid;
-	return r < 0 && r != -ENXIO ? error_classify(err, error_set(err, r, "root of the container"), ERROR_MOUNT) : 0;
+	return r < 0 && r != -ENXIO
+		       ? error_classify(err, error_set(err, r, "root of the container"),
+					ERROR_MOUNT)
+		       : 0;
 }
 
 static int make_plan(struct call *call, struct error *err)
@@ -461,7 +481,8 @@ static int make_plan(struct call *call, struct error *err)
 		.replace_stale = *call->claim.lib64_at,
 		.cache_fd = call->derived.cache_fd,
 		.has_proc = daemon->generation->proc_version != NULL,
-		.compat32 = layout_lookup(store_layout(daemon->store, call->derived.layout), 0, "lib32") >= 0,
+		.compat32 = layout_lookup(store_layout(daemon->store, call->derived.layout), 0,
+					  "lib32") >= 0,
 		.links = &call->links,
 		.ipcs = &call->ipcs,
 	};
@@ -492,9 +513,9 @@ static int write_reply(struct call *call, const char *trace, struct method_reply
 		call->injection ? daemon_injection_tree(call->daemon, call->injection) : NULL;
 	bool is_known = tree && !(tree->flags & STORE_TREE_UNCOMMITTED);
 
-	reply->params = json_pack("{s:s, s:s, s:s, s:s, s:o, s:O}", "id", call->claim.id, "trace", trace,
-				  "token", call->injection ? call->injection->token : "", "state",
-				  is_known ? "known" : "new", "warnings",
+	reply->params = json_pack("{s:s, s:s, s:s, s:s, s:o, s:O}", "id", call->claim.id, "trace",
+				  trace, "token", call->injection ? call->injection->token : "",
+				  "state", is_known ? "known" : "new", "warnings",
 				  warnings_json(call), "plan", call->plan.steps);
 	if (!reply->params)
 		return error_set(err, -ENOMEM, "write the plan");
@@ -533,7 +554,8 @@ static int check_core_libraries(const struct call *call, struct error *err)
 	for (size_t i = 0; i < ARRAY_SIZE(core); i++) {
 		if (!(call->claim.caps & core[i].cap) || driver_find_soname(driver, core[i].soname))
 			continue;
-		(void)error_setc(err, ERROR_DRIVER, -ELIBBAD, "%s", why_missing(driver, core[i].file));
+		(void)error_setc(err, ERROR_DRIVER, -ELIBBAD, "%s",
+				 why_missing(driver, core[i].file));
 		(void)error_wrap(err, -ELIBBAD, "'%s'", core[i].soname);
 		return error_remedy(err, -ELIBBAD, "nvfs driver tells more; reinstall the driver");
 	}
@@ -576,7 +598,8 @@ static int inject(struct call *call, const char *trace, struct method_reply *rep
 	if (r == 0 && !call->selection.wanted)
 		return reply_nothing(reply, "the devices asked for are 'void'", err);
 	if (r == 0 && !daemon->config.disable_require)
-		r = requirement_check(call->requirements, daemon->generation, &call->selection, err);
+		r = requirement_check(call->requirements, daemon->generation, &call->selection,
+				      err);
 	if (r == 0)
 		r = check_core_libraries(call, err);
 	r = r ? r : choose_compat_mode(call, err);
@@ -595,8 +618,9 @@ int method_inject(struct daemon *daemon, struct client *client, json_t *params,
 
 	/* First of all: whatever nonsense an environment asks that does not count, its container starts. */
 	if (!claim_env_counts(params, daemon->config.accept_env))
-		return reply_nothing(reply, "only the container's environment asks, and accept_env says no",
-				     err);
+		return reply_nothing(
+			reply, "only the container's environment asks, and accept_env says no",
+			err);
 	r = claim_parse(params, message, client_peer(client), &call.claim, err);
 
 	if (r == 0 && !reinject_fits(daemon, client_peer(client)->pid, call.claim.process.mnt_ns))

@@ -55,8 +55,8 @@ static void read_error(const json_t *report, int status, struct error *err)
 				 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 		return;
 	}
-	(void)error_setc(err, error_class_by_name(varlink_string(error, "class", "")), code < 0 ? code : -EIO,
-			 "%s", varlink_string(error, "message", "?"));
+	(void)error_setc(err, error_class_by_name(varlink_string(error, "class", "")),
+			 code < 0 ? code : -EIO, "%s", varlink_string(error, "message", "?"));
 	if (*remedy)
 		(void)error_remedy(err, err->code, "%s", remedy);
 }
@@ -76,12 +76,23 @@ static void on_end(struct spawned *spawned, int status)
 	json_decref(report);
 }
 
-static int start(struct child *child, const struct injector_job *job, const char *id, struct error *err)
+static int start(struct child *child, const struct injector_job *job, const char *id,
+		 struct error *err)
 {
 	struct daemon *daemon = child->owner->daemon;
 	char program[PATH_MAX], pid[16];
-	const char *argv[] = { "nvinject", "--socket", daemon->config.socket, "--timeout", TIMEOUT_S, "--json",
-			       job->action, "--id", id, job->pid ? "--pid" : NULL, pid, NULL };
+	const char *argv[] = { "nvinject",
+			       "--socket",
+			       daemon->config.socket,
+			       "--timeout",
+			       TIMEOUT_S,
+			       "--json",
+			       job->action,
+			       "--id",
+			       id,
+			       job->pid ? "--pid" : NULL,
+			       pid,
+			       NULL };
 	struct spawn spawn = { .program = program, .argv = argv, .silent = job->silent };
 	int out[2] = { -1, -1 };
 	int r = reinject_program(daemon->config.nvinject, program, err);
@@ -111,7 +122,8 @@ int injector_run(struct injector *injector, const struct injector_job *job, stru
 	while (i < INJECTOR_AT_ONCE && injector->children[i].spawned.pid)
 		i++;
 	if (i == INJECTOR_AT_ONCE)
-		return error_setc(err, ERROR_AGAIN, -EAGAIN, "%d others are under way", INJECTOR_AT_ONCE);
+		return error_setc(err, ERROR_AGAIN, -EAGAIN, "%d others are under way",
+				  INJECTOR_AT_ONCE);
 	spec = json_loads(store_blob(daemon->store, tree->spec, NULL), 0, NULL);
 	if (!spec)
 		return error_set(err, -ENOMEM, "name the container");
@@ -134,7 +146,8 @@ int injector_new(struct daemon *daemon, struct injector **ret, struct error *err
 		return error_set(err, -ENOMEM, "prepare nvinject");
 	injector->daemon = daemon;
 	for (size_t i = 0; i < INJECTOR_AT_ONCE; i++)
-		injector->children[i] = (struct child){ .owner = injector, .spawned.ended = on_end, .out = -1 };
+		injector->children[i] =
+			(struct child){ .owner = injector, .spawned.ended = on_end, .out = -1 };
 	*ret = injector;
 	return 0;
 }

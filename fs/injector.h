@@ -21,8 +21,8 @@ struct injector;
 
 /* How it ended. @err: NULL on success; else class, message and remedy as nvinject said them. @report: what
  * it printed with --json, may be NULL; borrowed. */
-typedef void injector_done_fn(struct daemon *daemon, uint32_t tree, void *data, const json_t *report,
-			      const struct error *err);
+typedef void injector_done_fn(struct daemon *daemon, uint32_t tree, void *data,
+			      const json_t *report, const struct error *err);
 
 /** injector_new() - none is running; release with injector_free(), which ends those that run */
 int injector_new(struct daemon *daemon, struct injector **ret, struct error *err);

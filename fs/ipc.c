@@ -45,7 +45,9 @@ static const struct row {
 /* statx(2) as told: a FUSE server, which only a mount could bring here, is asked for nothing. */
 static int look(int fd, struct statx *ret)
 {
-	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, ret) < 0 ? -errno : 0;
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, ret) < 0
+		       ? -errno
+		       : 0;
 }
 
 static bool may_use(const struct ipc_request *request, const struct statx *st)
@@ -87,14 +89,15 @@ static bool is_fit(const struct ipc_request *request, const struct row *row, con
 		   struct finding_list *findings)
 {
 	if ((st->stx_mode & S_IFMT) != row->type) {
-		(void)finding_add(findings, true, "'%s' of the host is no %s, ignoring", row->target,
-				  row->type == S_IFDIR ? "directory" : "socket");
+		(void)finding_add(findings, true, "'%s' of the host is no %s, ignoring",
+				  row->target, row->type == S_IFDIR ? "directory" : "socket");
 		return false;
 	}
 	if (row->anybodys && st->stx_uid != 0 && st->stx_uid != request->uid) {
-		(void)finding_add(findings, true,
-				  "'%s' of the host belongs to uid %u and not to root or who asks, ignoring",
-				  row->target, st->stx_uid);
+		(void)finding_add(
+			findings, true,
+			"'%s' of the host belongs to uid %u and not to root or who asks, ignoring",
+			row->target, st->stx_uid);
 		return false;
 	}
 	return may_use(request, st);
@@ -130,7 +133,8 @@ int ipc_find(const struct ipc_request *request, struct ipc_list *ret, struct fin
 	int r = 0;
 
 	for (size_t i = 0; i < IPC_MAX && r == 0; i++) {
-		if (rows[i].word && request->without && parse_list_has(request->without, rows[i].word))
+		if (rows[i].word && request->without &&
+		    parse_list_has(request->without, rows[i].word))
 			continue;
 		if (request->caps & rows[i].cap)
 			r = find_row(request, &rows[i], ret, findings);

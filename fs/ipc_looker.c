@@ -124,7 +124,8 @@ static int copy_request(struct ipc_looker *looker, const struct ipc_request *req
 	forget(looker);
 	looker->request = *request;
 	looker->request.root = looker->root = strdup(request->root);
-	looker->request.without = looker->without = request->without ? strdup(request->without) : NULL;
+	looker->request.without = looker->without = request->without ? strdup(request->without)
+								     : NULL;
 	return looker->root && (looker->without || !request->without) ? 0 : -ENOMEM;
 }
 
@@ -157,7 +158,8 @@ static void wait_moment(struct ipc_looker *looker)
 		looker->state = LEFT;
 }
 
-static int take(struct ipc_looker *looker, struct ipc_list *ret, struct finding_list *findings, struct error *err)
+static int take(struct ipc_looker *looker, struct ipc_list *ret, struct finding_list *findings,
+		struct error *err)
 {
 	for (size_t i = 0; i < looker->findings.n; i++)
 		(void)finding_add(findings, looker->findings.items[i].problem, "%s",
@@ -170,8 +172,8 @@ static int take(struct ipc_looker *looker, struct ipc_list *ret, struct finding_
 	return looker->result;
 }
 
-int ipc_looker_find(struct ipc_looker *looker, const struct ipc_request *request, struct ipc_list *ret,
-		    struct finding_list *findings, struct error *err)
+int ipc_looker_find(struct ipc_looker *looker, const struct ipc_request *request,
+		    struct ipc_list *ret, struct finding_list *findings, struct error *err)
 {
 	int r = 0;
 
@@ -186,8 +188,10 @@ int ipc_looker_find(struct ipc_looker *looker, const struct ipc_request *request
 		r = take(looker, ret, findings, err);
 	else
 		(void)finding_add(findings, true,
-				  "below '%s' of the host the sockets of the driver's daemons cannot be looked for: "
-				  "it does not answer, ignoring", looker->root);
+				  "below '%s' of the host the sockets of the driver's daemons "
+				  "cannot be looked for: "
+				  "it does not answer, ignoring",
+				  looker->root);
 	(void)pthread_mutex_unlock(&looker->lock);
 	return r;
 }

@@ -28,7 +28,7 @@ void ipc_looker_free(struct ipc_looker *looker);
  * Threads: the control thread's.
  * Return: 0, -ENOMEM, or the errno of pthread_create(3).
  */
-int ipc_looker_find(struct ipc_looker *looker, const struct ipc_request *request, struct ipc_list *ret,
-		    struct finding_list *findings, struct error *err);
+int ipc_looker_find(struct ipc_looker *looker, const struct ipc_request *request,
+		    struct ipc_list *ret, struct finding_list *findings, struct error *err);
 
 #endif

@@ -31,8 +31,9 @@ static void fd_argument(char *buf, size_t size, int fd)
 static void exec_daemon(const struct keeper *k, int program, const char *mode, int link)
 {
 	char fuse[12], state[12], listener[12], linked[12], word[12];
-	char *argv[ARGS_MAX + 8] = { (char[]){ "nvfs" }, (char[]){ "daemon" }, fuse, state, listener, linked,
-				     word };
+	char *argv[ARGS_MAX + 8] = {
+		(char[]){ "nvfs" }, (char[]){ "daemon" }, fuse, state, listener, linked, word
+	};
 
 	fd_argument(fuse, sizeof(fuse), k->fuse);
 	fd_argument(state, sizeof(state), k->state);
@@ -81,8 +82,10 @@ int keeper_child_reap(struct keeper_child *child)
 	int status = 0;
 
 	if (waitpid(child->pid, &status, WNOHANG) == 0) {
-		log_warning("the daemon (pid %d) is killed and does not end: a filesystem of the host does not answer, "
-			    "going on without it", child->pid);
+		log_warning("the daemon (pid %d) is killed and does not end: a filesystem of the "
+			    "host does not answer, "
+			    "going on without it",
+			    child->pid);
 		status = SIGKILL; /* what it will say */
 	}
 	cleanup_close(&child->link);

@@ -51,7 +51,8 @@ void handover_begin(struct keeper *k)
 	if (k->next_program < 0) {
 		log_error("hand over to '%s': %s", k->path, strerror(errno));
 		give_up(k, ERROR_OTHER);
-	} else if (keeper_child_start(k, k->next_program, KEEPER_HAND_OVER, &k->successor, &err) < 0) {
+	} else if (keeper_child_start(k, k->next_program, KEEPER_HAND_OVER, &k->successor, &err) <
+		   0) {
 		log_error("hand over to '%s': %s", k->path, err.text);
 		give_up(k, ERROR_OTHER);
 	}
@@ -147,14 +148,16 @@ static int list_files(const struct keeper *k)
 void keeper_become(struct keeper *k)
 {
 	char numbers[KEEPER_RESUME_ARGS][12];
-	char *argv[ARGS_MAX + KEEPER_RESUME_ARGS + 3] = { (char[]){ "nvfs" }, (char[]){ "keeper" } };
+	char *argv[ARGS_MAX + KEEPER_RESUME_ARGS + 3] = { (char[]){ "nvfs" },
+							  (char[]){ "keeper" } };
 	auto_close int files = list_files(k);
 
 	k->renewed = false;
 	if (files < 0 || pass(k->fuse, numbers[0]) < 0 || pass(k->state, numbers[1]) < 0 ||
 	    pass(k->listen, numbers[2]) < 0 || pass(k->daemon.link, numbers[3]) < 0 ||
 	    pass(files, numbers[5]) < 0) {
-		log_warning("the keeper stays the program that it was: %s, ignoring", strerror(errno));
+		log_warning("the keeper stays the program that it was: %s, ignoring",
+			    strerror(errno));
 		return;
 	}
 	(void)snprintf(numbers[4], sizeof(numbers[4]), "%d", k->daemon.pid);
@@ -192,7 +195,8 @@ static int parse_files(struct keeper *k, int fd)
 int keeper_become_parse(struct keeper *k, char **numbers, struct error *err)
 {
 	int pid, files, r = 0;
-	int *const to[KEEPER_RESUME_ARGS] = { &k->fuse, &k->state, &k->listen, &k->daemon.link, &pid, &files };
+	int *const to[KEEPER_RESUME_ARGS] = { &k->fuse,	       &k->state, &k->listen,
+					      &k->daemon.link, &pid,	  &files };
 
 	for (int i = 0; i < KEEPER_RESUME_ARGS && r == 0; i++) {
 		uint64_t number;
@@ -205,7 +209,8 @@ int keeper_become_parse(struct keeper *k, char **numbers, struct error *err)
 	if (r == 0)
 		r = parse_files(k, files);
 	if (r < 0)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "'nvfs keeper' is called by 'nvfs serve' alone");
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "'nvfs keeper' is called by 'nvfs serve' alone");
 	(void)close(files);
 	k->daemon.pid = pid;
 	k->daemon.pidfd = sys_pidfd_open(pid, 0);

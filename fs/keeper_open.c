@@ -96,7 +96,8 @@ int keeper_open(struct keeper *k, struct error *err)
 	if (r >= 0)
 		r = mountpoint_clear(config->mountpoint, err);
 	if (r > 0)
-		log_warning("'%s' was the mount of a dead daemon, replacing it", config->mountpoint);
+		log_warning("'%s' was the mount of a dead daemon, replacing it",
+			    config->mountpoint);
 	if (r >= 0)
 		r = mountpoint_prepare(config->mountpoint, err);
 	if (r == 0)

@@ -42,17 +42,19 @@ bool kmods_maps_all(const char *map)
 	unsigned int inside, outside, n;
 	char rest;
 
-	return map && sscanf(map, "%u %u %u %c", &inside, &outside, &n, &rest) == 3 && inside == 0 &&
-	       outside == 0 && n == 4294967295U;
+	return map && sscanf(map, "%u %u %u %c", &inside, &outside, &n, &rest) == 3 &&
+	       inside == 0 && outside == 0 && n == 4294967295U;
 }
 
 static int check_root(struct error *err)
 {
-	auto_free char *uids = proc_text("/proc", "self/uid_map"), *gids = proc_text("/proc", "self/gid_map");
+	auto_free char *uids = proc_text("/proc", "self/uid_map"),
+		       *gids = proc_text("/proc", "self/gid_map");
 
 	if (geteuid() == 0 && kmods_maps_all(uids) && kmods_maps_all(gids))
 		return 0;
-	(void)error_setc(err, ERROR_PERMISSION, -EPERM, "kernel modules are for root of the initial user namespace");
+	(void)error_setc(err, ERROR_PERMISSION, -EPERM,
+			 "kernel modules are for root of the initial user namespace");
 	return error_remedy(err, -EPERM, "load them on the host, and set load_kmods = no");
 }
 
@@ -150,7 +152,8 @@ static void load(const char *proc_root, const char *modprobe, const char *name)
 	if (r < 0)
 		log_warning("'%s %s': %s, ignoring", modprobe, name, strerror(-r));
 	else if (!kmods_is_loaded(proc_root, name))
-		log_warning("'%s %s' ended with %d and the module is not loaded, ignoring", modprobe, name, r);
+		log_warning("'%s %s' ended with %d and the module is not loaded, ignoring",
+			    modprobe, name, r);
 	else
 		log_info("loaded the module %s", name);
 }
@@ -175,6 +178,7 @@ int kmods_load(const char *dev_root, const char *proc_root, struct error *err)
 		load(proc_root, modprobe, names[i]);
 	r = hostnodes_make(dev_root, proc_root, &report, err);
 	if (r == 0 && (report.made || report.mended))
-		log_info("device nodes in '%s': %u made, %u mended", dev_root, report.made, report.mended);
+		log_info("device nodes in '%s': %u made, %u mended", dev_root, report.made,
+			 report.mended);
 	return r;
 }

@@ -266,14 +266,15 @@ int layout_path(const struct layout *layout, uint32_t slot, char *buf, size_t si
 
 bool layout_name_is_sound(const char *name)
 {
-	return *name && !strchr(name, '/') && strlen(name) <= LAYOUT_NAME_MAX && strcmp(name, ".") != 0 &&
-	       strcmp(name, "..") != 0;
+	return *name && !strchr(name, '/') && strlen(name) <= LAYOUT_NAME_MAX &&
+	       strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
 /* Each node but the root is the child of one directory, which comes before it: no cycles. */
 static bool place_is_sound(const struct layout *layout, uint32_t slot)
 {
-	const struct layout_node *node = &layout->nodes[slot], *parent = &layout->nodes[node->parent];
+	const struct layout_node *node = &layout->nodes[slot],
+				 *parent = &layout->nodes[node->parent];
 
 	if (node->kind == LAYOUT_DIR) {
 		if (node->ref > layout->n_nodes || node->count > layout->n_nodes - node->ref)
@@ -297,7 +298,8 @@ static bool node_is_sound(const struct layout *layout, uint32_t slot, size_t nam
 		return false;
 	if (node->kind < LAYOUT_DIR || node->kind > LAYOUT_LINK || node->mode & ~07777)
 		return false;
-	return place_is_sound(layout, slot) && (!slot || layout_name_is_sound(layout_name(layout, slot)));
+	return place_is_sound(layout, slot) &&
+	       (!slot || layout_name_is_sound(layout_name(layout, slot)));
 }
 
 bool layout_is_sound(const struct layout *layout, size_t size)

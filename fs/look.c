@@ -47,17 +47,23 @@ static pid_t given_up[GIVEN_UP_MAX];
 
 static json_t *file_json(const struct look_file *file)
 {
-	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "path", file->path, "dev", (json_int_t)file->dev, "ino",
-			 (json_int_t)file->ino, "size", (json_int_t)file->size, "mtime_sec",
-			 (json_int_t)file->mtime_sec, "mtime_nsec", (json_int_t)file->mtime_nsec);
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I}", "path", file->path, "dev",
+			 (json_int_t)file->dev, "ino", (json_int_t)file->ino, "size",
+			 (json_int_t)file->size, "mtime_sec", (json_int_t)file->mtime_sec,
+			 "mtime_nsec", (json_int_t)file->mtime_nsec);
 }
 
-void look_file_of(const struct generation *g, const struct store *store, size_t i, struct look_file *ret)
+void look_file_of(const struct generation *g, const struct store *store, size_t i,
+		  struct look_file *ret)
 {
 	const struct store_object *o = store_object(store, g->objects[i]);
 
-	*ret = (struct look_file){ .path = g->driver->files[i].path, .dev = o->dev, .ino = o->ino,
-				   .size = o->size, .mtime_sec = o->mtime_sec, .mtime_nsec = o->mtime_nsec };
+	*ret = (struct look_file){ .path = g->driver->files[i].path,
+				   .dev = o->dev,
+				   .ino = o->ino,
+				   .size = o->size,
+				   .mtime_sec = o->mtime_sec,
+				   .mtime_nsec = o->mtime_nsec };
 }
 
 /* Those that somebody holds: others must be opened anew. */
@@ -78,10 +84,10 @@ static json_t *known_json(const struct generation *g, const struct store *store)
 
 static json_t *look_json(const struct look_request *request)
 {
-	return json_pack("{s:s, s:s, s:s*, s:s*, s:I, s:o}", "driver_root", request->driver_root, "proc_root",
-			 request->proc_root, "sys_root", request->sys_root, "rules_dir",
-			 request->rules_dir, "number", (json_int_t)request->number, "known",
-			 known_json(request->known, request->store));
+	return json_pack("{s:s, s:s, s:s*, s:s*, s:I, s:o}", "driver_root", request->driver_root,
+			 "proc_root", request->proc_root, "sys_root", request->sys_root,
+			 "rules_dir", request->rules_dir, "number", (json_int_t)request->number,
+			 "known", known_json(request->known, request->store));
 }
 
 static json_t *reopen_json(const struct look_request *request)
@@ -143,7 +149,9 @@ static int spawn(const int fds[LOOK_FD_END], pid_t *ret)
 	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
 	for (int i = LOOK_SOCKET; i < LOOK_FD_END; i++) {
 		moved[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, LOOK_FD_END);
-		r = r ? r : moved[i] < 0 ? errno : posix_spawn_file_actions_adddup2(&actions, moved[i], i);
+		r = r		   ? r
+		    : moved[i] < 0 ? errno
+				   : posix_spawn_file_actions_adddup2(&actions, moved[i], i);
 	}
 	/* Not our path: the package may have been upgraded since. */
 	r = r ? r : posix_spawn(ret, "/proc/self/exe", &actions, &attr, argv, environ);
@@ -296,7 +304,8 @@ static json_t *read_result(struct look *look)
 	auto_free char *text = NULL;
 	auto_close int fd = look->n_fds ? look->fds[--look->n_fds] : -1;
 
-	if (fd < 0 || lseek(fd, 0, SEEK_SET) < 0 || file_read_fd(fd, RESULT_MAX, &text, NULL, NULL) < 0)
+	if (fd < 0 || lseek(fd, 0, SEEK_SET) < 0 ||
+	    file_read_fd(fd, RESULT_MAX, &text, NULL, NULL) < 0)
 		return NULL;
 	return json_loads(text, 0, NULL);
 }
@@ -346,11 +355,12 @@ static int take_failure(const json_t *json, struct error *err)
 
 	if (code >= 0)
 		return error_set(err, -EBADMSG, "hear from the process that looks at the driver");
-	return error_setc(err, (enum error_class)json_integer_value(json_object_get(json, "class")), code, "%s",
-			  varlink_string(json, "text", "?"));
+	return error_setc(err, (enum error_class)json_integer_value(json_object_get(json, "class")),
+			  code, "%s", varlink_string(json, "text", "?"));
 }
 
-static int take_result(struct look *look, const json_t *json, struct look_result *ret, struct error *err)
+static int take_result(struct look *look, const json_t *json, struct look_result *ret,
+		       struct error *err)
 {
 	const json_t *description = json_object_get(json, "generation"), *path;
 	struct generation *g = NULL;
@@ -371,7 +381,8 @@ static int take_result(struct look *look, const json_t *json, struct look_result
 	json_array_foreach(json_object_get(json, "rewritten"), i, path)
 		(void)finding_add(&ret->rewritten, true,
 				  "'%s' was rewritten in place: containers that use it may crash; "
-				  "restart them, and install drivers by rename", json_string_value(path));
+				  "restart them, and install drivers by rename",
+				  json_string_value(path));
 	return 1;
 }
 

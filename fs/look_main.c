@@ -64,8 +64,9 @@ static int enter(void *data, const char *path)
 static void watch(const char *full)
 {
 	if (inotify_add_watch(LOOK_INOTIFY, full, WATCHED) < 0 && errno != ENOENT)
-		log_warning("watch '%s': %s, changes in it are found by nvfs rescan alone, ignoring", full,
-			    strerror(errno));
+		log_warning(
+			"watch '%s': %s, changes in it are found by nvfs rescan alone, ignoring",
+			full, strerror(errno));
 }
 
 static void watch_dir(struct looker *l, const char *path, size_t len)
@@ -113,7 +114,8 @@ static void watch_driver(struct looker *l, const struct generation *g)
 
 static bool is_inode(const json_t *known, const struct stat *st)
 {
-	return (dev_t)number(known, "dev") == st->st_dev && (ino_t)number(known, "ino") == st->st_ino;
+	return (dev_t)number(known, "dev") == st->st_dev &&
+	       (ino_t)number(known, "ino") == st->st_ino;
 }
 
 static bool is_content(const json_t *known, const struct stat *st)
@@ -131,14 +133,16 @@ static json_t *find_rewritten(struct looker *l)
 	const json_t *known;
 	size_t i;
 
-	if (enter(l, "/") < 0 || driver_root_open(varlink_string(l->request, "driver_root", "/"), &root, NULL) < 0)
+	if (enter(l, "/") < 0 ||
+	    driver_root_open(varlink_string(l->request, "driver_root", "/"), &root, NULL) < 0)
 		return list;
 	root.guard = &l->guard;
 	json_array_foreach(json_object_get(l->request, "known"), i, known) {
 		auto_free char *path = NULL;
 		struct stat st;
 
-		if (driver_root_resolve(&root, varlink_string(known, "path", "/"), &path, &st) == 0 &&
+		if (driver_root_resolve(&root, varlink_string(known, "path", "/"), &path, &st) ==
+			    0 &&
 		    is_inode(known, &st) && !is_content(known, &st))
 			(void)json_array_append(list, json_object_get(known, "path"));
 	}
@@ -247,7 +251,8 @@ static int reopen(struct looker *l)
 	json_t *reopened;
 	int r = 0;
 
-	if (enter(l, "/") < 0 || driver_root_open(varlink_string(l->request, "driver_root", "/"), &root, NULL) < 0)
+	if (enter(l, "/") < 0 ||
+	    driver_root_open(varlink_string(l->request, "driver_root", "/"), &root, NULL) < 0)
 		return send_result(json_pack("{s:[]}", "reopened"));
 	root.guard = &l->guard;
 	reopened = reopen_all(&root, json_object_get(l->request, "reopen"), &r);
@@ -270,11 +275,13 @@ static int look(struct looker *l)
 
 	watch_driver(l, g);
 	if (r < 0)
-		return send_result(json_pack("{s:i, s:i, s:s}", "code", r, "class", (int)err.class, "text",
-					     err.text));
+		return send_result(json_pack("{s:i, s:i, s:s}", "code", r, "class", (int)err.class,
+					     "text", err.text));
 	description = generation_describe(g);
 	r = description ? send_files(l, g->driver, json_object_get(description, "files")) : -ENOMEM;
-	return r < 0 ? r : send_result(json_pack("{s:o, s:o}", "generation", description, "rewritten", rewritten));
+	return r < 0 ? r
+		     : send_result(json_pack("{s:o, s:o}", "generation", description, "rewritten",
+					     rewritten));
 }
 
 int look_main(void)
@@ -282,7 +289,8 @@ int look_main(void)
 	struct looker l = { .guard = { .enter = enter, .data = &l } };
 	auto_free char *text = NULL;
 	struct error err = { 0 };
-	void *progress = mmap(NULL, sizeof(*l.progress), PROT_READ | PROT_WRITE, MAP_SHARED, LOOK_PROGRESS, 0);
+	void *progress = mmap(NULL, sizeof(*l.progress), PROT_READ | PROT_WRITE, MAP_SHARED,
+			      LOOK_PROGRESS, 0);
 	int r = progress == MAP_FAILED ? error_set(&err, -errno, "map the progress") : 0;
 
 	log_open("nvfs", LOG_LEVEL_INFO);

@@ -66,7 +66,8 @@ int64_t methods_tree(struct daemon *daemon, const struct client *client, json_t 
 	char text[32];
 
 	if (!id && json_is_integer(pid)) {
-		(void)snprintf(text, sizeof(text), "pid:%" JSON_INTEGER_FORMAT, json_integer_value(pid));
+		(void)snprintf(text, sizeof(text), "pid:%" JSON_INTEGER_FORMAT,
+			       json_integer_value(pid));
 		id = text;
 	}
 	if (!id)
@@ -105,7 +106,8 @@ static int method_events(struct daemon *daemon, struct client *client, json_t *p
 	(void)params;
 	(void)trace;
 	if (!json_is_true(json_object_get(message->json, "more")))
-		return error_setc(err, ERROR_USAGE, -EINVAL, "io.nvfs.Events is called with 'more'");
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "io.nvfs.Events is called with 'more'");
 	reply->later = true;
 	return events_listen(daemon, client, &viewer, err);
 }
@@ -178,8 +180,8 @@ static int method_run(struct daemon *daemon, struct client *client, const char *
 	if (!method)
 		return error_setc(err, ERROR_USAGE, -ENOSYS, "no method '%.80s'", name);
 	if (method->who == ROOT && !methods_is_root(daemon, client))
-		return error_setc(err, ERROR_PERMISSION, -EPERM, "%s is for root in the daemon's own namespaces",
-				  name);
+		return error_setc(err, ERROR_PERMISSION, -EPERM,
+				  "%s is for root in the daemon's own namespaces", name);
 	return method->run(daemon, client, params, message, trace, reply, err);
 }
 
@@ -189,9 +191,11 @@ static void tell_refused(struct daemon *daemon, const struct client *client, con
 	const struct peer *peer = client_peer(client);
 
 	events_of_user(daemon, EVENT_REFUSED, peer->uid,
-		       json_pack("{s:s?, s:s, s:o, s:i, s:i, s:s}", "id", varlink_string(params, "id", NULL), "class",
-				 error_class_name(err->class), "message", node_text_json(err->text), "uid", (int)peer->uid, "peer_pid",
-				 (int)peer->pid, "trace", trace));
+		       json_pack("{s:s?, s:s, s:o, s:i, s:i, s:s}", "id",
+				 varlink_string(params, "id", NULL), "class",
+				 error_class_name(err->class), "message", node_text_json(err->text),
+				 "uid", (int)peer->uid, "peer_pid", (int)peer->pid, "trace",
+				 trace));
 }
 
 void methods_call(void *data, struct client *client, const char *name, json_t *params,

@@ -28,8 +28,8 @@ struct error;
  * Return: 0, or a negative errno with @err, which is the reply then.
  */
 typedef int method_function(struct daemon *daemon, struct client *client, json_t *params,
-			    struct varlink_message *message, const char *trace, struct method_reply *reply,
-			    struct error *err);
+			    struct varlink_message *message, const char *trace,
+			    struct method_reply *reply, struct error *err);
 
 /** methods_is_root() - is it root in the daemon's own namespaces that calls? */
 bool methods_is_root(const struct daemon *daemon, const struct client *client);
@@ -44,7 +44,8 @@ struct daemon_viewer methods_viewer(const struct daemon *daemon, const struct cl
  *
  * Return: its index, or a negative errno.
  */
-int64_t methods_tree(struct daemon *daemon, const struct client *client, json_t *params, struct error *err);
+int64_t methods_tree(struct daemon *daemon, const struct client *client, json_t *params,
+		     struct error *err);
 
 /** methods_reply() - @params, taken over, are the reply; NULL is -ENOMEM */
 int methods_reply(struct method_reply *reply, json_t *params, struct error *err);
@@ -53,7 +54,8 @@ int methods_reply(struct method_reply *reply, json_t *params, struct error *err)
 json_t *methods_tree_json(const struct daemon *daemon, uint32_t tree);
 
 /* methods_look.c: nothing is changed */
-method_function method_status, method_node, method_cdi, method_call_files, method_check, method_list;
+method_function method_status, method_node, method_cdi, method_call_files, method_check,
+	method_list;
 method_function method_show, method_generations, method_why;
 
 /* methods_record.c: the record, and those who act on it */

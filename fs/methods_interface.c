@@ -17,34 +17,46 @@ static const char interface_text[] =
 	"method List() -> (trees: []object)\n"
 	"method Status() -> (version: string, daemon_pid: int, mountpoint: string, trees: int)\n"
 	"# Driver and GPUs, each fact with its source\n"
-	"method Node() -> (driver_version: object, cuda_version: object, driver_root: string, gpus: []object,\n"
+	"method Node() -> (driver_version: object, cuda_version: object, driver_root: string, "
+	"gpus: []object,\n"
 	"  nvml: (state: string, took_ms: ?int, findings: []string))\n"
 	"# A specification of the Container Device Interface\n"
 	"method Cdi(vendor: ?string, class: ?string, hooks: ?bool) -> (spec: object)\n"
 	"# The host's files, sockets and device nodes of the driver\n"
-	"method Files(devices: ?string) -> (driver_root: string, proc_root: string, driver_version: string,\n"
-	"  has_nvcaps: bool, files: []object, sockets: []object, gpus: ?[]object, migs: ?[]object, nodes: ?[]string)\n"
+	"method Files(devices: ?string) -> (driver_root: string, proc_root: string, "
+	"driver_version: string,\n"
+	"  has_nvcaps: bool, files: []object, sockets: []object, gpus: ?[]object, migs: ?[]object, "
+	"nodes: ?[]string)\n"
 	"# Is all well? state is ok or degraded\n"
-	"method Check() -> (state: string, reasons: []string, daemon_pid: int, keeper_pid: int, mode: string)\n"
+	"method Check() -> (state: string, reasons: []string, daemon_pid: int, keeper_pid: int, "
+	"mode: string)\n"
 	"# What the driver was, as far as trees show it: the present one first\n"
 	"method Generations() -> (generations: []object, warnings: []string)\n"
-	"# What happens, as it happens: to be called with 'more', and answered by each event in turn\n"
+	"# What happens, as it happens: to be called with 'more', and answered by each event in "
+	"turn\n"
 	"method Events() -> (event: string, time_us: int, id: ?string, pid: ?int, uid: ?int)\n"
 	"# Look at the driver now\n"
 	"method Rescan() -> (result: string)\n"
 	"# A tree by id, unique beginning of an id, or pid; Show adds the tree as text\n"
-	"method Get(id: ?string, pid: ?int) -> (id: string, pid: int, done: []object, serial: int)\n"
-	"method Show(id: ?string, pid: ?int) -> (id: string, pid: int, done: []object, tree: string)\n"
+	"method Get(id: ?string, pid: ?int) -> (id: string, pid: int, done: []object, serial: "
+	"int)\n"
+	"method Show(id: ?string, pid: ?int) -> (id: string, pid: int, done: []object, tree: "
+	"string)\n"
 	"# Why a path is in a tree, or not; kind is tree, container, name or host\n"
 	"method Why(path: string, kind: string, id: ?string, pid: ?int, tree: ?string)\n"
 	"  -> (in_tree: bool, rule: string, why: string)\n"
-	"# Make a tree and a plan; descriptors beside the message: see nvfs(1), PROTOCOL. Where there is\n"
+	"# Make a tree and a plan; descriptors beside the message: see nvfs(1), PROTOCOL. Where "
+	"there is\n"
 	"# nothing to do, 'nothing' and 'why' are all of the reply\n"
-	"method Inject(id: string, devices: string, driver_capabilities: ?string, target: ?string,\n"
-	"  mig_config: ?string, mig_monitor: ?string, imex_channels: ?string, imex_source: ?string,\n"
+	"method Inject(id: string, devices: string, driver_capabilities: ?string, target: "
+	"?string,\n"
+	"  mig_config: ?string, mig_monitor: ?string, imex_channels: ?string, imex_source: "
+	"?string,\n"
 	"  fabric: ?string,\n"
-	"  requirements: ?[]string, source: ?string, privileged: ?bool, standalone: ?bool, cgroup: ?bool,\n"
-	"  without: ?string, lib64_at: ?string, lib32_at: ?string, dry_run: ?bool, pid: ?int, pidfd: ?int,\n"
+	"  requirements: ?[]string, source: ?string, privileged: ?bool, standalone: ?bool, cgroup: "
+	"?bool,\n"
+	"  without: ?string, lib64_at: ?string, lib32_at: ?string, dry_run: ?bool, pid: ?int, "
+	"pidfd: ?int,\n"
 	"  cache: ?int, compat: ?int, cuda_compat_mode: ?string, fds: ?int)\n"
 	"  -> (id: ?string, trace: ?string, token: ?string, state: ?string, warnings: ?[]string,\n"
 	"  plan: ?[]object, fds: ?int, nothing: ?bool, why: ?string)\n"
@@ -61,7 +73,8 @@ static const char interface_text[] =
 	"method Handover() -> ()\n"
 	"method Shutdown(force: ?bool) -> ()\n"
 	"\n"
-	"error Error (class: string, message: string, remedy: string, errno: int, trace: ?string)\n";
+	"error Error (class: string, message: string, remedy: string, errno: int, trace: "
+	"?string)\n";
 
 int method_info(struct daemon *daemon, struct client *client, json_t *params,
 		struct varlink_message *message, const char *trace, struct method_reply *reply,
@@ -72,9 +85,11 @@ int method_info(struct daemon *daemon, struct client *client, json_t *params,
 	(void)params;
 	(void)message;
 	(void)trace;
-	return methods_reply(reply, json_pack("{s:s, s:s, s:s, s:s, s:[s, s]}", "vendor", "nvfs", "product",
-					   "nvfs", "version", NVFS_VERSION, "url", "", "interfaces",
-					   "org.varlink.service", "io.nvfs"), err);
+	return methods_reply(reply,
+			     json_pack("{s:s, s:s, s:s, s:s, s:[s, s]}", "vendor", "nvfs",
+				       "product", "nvfs", "version", NVFS_VERSION, "url", "",
+				       "interfaces", "org.varlink.service", "io.nvfs"),
+			     err);
 }
 
 int method_description(struct daemon *daemon, struct client *client, json_t *params,

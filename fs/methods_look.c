@@ -91,7 +91,8 @@ static int keeper_pid(const struct daemon *daemon)
 	struct ucred keeper = { 0 };
 	socklen_t size = sizeof(keeper);
 
-	if (daemon->link < 0 || getsockopt(daemon->link, SOL_SOCKET, SO_PEERCRED, &keeper, &size) < 0)
+	if (daemon->link < 0 ||
+	    getsockopt(daemon->link, SOL_SOCKET, SO_PEERCRED, &keeper, &size) < 0)
 		return 0;
 	return keeper.pid;
 }
@@ -106,7 +107,8 @@ static json_t *stalled_json(const struct daemon *daemon)
 		const struct store_object *object = store_object(daemon->store, objects[i]);
 
 		if (object)
-			(void)json_array_append_new(list, json_string(store_blob(daemon->store, object->path, NULL)));
+			(void)json_array_append_new(
+				list, json_string(store_blob(daemon->store, object->path, NULL)));
 	}
 	return list;
 }
@@ -119,8 +121,8 @@ static json_t *sandbox_json(void)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < n; i++)
-		(void)json_array_append_new(list, json_pack("{s:s, s:i}", "call", refused[i].call, "count",
-							    (int)refused[i].count));
+		(void)json_array_append_new(list, json_pack("{s:s, s:i}", "call", refused[i].call,
+							    "count", (int)refused[i].count));
 	return json_pack("{s:b, s:o}", "seccomp", sandbox_is_filtered(), "refused", list);
 }
 
@@ -132,13 +134,15 @@ int method_status(struct daemon *daemon, struct client *client, json_t *params,
 	const struct features *features = filesystem_features(daemon->fs);
 	const struct daemon_viewer viewer = methods_viewer(daemon, client);
 	json_t *json = json_pack(
-		"{s:s, s:i, s:i, s:s, s:s, s:s, s:I, s:I, s:i, s:i, s:i, s:o, s:o, s:s, s:o, s:I}", "version",
-		NVFS_VERSION, "daemon_pid", (int)daemon->self.pid, "keeper_pid", keeper_pid(daemon),
-		"mountpoint", daemon->config.mountpoint, "driver_root", daemon->config.driver_root, "proc_root",
-		daemon->config.proc_root, "started", (json_int_t)daemon->started, "uptime", (json_int_t)(time(NULL) - daemon->started), "containers",
-		(int)daemon_trees_in_use(daemon), "trees", (int)store_trees_count(daemon->store), "generation",
-		g ? (int)g->number : 0, "generations", generation_numbers_json(daemon), "features",
-		features_json(features), "mode", features->passthrough ? "passthrough" : "fallback", "counters",
+		"{s:s, s:i, s:i, s:s, s:s, s:s, s:I, s:I, s:i, s:i, s:i, s:o, s:o, s:s, s:o, s:I}",
+		"version", NVFS_VERSION, "daemon_pid", (int)daemon->self.pid, "keeper_pid",
+		keeper_pid(daemon), "mountpoint", daemon->config.mountpoint, "driver_root",
+		daemon->config.driver_root, "proc_root", daemon->config.proc_root, "started",
+		(json_int_t)daemon->started, "uptime", (json_int_t)(time(NULL) - daemon->started),
+		"containers", (int)daemon_trees_in_use(daemon), "trees",
+		(int)store_trees_count(daemon->store), "generation", g ? (int)g->number : 0,
+		"generations", generation_numbers_json(daemon), "features", features_json(features),
+		"mode", features->passthrough ? "passthrough" : "fallback", "counters",
 		counters_json(store_counters(daemon->store)), "state_bytes",
 		(json_int_t)store_memory(daemon->store));
 
@@ -147,7 +151,8 @@ int method_status(struct daemon *daemon, struct client *client, json_t *params,
 	(void)trace;
 	(void)json_object_set_new(json, "rules_dir", json_string(daemon->config.rules_dir));
 	(void)json_object_set_new(json, "sandbox", sandbox_json());
-	(void)json_object_set_new(json, "nvml", facts_status(daemon, viewer.is_root || viewer.is_local));
+	(void)json_object_set_new(json, "nvml",
+				  facts_status(daemon, viewer.is_root || viewer.is_local));
 	(void)json_object_set_new(json, "permissions", permit_status(daemon));
 	(void)json_object_set_new(json, "events", events_status(daemon));
 	(void)json_object_set_new(json, "stalled", stalled_json(daemon));
@@ -156,7 +161,8 @@ int method_status(struct daemon *daemon, struct client *client, json_t *params,
 		(void)json_object_set_new(json, "driver_version", json_string(g->driver->version));
 		(void)json_object_set_new(json, "gpus", json_integer((json_int_t)g->gpus->n));
 	} else {
-		(void)json_object_set_new(json, "no_driver", json_string(renewal_note(daemon->renewal)));
+		(void)json_object_set_new(json, "no_driver",
+					  json_string(renewal_note(daemon->renewal)));
 	}
 	if (g && *renewal_note(daemon->renewal))
 		(void)json_object_set_new(json, "note", json_string(renewal_note(daemon->renewal)));
@@ -176,9 +182,11 @@ int method_node(struct daemon *daemon, struct client *client, json_t *params,
 	(void)message;
 	(void)trace;
 	if (!viewer.is_root && !viewer.is_local)
-		return error_setc(err, ERROR_PERMISSION, -EPERM, "all GPUs are told in the host's namespaces alone");
+		return error_setc(err, ERROR_PERMISSION, -EPERM,
+				  "all GPUs are told in the host's namespaces alone");
 	if (!g)
-		return error_setc(err, ERROR_DRIVER, -ENOENT, "no driver yet: %s", renewal_note(daemon->renewal));
+		return error_setc(err, ERROR_DRIVER, -ENOENT, "no driver yet: %s",
+				  renewal_note(daemon->renewal));
 	json = node_json(g->driver, g->gpus);
 	if (json)
 		(void)json_object_set_new(json, "nvml", facts_status(daemon, true));
@@ -197,7 +205,8 @@ int method_cdi(struct daemon *daemon, struct client *client, json_t *params,
 	(void)message;
 	(void)trace;
 	if (!viewer.is_root && !viewer.is_local)
-		return error_setc(err, ERROR_PERMISSION, -EPERM, "all GPUs are told in the host's namespaces alone");
+		return error_setc(err, ERROR_PERMISSION, -EPERM,
+				  "all GPUs are told in the host's namespaces alone");
 	r = cdi_method(daemon, params, &json, err);
 	return r ? r : methods_reply(reply, json, err);
 }
@@ -211,7 +220,8 @@ int method_call_files(struct daemon *daemon, struct client *client, json_t *para
 	(void)message;
 	(void)trace;
 	if (!viewer.is_root && !viewer.is_local)
-		return error_setc(err, ERROR_PERMISSION, -EPERM, "the driver's files are told in the host's namespaces alone");
+		return error_setc(err, ERROR_PERMISSION, -EPERM,
+				  "the driver's files are told in the host's namespaces alone");
 	return method_files(daemon, params, viewer.uid, viewer.is_root, &reply->params, err);
 }
 
@@ -229,9 +239,10 @@ int method_check(struct daemon *daemon, struct client *client, json_t *params,
 	(void)trace;
 	health_look(daemon, &facts);
 	reasons = health_reasons(&facts);
-	json = json_pack("{s:s, s:o, s:i, s:i, s:s, s:i}", "state", json_array_size(reasons) ? "degraded" : "ok",
-			 "reasons", reasons, "daemon_pid", (int)daemon->self.pid, "keeper_pid",
-			 keeper_pid(daemon), "mode",
+	json = json_pack("{s:s, s:o, s:i, s:i, s:s, s:i}", "state",
+			 json_array_size(reasons) ? "degraded" : "ok", "reasons", reasons,
+			 "daemon_pid", (int)daemon->self.pid, "keeper_pid", keeper_pid(daemon),
+			 "mode",
 			 filesystem_features(daemon->fs)->passthrough ? "passthrough" : "fallback",
 			 "containers", (int)daemon_trees_in_use(daemon));
 	if (g)
@@ -286,7 +297,8 @@ int method_show(struct daemon *daemon, struct client *client, json_t *params,
 	text = compose_print(daemon->store, store_snapshot(daemon->store, tree->snapshot)->layout);
 	if (text)
 		(void)json_object_set_new(reply->params, "tree", json_string(text));
-	compat = compose_compat(daemon->store, store_snapshot(daemon->store, tree->snapshot)->layout);
+	compat = compose_compat(daemon->store,
+				store_snapshot(daemon->store, tree->snapshot)->layout);
 	if (compat)
 		(void)json_object_set_new(reply->params, "cuda_compat", compat);
 	return 0;
@@ -296,9 +308,10 @@ static json_t *generation_json(const struct daemon *daemon, const struct generat
 {
 	return json_pack("{s:i, s:s, s:b, s:I, s:s, s:i, s:i, s:i, s:b}", "number", (int)g->number,
 			 "driver_version", g->driver->version, "version_from_module",
-			 g->driver->version_from_module, "made", (json_int_t)g->made_s, "driver_root",
-			 g->driver->root, "files", (int)g->driver->n_files, "gpus", (int)g->gpus->n,
-			 "trees", (int)changeover_trees_of(daemon, g), "current", g == daemon->generation);
+			 g->driver->version_from_module, "made", (json_int_t)g->made_s,
+			 "driver_root", g->driver->root, "files", (int)g->driver->n_files, "gpus",
+			 (int)g->gpus->n, "trees", (int)changeover_trees_of(daemon, g), "current",
+			 g == daemon->generation);
 }
 
 int method_generations(struct daemon *daemon, struct client *client, json_t *params,
@@ -318,7 +331,8 @@ int method_generations(struct daemon *daemon, struct client *client, json_t *par
 		(void)json_array_append_new(warnings, json_string(renewal_note(daemon->renewal)));
 	for (size_t i = 0; i < findings->n; i++)
 		(void)json_array_append_new(warnings, json_string(findings->items[i].text));
-	return methods_reply(reply, json_pack("{s:o, s:o}", "generations", list, "warnings", warnings), err);
+	return methods_reply(
+		reply, json_pack("{s:o, s:o}", "generations", list, "warnings", warnings), err);
 }
 
 /* The reference tree has no secrets: nvfs driver tells the same to anybody. */
@@ -348,7 +362,8 @@ int method_why(struct daemon *daemon, struct client *client, json_t *params,
 	(void)message;
 	(void)trace;
 	if (why_kind_by_name(varlink_string(params, "kind", ""), &kind) < 0)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "'kind' is not tree, container, name or host");
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "'kind' is not tree, container, name or host");
 	if (!daemon->generation)
 		return error_setc(err, ERROR_DRIVER, -ENOENT, "no driver yet: %s",
 				  renewal_note(daemon->renewal));

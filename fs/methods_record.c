@@ -29,7 +29,8 @@
 /* Root's, and not on behalf of a user whose container gets again what he gave it. */
 static bool is_for_root(const struct daemon *daemon, const struct client *client)
 {
-	return methods_is_root(daemon, client) && !reinject_is_child(daemon, client_peer(client)->pid);
+	return methods_is_root(daemon, client) &&
+	       !reinject_is_child(daemon, client_peer(client)->pid);
 }
 
 int method_get(struct daemon *daemon, struct client *client, json_t *params,
@@ -49,9 +50,11 @@ int method_get(struct daemon *daemon, struct client *client, json_t *params,
 	    tree->mnt_ns)
 		permit_pause(daemon, (uint32_t)index);
 	json = methods_tree_json(daemon, (uint32_t)index);
-	(void)json_object_set_new(json, "serial", json_integer(permit_record_number(daemon, (uint32_t)index)));
+	(void)json_object_set_new(json, "serial",
+				  json_integer(permit_record_number(daemon, (uint32_t)index)));
 	if (is_for_root(daemon, client) && !(tree->flags & STORE_TREE_BY_ROOT))
-		(void)json_object_set_new(json, "done", record_of_user(json_object_get(json, "done")));
+		(void)json_object_set_new(json, "done",
+					  record_of_user(json_object_get(json, "done")));
 	return methods_reply(reply, json, err);
 }
 
@@ -62,7 +65,8 @@ static struct injection *injection_of(struct daemon *daemon, struct client *clie
 		daemon_injection_find(daemon, client, varlink_string(params, "token", ""));
 
 	if (!injection) /* taken back since, when the driver changed */
-		(void)error_setc(err, ERROR_AGAIN, -ENOENT, "no injection of this connection has that token");
+		(void)error_setc(err, ERROR_AGAIN, -ENOENT,
+				 "no injection of this connection has that token");
 	return injection;
 }
 
@@ -85,8 +89,10 @@ static json_t *find_step(const json_t *done, const json_t *wanted)
 	size_t i;
 
 	json_array_foreach(done, i, step) {
-		if (strcmp(varlink_string(step, "step", ""), varlink_string(wanted, "step", "")) == 0 &&
-		    strcmp(varlink_string(step, "target", ""), varlink_string(wanted, "target", "")) == 0)
+		if (strcmp(varlink_string(step, "step", ""), varlink_string(wanted, "step", "")) ==
+			    0 &&
+		    strcmp(varlink_string(step, "target", ""),
+			   varlink_string(wanted, "target", "")) == 0)
 			return step;
 	}
 	return NULL;
@@ -129,7 +135,8 @@ static int set_done(struct daemon *daemon, uint32_t tree, const json_t *done, st
 	json_decref(before);
 	json_decref(all);
 	if (!text || strlen(text) > RECORD_MAX)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "'done' is more than %d bytes", RECORD_MAX);
+		return error_setc(err, ERROR_USAGE, -EINVAL, "'done' is more than %d bytes",
+				  RECORD_MAX);
 	store_write_lock(daemon->store);
 	store_tree_set_done(daemon->store, tree,
 			    store_blob_put(daemon->store, text, strlen(text)));
@@ -150,7 +157,8 @@ static int check_record(const struct daemon *daemon, const struct client *client
 	if (!json_is_array(done))
 		return error_setc(err, ERROR_USAGE, -EINVAL, "'done' is not a list");
 	json_array_foreach(done, i, step) {
-		if (strcmp(varlink_string(step, "step", ""), "cgroup") == 0 && !methods_is_root(daemon, client))
+		if (strcmp(varlink_string(step, "step", ""), "cgroup") == 0 &&
+		    !methods_is_root(daemon, client))
 			return error_setc(err, ERROR_PERMISSION, -EPERM,
 					  "uid %u may not change cgroups, nor say that it did",
 					  client_peer(client)->uid);
@@ -190,17 +198,20 @@ int method_commit(struct daemon *daemon, struct client *client, json_t *params,
 	if (!injection)
 		return -ENOENT;
 	/* Nothing would know how to take back what was done to the container. */
-	if (!daemon_injection_tree(daemon, injection) || permit_is_removing(daemon, injection->tree))
+	if (!daemon_injection_tree(daemon, injection) ||
+	    permit_is_removing(daemon, injection->tree))
 		return error_setc(err, ERROR_AGAIN, -ENOENT, "its tree was removed meanwhile");
 	r = commit(daemon, client, injection->tree, json_object_get(params, "done"), err);
 	if (r < 0)
 		return r;
 	audit_tree(daemon, injection->tree, "injected '%s' in %" JSON_INTEGER_FORMAT " us",
-		   permit_name(daemon, injection->tree), json_integer_value(json_object_get(params, "time_us")));
+		   permit_name(daemon, injection->tree),
+		   json_integer_value(json_object_get(params, "time_us")));
 	tree = injection->tree;
 	daemon_injection_end(daemon, injection, true);
 	events_of_tree(daemon, EVENT_INJECTED, tree,
-		       json_pack("{s:I}", "took_us", json_integer_value(json_object_get(params, "time_us"))));
+		       json_pack("{s:I}", "took_us",
+				 json_integer_value(json_object_get(params, "time_us"))));
 	return methods_reply(reply, json_object(), err);
 }
 
@@ -242,12 +253,15 @@ int method_strip(struct daemon *daemon, struct client *client, json_t *params,
 	(void)trace;
 	/* Work for the parser is only for who has something to take back. */
 	if (!sees_any_tree(daemon, client))
-		return error_setc(err, ERROR_PERMISSION, -EPERM, "uid %u has no tree", client_peer(client)->uid);
+		return error_setc(err, ERROR_PERMISSION, -EPERM, "uid %u has no tree",
+				  client_peer(client)->uid);
 	if (!json_is_integer(cache) || json_integer_value(cache) != 0 || message->n_fds != 1 ||
 	    !claim_target_is_valid(target))
-		return error_setc(err, ERROR_USAGE, -EINVAL, "one 'cache' and its 'target' are needed");
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "one 'cache' and its 'target' are needed");
 	if (file_memfd_sealed_size(message->fds[0], DERIVE_IMAGE_MAX) < 0)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "the cache is not a sealed memfd of at most %lu bytes",
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "the cache is not a sealed memfd of at most %lu bytes",
 				  DERIVE_IMAGE_MAX);
 	r = cachebox_merge(daemon->box, message->fds[0], NULL, 0, target, &bytes, &len, err);
 	if (r < 0)
@@ -260,7 +274,8 @@ int method_strip(struct daemon *daemon, struct client *client, json_t *params,
 }
 
 /* What has been done to the container since its record was read has not been taken back. */
-static int check_serial(const struct daemon *daemon, uint32_t tree, json_t *params, struct error *err)
+static int check_serial(const struct daemon *daemon, uint32_t tree, json_t *params,
+			struct error *err)
 {
 	const json_t *serial = json_object_get(params, "serial");
 
@@ -282,7 +297,8 @@ int method_remove(struct daemon *daemon, struct client *client, json_t *params,
 	if (index < 0)
 		return (int)index;
 	if (!store_tree(daemon->store, (uint32_t)index)->mnt_ns)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "the reference tree is not a container's");
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "the reference tree is not a container's");
 	r = check_serial(daemon, (uint32_t)index, params, err);
 	r = r ? r : permit_remove(daemon, (uint32_t)index, client, err);
 	reply->later = r == 0;
@@ -299,7 +315,8 @@ static int64_t container_of_call(struct daemon *daemon, struct client *client, j
 	int64_t index = methods_tree(daemon, client, params, err);
 
 	if (index >= 0 && !store_tree(daemon->store, (uint32_t)index)->mnt_ns)
-		return error_setc(err, ERROR_USAGE, -EINVAL, "the reference tree is not a container's");
+		return error_setc(err, ERROR_USAGE, -EINVAL,
+				  "the reference tree is not a container's");
 	return index;
 }
 
@@ -310,7 +327,8 @@ int method_call_heal(struct daemon *daemon, struct client *client, json_t *param
 	int64_t index = container_of_call(daemon, client, params, err);
 
 	(void)trace;
-	return index < 0 ? (int)index : method_heal(daemon, (uint32_t)index, params, message, reply, err);
+	return index < 0 ? (int)index
+			 : method_heal(daemon, (uint32_t)index, params, message, reply, err);
 }
 
 int method_call_healed(struct daemon *daemon, struct client *client, json_t *params,

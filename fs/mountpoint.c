@@ -32,8 +32,8 @@ static bool escaped_equals(const char *escaped, size_t len, const char *path)
 		unsigned char c = (unsigned char)escaped[i];
 
 		if (c == '\\' && len - i >= 4) {
-			c = (unsigned char)((escaped[i + 1] - '0') * 64 + (escaped[i + 2] - '0') * 8 +
-					    (escaped[i + 3] - '0'));
+			c = (unsigned char)((escaped[i + 1] - '0') * 64 +
+					    (escaped[i + 2] - '0') * 8 + (escaped[i + 3] - '0'));
 			i += 3;
 		}
 		if (c != (unsigned char)*path)
@@ -82,7 +82,8 @@ static bool line_shows(const char *line, const char *end, const char *name)
 {
 	const char *field = line_field(line, end, 3);
 
-	return field && *field == '/' && escaped_equals(field + 1, strcspn(field + 1, " \n"), name) &&
+	return field && *field == '/' &&
+	       escaped_equals(field + 1, strcspn(field + 1, " \n"), name) &&
 	       memmem(field, (size_t)(end - field), " - " TYPE " ", strlen(" - " TYPE " "));
 }
 
@@ -103,7 +104,8 @@ static bool line_read(const char *line, const char *end, struct mountpoint_mount
 {
 	const char *field = line_field(line, end, 2);
 
-	return field && memmem(field, (size_t)(end - field), " - " TYPE " ", strlen(" - " TYPE " ")) &&
+	return field &&
+	       memmem(field, (size_t)(end - field), " - " TYPE " ", strlen(" - " TYPE " ")) &&
 	       sscanf(field, "%23s %299s %299s", ret->dev, ret->root, ret->point) == 3;
 }
 
@@ -123,7 +125,8 @@ bool mountpoint_next(const char **cursor, struct mountpoint_mount *ret)
 static int find_type(const char *path, char *ret, size_t size, struct error *err)
 {
 	auto_free char *mountinfo = NULL;
-	int r = file_read_at(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &mountinfo, NULL, err);
+	int r = file_read_at(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &mountinfo, NULL,
+			     err);
 
 	if (r == 0)
 		mountpoint_find_type(mountinfo, path, ret, size);
@@ -184,10 +187,12 @@ static int check_not_mounted(const char *path, struct error *err)
 		return 0;
 	if (strcmp(type, TYPE) == 0) {
 		r = error_setc(err, ERROR_MOUNT, -EBUSY,
-			       "'%s' is the mount of another nvfs daemon, which lives or hangs", path);
+			       "'%s' is the mount of another nvfs daemon, which lives or hangs",
+			       path);
 		return error_remedy(err, r, "if 'nvfs status' finds none: umount -l %s", path);
 	}
-	return error_setc(err, ERROR_MOUNT, -EBUSY, "a filesystem (%s) is mounted on '%s'", type, path);
+	return error_setc(err, ERROR_MOUNT, -EBUSY, "a filesystem (%s) is mounted on '%s'", type,
+			  path);
 }
 
 static int check_empty(const char *path, struct error *err)
@@ -202,8 +207,8 @@ static int check_empty(const char *path, struct error *err)
 	}
 	while ((entry = readdir(dir))) {
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			return error_setc(err, ERROR_USAGE, -ENOTEMPTY, "mount point '%s' is not empty",
-					  path);
+			return error_setc(err, ERROR_USAGE, -ENOTEMPTY,
+					  "mount point '%s' is not empty", path);
 	}
 	return 0;
 }

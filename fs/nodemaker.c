@@ -30,7 +30,8 @@ static pid_t spawn(const struct config *config)
 	(void)posix_spawnattr_setsigmask(&attr, &none);
 	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
 	/* Not our path: the package may have been upgraded since. */
-	r = posix_spawn(&pid, "/proc/self/exe", NULL, &attr, (char *const *)(uintptr_t)argv, environ);
+	r = posix_spawn(&pid, "/proc/self/exe", NULL, &attr, (char *const *)(uintptr_t)argv,
+			environ);
 	(void)posix_spawnattr_destroy(&attr);
 	return r ? -r : pid;
 }
@@ -78,6 +79,7 @@ int nodemaker_main(const char *dev_root, const char *proc_root)
 	if (r < 0)
 		log_warning("device nodes in '%s': %s, ignoring", dev_root, err.text);
 	else if (report.made || report.mended)
-		log_info("device nodes in '%s': %u made, %u mended", dev_root, report.made, report.mended);
+		log_info("device nodes in '%s': %u made, %u mended", dev_root, report.made,
+			 report.mended);
 	return r < 0 ? error_exit_status(&err) : 0;
 }

@@ -55,7 +55,8 @@ struct nodes nodes_check(const json_t *done, const char *majors, int dev_fd)
 		unsigned int number;
 		int now;
 
-		if (!majors || !is_node(step) || sscanf(varlink_string(step, "device", ""), "%u:", &number) != 1)
+		if (!majors || !is_node(step) ||
+		    sscanf(varlink_string(step, "device", ""), "%u:", &number) != 1)
 			continue;
 		path = varlink_string(step, "target", "") + strlen(DEV);
 		now = devnode_major_of(majors, path);

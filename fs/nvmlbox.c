@@ -31,7 +31,8 @@ struct nvmlbox {
 #define NUMBER_MAX 12
 
 struct command {
-	char uid[NUMBER_MAX], gid[NUMBER_MAX], limit[NUMBER_MAX], skipped[NVMLBOX_SKIPPED_MAX][NUMBER_MAX];
+	char uid[NUMBER_MAX], gid[NUMBER_MAX], limit[NUMBER_MAX],
+		skipped[NVMLBOX_SKIPPED_MAX][NUMBER_MAX];
 	char *argv[6 + NVMLBOX_SKIPPED_MAX + 1];
 };
 
@@ -75,7 +76,9 @@ static int spawn(const struct nvmlbox_request *request, const int fds[NVMLBOX_FD
 	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
 	for (int i = NVMLBOX_SOCKET; i < NVMLBOX_FD_END; i++) {
 		moved[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, NVMLBOX_FD_END);
-		r = r ? r : moved[i] < 0 ? errno : posix_spawn_file_actions_adddup2(&actions, moved[i], i);
+		r = r		   ? r
+		    : moved[i] < 0 ? errno
+				   : posix_spawn_file_actions_adddup2(&actions, moved[i], i);
 	}
 	/* Not our path: the package may have been upgraded since. */
 	r = r ? r : posix_spawn(ret, "/proc/self/exe", &actions, &attr, command.argv, environ);
@@ -156,7 +159,8 @@ enum nvmlbox_state nvmlbox_receive(struct nvmlbox *box)
 			return errno == EAGAIN || errno == EINTR ? NVMLBOX_ASKS : NVMLBOX_ENDED;
 		if (n == 0)
 			return NVMLBOX_ENDED;
-		if ((size_t)n > sizeof(message) || answer_add(&box->answer, &message, (size_t)n) < 0)
+		if ((size_t)n > sizeof(message) ||
+		    answer_add(&box->answer, &message, (size_t)n) < 0)
 			return NVMLBOX_BABBLES;
 	}
 	return box->answer.whole ? NVMLBOX_DONE : NVMLBOX_ASKS;

@@ -65,7 +65,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *ret)
 	if (argc < 5 || argc > 5 + NVMLBOX_SKIPPED_MAX)
 		return -EINVAL;
 	ret->library = argv[1];
-	if (parse_u64(argv[2], UINT32_MAX - 1, &ret->uid) < 0 || parse_u64(argv[3], UINT32_MAX - 1, &ret->gid) < 0 ||
+	if (parse_u64(argv[2], UINT32_MAX - 1, &ret->uid) < 0 ||
+	    parse_u64(argv[3], UINT32_MAX - 1, &ret->gid) < 0 ||
 	    parse_u64(argv[4], 86400, &ret->limit_s) < 0 || ret->uid == 0 || ret->gid == 0)
 		return -EINVAL;
 	for (int i = 5; i < argc; i++) {
@@ -111,7 +112,9 @@ static int ask(const struct arguments *args)
 	struct nvml_api api;
 	char path[300];
 	void *library;
-	struct ask questions = { .api = &api, .skipped = args->skipped, .n_skipped = args->n_skipped, .tell = tell };
+	struct ask questions = {
+		.api = &api, .skipped = args->skipped, .n_skipped = args->n_skipped, .tell = tell
+	};
 
 	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", NVMLBOX_ROOT, args->library);
 	tell_call(ANSWER_STEP, "dlopen", "");

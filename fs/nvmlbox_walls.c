@@ -103,7 +103,8 @@ static int fill(scmp_filter_ctx filter)
 				     SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, prctls[i]));
 	/* To ask for a limit, not to set one. */
 	if (r == 0)
-		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1, SCMP_A2(SCMP_CMP_EQ, 0));
+		r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1,
+				     SCMP_A2(SCMP_CMP_EQ, 0));
 	return r;
 }
 

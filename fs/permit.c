@@ -125,7 +125,8 @@ static void heal_refused(struct permit *permit, const struct error *err)
 	permit->refused = permit->from;
 	permit->owner->refused++;
 	log_warning("container '%s' may have lost its devices: %s%s%s, ignoring",
-		    permit_name(daemon, permit->tree), err->text, *err->remedy ? "; " : "", err->remedy);
+		    permit_name(daemon, permit->tree), err->text, *err->remedy ? "; " : "",
+		    err->remedy);
 }
 
 static void heal_ended(struct daemon *daemon, uint32_t tree, void *data, const json_t *report,
@@ -152,7 +153,10 @@ static void heal_ended(struct daemon *daemon, uint32_t tree, void *data, const j
 static bool heal_start(struct permit *permit)
 {
 	struct daemon *daemon = permit->owner->daemon;
-	struct injector_job job = { .action = "--heal", .tree = permit->tree, .silent = true, .done = heal_ended,
+	struct injector_job job = { .action = "--heal",
+				    .tree = permit->tree,
+				    .silent = true,
+				    .done = heal_ended,
 				    .data = (void *)(uintptr_t)permit->serial };
 	struct error err = { 0 };
 	int r;
@@ -204,7 +208,9 @@ static void prepare(struct permit *permit, const char *mountinfo)
 	permit->wanted = permit->due = permit->unit_due = false;
 	permit->keeps_unit = record_step(done, "unit") != NULL;
 	devcg_close(&permit->devcg);
-	pid = json_array_size(json_object_get(step, "asked")) ? reinject_process(daemon, permit->tree) : 0;
+	pid = json_array_size(json_object_get(step, "asked"))
+		      ? reinject_process(daemon, permit->tree)
+		      : 0;
 	if (pid && devcg_open(pid, mountinfo, &permit->devcg, NULL) == 0) {
 		uint64_t now = devcg_fingerprint(&permit->devcg);
 
@@ -323,8 +329,8 @@ json_t *permit_status(const struct daemon *daemon)
 	const struct permits *permits = daemon->permits;
 
 	return json_pack("{s:i, s:I, s:I, s:i}", "watched", (int)permits->watched, "healed",
-			 (json_int_t)permits->healed, "refused", (json_int_t)permits->refused, "check_us",
-			 (int)permits->check_us);
+			 (json_int_t)permits->healed, "refused", (json_int_t)permits->refused,
+			 "check_us", (int)permits->check_us);
 }
 
 int permits_new(struct daemon *daemon, struct permits **ret, struct error *err)

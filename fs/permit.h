@@ -67,8 +67,8 @@ json_t *permit_trusted(const json_t *done, bool is_root);
 json_t *permit_status(const struct daemon *daemon);
 
 /** method_heal() - io.nvfs.Heal: what a container is to be permitted */
-int method_heal(struct daemon *daemon, uint32_t tree, json_t *params, struct varlink_message *message,
-		struct method_reply *reply, struct error *err);
+int method_heal(struct daemon *daemon, uint32_t tree, json_t *params,
+		struct varlink_message *message, struct method_reply *reply, struct error *err);
 
 /** method_healed() - io.nvfs.Healed: how it is permitted now */
 int method_healed(struct daemon *daemon, uint32_t tree, json_t *params, struct method_reply *reply,

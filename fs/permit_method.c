@@ -40,12 +40,13 @@ static int check_process(const struct daemon *daemon, uint32_t tree, json_t *par
 		return error_setc(err, ERROR_USAGE, -EINVAL, "one 'pidfd' is needed");
 	r = process_from_pidfd(message->fds[0], &process, err);
 	if (r == 0 && process.mnt_ns != store_tree(daemon->store, tree)->mnt_ns)
-		r = error_setc(err, ERROR_MOUNT, -ESRCH, "process %d is not of that container", process.pid);
+		r = error_setc(err, ERROR_MOUNT, -ESRCH, "process %d is not of that container",
+			       process.pid);
 	return r;
 }
 
-int method_heal(struct daemon *daemon, uint32_t tree, json_t *params, struct varlink_message *message,
-		struct method_reply *reply, struct error *err)
+int method_heal(struct daemon *daemon, uint32_t tree, json_t *params,
+		struct varlink_message *message, struct method_reply *reply, struct error *err)
 {
 	const struct permit *permit = permit_of(daemon->permits, tree);
 	json_t *done;
@@ -69,7 +70,9 @@ int method_healed(struct daemon *daemon, uint32_t tree, json_t *params, struct m
 	json_t *step = json_object_get(params, "cgroup");
 	int r;
 
-	if (!permit || json_integer_value(json_object_get(params, "serial")) != permit_record_number(daemon, tree) ||
+	if (!permit ||
+	    json_integer_value(json_object_get(params, "serial")) !=
+		    permit_record_number(daemon, tree) ||
 	    permit_is_injected(permit) || permit->removing || permit->not_before > clock_s())
 		return error_setc(err, ERROR_AGAIN, -EAGAIN, "it is being injected or removed");
 	if (strcmp(varlink_string(step, "step", ""), "cgroup") != 0)
@@ -80,8 +83,10 @@ int method_healed(struct daemon *daemon, uint32_t tree, json_t *params, struct m
 	permit->ready = false;
 	permit->unit_not_before = 0;
 	daemon->permits->healed++;
-	audit_tree(daemon, tree, "healed '%s': %s", permit_name(daemon, tree), varlink_string(step, "note", ""));
-	events_of_tree(daemon, EVENT_HEALED, tree, json_pack("{s:s}", "note", varlink_string(step, "note", "")));
+	audit_tree(daemon, tree, "healed '%s': %s", permit_name(daemon, tree),
+		   varlink_string(step, "note", ""));
+	events_of_tree(daemon, EVENT_HEALED, tree,
+		       json_pack("{s:s}", "note", varlink_string(step, "note", "")));
 	reply->params = json_object();
 	return 0;
 }

@@ -102,20 +102,24 @@ static void report_unit(struct permits *permits, const char *unit, int r, const 
 	if (no_bus && permits->said_no_bus)
 		return;
 	permits->said_no_bus = permits->said_no_bus || no_bus;
-	log_warning("unit '%s' cannot be told of its container's devices: %s, using heals alone", unit, err->text);
+	log_warning("unit '%s' cannot be told of its container's devices: %s, using heals alone",
+		    unit, err->text);
 }
 
 /* @all: reference taken over, NULL: out of memory */
 static void put_unit_step(struct daemon *daemon, uint32_t tree, const char *unit, json_t *all)
 {
-	if (!all || record_put(daemon, tree, json_pack("{s:s, s:s, s:s, s:O}", "step", "unit", "target", unit,
-						       "result", "changed", "added", all), NULL) < 0)
+	if (!all || record_put(daemon, tree,
+			       json_pack("{s:s, s:s, s:s, s:O}", "step", "unit", "target", unit,
+					 "result", "changed", "added", all),
+			       NULL) < 0)
 		log_error("unit '%s' has another DeviceAllow= of ours than the record says", unit);
 	json_decref(all);
 }
 
 /* All that the unit has of ours: with @added, without @removed. */
-static void change_unit_step(struct permit *permit, const char *unit, const json_t *added, const json_t *removed)
+static void change_unit_step(struct permit *permit, const char *unit, const json_t *added,
+			     const json_t *removed)
 {
 	struct daemon *daemon = permit->owner->daemon;
 	json_t *done = record_load(daemon, permit->tree), *all;
@@ -179,8 +183,9 @@ static void unit_allowed(void *data, int r, const json_t *added, const struct er
 	if (json_array_size(added)) {
 		change_unit_step(permit, call->unit, added, NULL);
 		permit->keeps_unit = permit->due = true; /* systemd has put a program beside ours */
-		log_info("unit '%s' permits %zu device%s of container '%s'", call->unit, json_array_size(added),
-			 json_array_size(added) == 1 ? "" : "s", permit_name(permits->daemon, call->tree));
+		log_info("unit '%s' permits %zu device%s of container '%s'", call->unit,
+			 json_array_size(added), json_array_size(added) == 1 ? "" : "s",
+			 permit_name(permits->daemon, call->tree));
 	}
 	go_on(permit);
 }
@@ -196,7 +201,8 @@ static void unit_cleaned(void *data, int r, const json_t *added, const struct er
 	if (r == 0) {
 		change_unit_step(permit, call->unit, NULL, call->stale);
 		permit->due = true;
-		log_info("unit '%s' permits %zu device%s of before no more", call->unit, json_array_size(call->stale),
+		log_info("unit '%s' permits %zu device%s of before no more", call->unit,
+			 json_array_size(call->stale),
 			 json_array_size(call->stale) == 1 ? "" : "s");
 	}
 	go_on(permit);
@@ -206,20 +212,22 @@ static void unit_cleaned(void *data, int r, const json_t *added, const struct er
 void permit_tell_unit(struct permit *permit)
 {
 	bool cleans = !permit->unit_due && json_array_size(permit->stale);
-	struct unitbus_change change = { .unit = permit->unit, .allow = cleans ? NULL : permit->rules,
+	struct unitbus_change change = { .unit = permit->unit,
+					 .allow = cleans ? NULL : permit->rules,
 					 .remove = cleans ? permit->stale : NULL };
 	struct unit_call *call;
 	struct error err = { 0 };
 	int r;
 
-	if ((!permit->unit_due && !cleans) || permit->unit_busy || permit->removing || !*permit->unit ||
-	    permit->unit_not_before > clock_s())
+	if ((!permit->unit_due && !cleans) || permit->unit_busy || permit->removing ||
+	    !*permit->unit || permit->unit_not_before > clock_s())
 		return;
 	call = unit_call_new(permit, permit->unit);
 	if (call && cleans)
 		call->stale = json_incref(permit->stale);
-	r = call ? unitbus_change(permit->owner->bus, &change, cleans ? unit_cleaned : unit_allowed, call, &err) :
-		   -ENOMEM;
+	r = call ? unitbus_change(permit->owner->bus, &change, cleans ? unit_cleaned : unit_allowed,
+				  call, &err)
+		 : -ENOMEM;
 	permit->unit_busy = r == 0;
 	if (r == 0)
 		return;
@@ -261,7 +269,8 @@ static void unit_removed(void *data, int r, const json_t *added, const struct er
 	(void)added;
 	if (!permit) {
 		if (r < 0)
-			log_error("unit '%s' still permits the devices of a container that has ended: %s",
+			log_error("unit '%s' still permits the devices of a container that has "
+				  "ended: %s",
 				  call->unit, err->text);
 		return;
 	}
@@ -287,7 +296,8 @@ static int unit_restore(struct permit *permit, struct error *err)
 
 	if (change.unit && json_array_size(change.remove)) {
 		call = unit_call_new(permit, change.unit);
-		r = call ? unitbus_change(permit->owner->bus, &change, unit_removed, call, err) : -ENOMEM;
+		r = call ? unitbus_change(permit->owner->bus, &change, unit_removed, call, err)
+			 : -ENOMEM;
 	}
 	if (r < 0)
 		unit_call_free(call);
@@ -316,8 +326,10 @@ static void forget_rules(struct daemon *daemon, uint32_t tree)
 	json_t *done = record_load(daemon, tree);
 
 	if (record_step(done, "cgroup"))
-		(void)record_put(daemon, tree, json_pack("{s:s, s:s, s:s}", "step", "cgroup", "target", "devices",
-							 "result", "removed"), NULL);
+		(void)record_put(daemon, tree,
+				 json_pack("{s:s, s:s, s:s}", "step", "cgroup", "target", "devices",
+					   "result", "removed"),
+				 NULL);
 	json_decref(done);
 }
 
@@ -337,7 +349,8 @@ int permit_remove(struct daemon *daemon, uint32_t tree, struct client *client, s
 		return 1;
 	if (r < 0) {
 		(void)error_wrap(err, r, "take DeviceAllow= back");
-		return error_remedy(err, r, "set the unit's DeviceAllow= by systemctl, or try again");
+		return error_remedy(err, r,
+				    "set the unit's DeviceAllow= by systemctl, or try again");
 	}
 	permit->unit_busy = permit->removing = true;
 	permit->waits = client;
@@ -362,7 +375,7 @@ void permit_unit_forget(struct permit *permit)
 
 	if (permit->serial == store_tree(store, permit->tree)->serial && permit->keeps_unit &&
 	    !permit->removing && strstr(permit->unit, ".service") && unit_restore(permit, &err) < 0)
-		log_error("unit '%s' still permits the devices of a container that has ended: %s", permit->unit,
-			  err.text);
+		log_error("unit '%s' still permits the devices of a container that has ended: %s",
+			  permit->unit, err.text);
 	answer(permit, NULL);
 }

@@ -62,7 +62,8 @@ static int source_add(struct sources *sources, int dirfd, const char *dir, const
 	struct source *source = &sources->items[sources->n];
 
 	if (sources->n == VARLINK_FDS_MAX - 1) /* one is for the cache */
-		return error_setc(err, ERROR_DEVICE, -E2BIG, "more than %d mounts", VARLINK_FDS_MAX - 1);
+		return error_setc(err, ERROR_DEVICE, -E2BIG, "more than %d mounts",
+				  VARLINK_FDS_MAX - 1);
 	*source = (struct source){ .dirfd = dirfd, .flags = flags, .fd = -1 };
 	if (asprintf(&source->path, "%s%s%s", dir, *rel ? "/" : "", rel) < 0) {
 		source->path = NULL;
@@ -91,8 +92,8 @@ static bool is_restricted(unsigned int mode)
 	return ((mode >> 6) & 06 & ~mode) != 0;
 }
 
-static int add_node(const struct planner_input *in, struct sources *sources, const struct devnode *node,
-		    struct error *err)
+static int add_node(const struct planner_input *in, struct sources *sources,
+		    const struct devnode *node, struct error *err)
 {
 	struct source *source = &sources->items[sources->n];
 	int r = source_add(sources, in->dev_fd, in->dev_root, node->path, MOUNT_ATTR_NOEXEC, err);
@@ -100,8 +101,10 @@ static int add_node(const struct planner_input *in, struct sources *sources, con
 	if (r < 0 || !in->may_make || !(node->is_made || (in->locked && is_restricted(node->mode))))
 		return r;
 	source->is_made = true;
-	source->node = (struct donor_node){ .rdev = makedev(node->major, node->minor), .mode = node->mode & 0666,
-					    .uid = in->root_uid, .gid = in->root_gid };
+	source->node = (struct donor_node){ .rdev = makedev(node->major, node->minor),
+					    .mode = node->mode & 0666,
+					    .uid = in->root_uid,
+					    .gid = in->root_gid };
 	return 0;
 }
 
@@ -112,8 +115,8 @@ static int list_sources(const struct planner_input *in, struct sources *sources,
 
 	(void)snprintf(proc, sizeof(proc), "%s%s", in->name, PROC_PATH);
 	if (r == 0 && in->has_proc)
-		r = source_add(sources, in->root_fd, in->mountpoint, proc, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
-			       err);
+		r = source_add(sources, in->root_fd, in->mountpoint, proc,
+			       MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, err);
 	for (size_t i = 0; !in->permit_only && i < in->n_nodes && r == 0; i++)
 		r = add_node(in, sources, &in->nodes[i], err);
 	return r ? r : add_ipcs(sources, in->ipcs, err);
@@ -122,7 +125,8 @@ static int list_sources(const struct planner_input *in, struct sources *sources,
 static int clone_source(struct source *source, struct error *err)
 {
 	source->fd = sys_open_tree(source->dirfd, source->rel,
-				   OPEN_TREE_CLONE | (*source->rel ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH));
+				   OPEN_TREE_CLONE |
+					   (*source->rel ? AT_SYMLINK_NOFOLLOW : AT_EMPTY_PATH));
 	return source->fd < 0 ? error_set(err, source->fd, "clone '%s'", source->path) : 0;
 }
 
@@ -140,10 +144,13 @@ static bool is_same_inode(int a, int b)
  * The donor walks paths. What was found by one, and is another thing now, is left out. Without a
  * lock it is asked for nodes to be made alone.
  */
-static int clone_by_donor(const struct planner_input *in, struct sources *sources, struct error *err)
+static int clone_by_donor(const struct planner_input *in, struct sources *sources,
+			  struct error *err)
 {
 	struct donor_clone clones[VARLINK_FDS_MAX];
-	struct donor_request request = { .dev_root = in->dev_root, .is_locked = in->locked, .clones = clones };
+	struct donor_request request = { .dev_root = in->dev_root,
+					 .is_locked = in->locked,
+					 .clones = clones };
 	size_t at[VARLINK_FDS_MAX];
 	int r;
 
@@ -154,8 +161,11 @@ static int clone_by_donor(const struct planner_input *in, struct sources *source
 		if (!in->locked && !source->is_made)
 			continue;
 		at[request.n] = i;
-		clones[request.n++] = (struct donor_clone){ .path = source->path, .cover = is_ipc, .optional = is_ipc,
-							    .is_made = source->is_made, .node = source->node };
+		clones[request.n++] = (struct donor_clone){ .path = source->path,
+							    .cover = is_ipc,
+							    .optional = is_ipc,
+							    .is_made = source->is_made,
+							    .node = source->node };
 	}
 	r = request.n ? donor_take(in->donors, &request, err) : 0;
 	for (size_t i = 0; i < request.n; i++) {
@@ -207,8 +217,8 @@ static int check_device(const struct source *source, const struct devnode *node,
 	if (fstat(source->fd, &st) < 0)
 		return error_set(err, -errno, "stat device node '%s'", source->path);
 	if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(node->major, node->minor))
-		return error_setc(err, ERROR_DEVICE, -ENODEV, "'%s' is not the device %u:%u", source->path,
-				  node->major, node->minor);
+		return error_setc(err, ERROR_DEVICE, -ENODEV, "'%s' is not the device %u:%u",
+				  source->path, node->major, node->minor);
 	return 0;
 }
 
@@ -224,7 +234,8 @@ static int step_add_fd(struct planned *plan, json_t *step, int fd, struct error 
 {
 	if (fd >= 0) {
 		if (step)
-			(void)json_object_set_new(step, "fd", json_integer((json_int_t)plan->n_fds));
+			(void)json_object_set_new(step, "fd",
+						  json_integer((json_int_t)plan->n_fds));
 		plan->fds[plan->n_fds++] = fd;
 	}
 	return step_add(plan, step, err);
@@ -240,9 +251,11 @@ static int add_device(struct planned *plan, struct source *source, const struct 
 	if (r < 0)
 		return error_classify(err, r, ERROR_DEVICE);
 	(void)snprintf(target, sizeof(target), "/dev/%s", node->path);
-	return step_add_fd(plan, json_pack("{s:s, s:s, s:i, s:i, s:s, s:o*}", "step", "device", "target", target,
-					   "major", (int)node->major, "minor", (int)node->minor, "access",
-					   "rw", "bind", source ? NULL : json_false()), source ? take_fd(&source->fd) : -1, err);
+	return step_add_fd(plan,
+			   json_pack("{s:s, s:s, s:i, s:i, s:s, s:o*}", "step", "device", "target",
+				     target, "major", (int)node->major, "minor", (int)node->minor,
+				     "access", "rw", "bind", source ? NULL : json_false()),
+			   source ? take_fd(&source->fd) : -1, err);
 }
 
 static int add_sockets(struct planned *plan, const struct planner_input *in, struct source *source,
@@ -253,8 +266,10 @@ static int add_sockets(struct planned *plan, const struct planner_input *in, str
 	for (size_t i = 0; in->ipcs && i < in->ipcs->n && r == 0; i++, source++) {
 		if (in->root_fd >= 0 && source->fd < 0)
 			continue;
-		r = step_add_fd(plan, json_pack("{s:s, s:s}", "step", "socket", "target",
-						in->ipcs->items[i].target), take_fd(&source->fd), err);
+		r = step_add_fd(plan,
+				json_pack("{s:s, s:s}", "step", "socket", "target",
+					  in->ipcs->items[i].target),
+				take_fd(&source->fd), err);
 	}
 	return r;
 }
@@ -264,8 +279,10 @@ static int add_mounts(struct planned *plan, const struct planner_input *in, stru
 		      struct error *err)
 {
 	struct source *source = sources->items;
-	int r = step_add_fd(plan, json_pack("{s:s, s:s, s:s}", "step", "tree", "target", in->target,
-					    "alternative", FALLBACK_TARGET), take_fd(&source->fd), err);
+	int r = step_add_fd(plan,
+			    json_pack("{s:s, s:s, s:s}", "step", "tree", "target", in->target,
+				      "alternative", FALLBACK_TARGET),
+			    take_fd(&source->fd), err);
 
 	source++;
 	if (r == 0 && in->has_proc) {
@@ -294,18 +311,24 @@ static int add_cache(struct planned *plan, const struct planner_input *in, struc
 		if (fd < 0)
 			return error_set(err, -errno, "duplicate the merged cache");
 	}
-	return step_add_fd(plan, json_pack("{s:s, s:s}", "step", "cache", "target", CACHE_PATH), fd, err);
+	return step_add_fd(plan, json_pack("{s:s, s:s}", "step", "cache", "target", CACHE_PATH), fd,
+			   err);
 }
 
-static int add_link(struct planned *plan, const struct fixed_link *link, bool stale, struct error *err)
+static int add_link(struct planned *plan, const struct fixed_link *link, bool stale,
+		    struct error *err)
 {
-	return step_add(plan, json_pack("{s:s, s:s, s:s, s:s*, s:o*}", "step", "link", "target", link->path, "to",
-					link->to, "where", link->where, "stale", stale ? json_true() : NULL), err);
+	return step_add(plan,
+			json_pack("{s:s, s:s, s:s, s:s*, s:o*}", "step", "link", "target",
+				  link->path, "to", link->to, "where", link->where, "stale",
+				  stale ? json_true() : NULL),
+			err);
 }
 
 int planner_build(const struct planner_input *in, struct planned *ret, struct error *err)
 {
-	__attribute__((cleanup(sources_free))) struct sources *sources = calloc(1, sizeof(*sources));
+	__attribute__((cleanup(sources_free))) struct sources *sources = calloc(1,
+										sizeof(*sources));
 	int r;
 
 	memset(ret, 0, sizeof(*ret));

@@ -298,7 +298,8 @@ void process_find_each(struct process_wanted *wanted, size_t n)
 		for (size_t i = 0; i < n; i++) {
 			struct process_wanted *w = &wanted[i];
 
-			if (w->pid || w->mnt_ns != walk.mnt_ns || (w->tree && !has_tree(&walk, w->tree)))
+			if (w->pid || w->mnt_ns != walk.mnt_ns ||
+			    (w->tree && !has_tree(&walk, w->tree)))
 				continue;
 			w->pid = (pid_t)strtol(walk.pid, NULL, 10);
 			left--;

@@ -65,7 +65,8 @@ static struct view view_of(const struct process_walk *walk)
 	char path[32];
 
 	(void)snprintf(path, sizeof(path), "%s/root", walk->pid);
-	if (statx(dirfd(walk->proc), path, AT_STATX_DONT_SYNC, STATX_MNT_ID | STATX_INO, &root) == 0) {
+	if (statx(dirfd(walk->proc), path, AT_STATX_DONT_SYNC, STATX_MNT_ID | STATX_INO, &root) ==
+	    0) {
 		view.root_mount = root.stx_mnt_id;
 		view.root_ino = root.stx_ino;
 	}

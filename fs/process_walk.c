@@ -23,7 +23,8 @@ bool process_walk_next(struct process_walk *walk)
 		char path[32];
 		struct stat st;
 
-		if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || strlen(entry->d_name) >= sizeof(walk->pid))
+		if (entry->d_name[0] < '1' || entry->d_name[0] > '9' ||
+		    strlen(entry->d_name) >= sizeof(walk->pid))
 			continue;
 		strcpy(walk->pid, entry->d_name);
 		(void)snprintf(path, sizeof(path), "%s/ns/mnt", walk->pid);

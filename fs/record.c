@@ -46,7 +46,8 @@ json_t *record_of_user(const json_t *done)
 	size_t i;
 
 	json_array_foreach(done, i, step) {
-		const char *name = varlink_string(step, "step", ""), *result = varlink_string(step, "result", "");
+		const char *name = varlink_string(step, "step", ""),
+			   *result = varlink_string(step, "result", "");
 
 		if (strcmp(name, "cgroup") == 0)
 			(void)json_array_append(list, (json_t *)(uintptr_t)step);
@@ -65,7 +66,8 @@ static int save(struct daemon *daemon, uint32_t tree, json_t *done, struct error
 	if (!text)
 		return error_set(err, -ENOMEM, "write the record");
 	if (strlen(text) > RECORD_MAX)
-		return error_setc(err, ERROR_USAGE, -EFBIG, "the record is more than %d bytes", RECORD_MAX);
+		return error_setc(err, ERROR_USAGE, -EFBIG, "the record is more than %d bytes",
+				  RECORD_MAX);
 	store_write_lock(daemon->store);
 	store_tree_set_done(daemon->store, tree, store_blob_put(daemon->store, text, strlen(text)));
 	store_unlock(daemon->store);

@@ -96,7 +96,8 @@ static bool may_pass(const struct container *container, int status)
 
 static void postpone(struct container *container)
 {
-	unsigned int pause = PAUSE_S << (container->reinject_failed < 5 ? container->reinject_failed : 5);
+	unsigned int pause = PAUSE_S
+			     << (container->reinject_failed < 5 ? container->reinject_failed : 5);
 
 	container->reinject_failed++;
 	container->reinject_at = clock_s() + (pause < PAUSE_MAX_S ? pause : PAUSE_MAX_S);
@@ -109,10 +110,13 @@ static void failed(struct daemon *daemon, uint32_t tree, int status)
 	postpone(container);
 	if (may_pass(container, status) || container->reinject_failed < TRIES)
 		return;
-	log_error("container '%s' %s: nvinject exited with status %d; inject it by hand, or restart it",
+	log_error("container '%s' %s: nvinject exited with status %d; inject it by hand, or "
+		  "restart it",
 		  tree_name(daemon, tree),
-		  container->nodes_moved ? "keeps device nodes of majors that are not the driver's any more" :
-					   "has no driver tree any more", status);
+		  container->nodes_moved
+			  ? "keeps device nodes of majors that are not the driver's any more"
+			  : "has no driver tree any more",
+		  status);
 	container->given_up = true;
 	daemon_tree_set_flag(daemon, tree, STORE_TREE_REINJECT, false);
 }
@@ -208,7 +212,8 @@ static bool is_due(struct reinjector *reinjector, uint32_t index)
 
 bool reinject_is_due(const struct daemon *daemon, uint32_t tree)
 {
-	return daemon->reinjector && (is_due(daemon->reinjector, tree) || child_of(daemon->reinjector, tree));
+	return daemon->reinjector &&
+	       (is_due(daemon->reinjector, tree) || child_of(daemon->reinjector, tree));
 }
 
 /* For its nodes alone: not before one of them can be had. */
@@ -290,7 +295,8 @@ json_t *reinject_status(const struct daemon *daemon, const struct daemon_viewer 
 bool reinject_is_child(const struct daemon *daemon, pid_t pid)
 {
 	for (size_t i = 0; i < AT_ONCE; i++) {
-		if (daemon->reinjector->children[i].spawned.pid && daemon->reinjector->children[i].spawned.pid == pid)
+		if (daemon->reinjector->children[i].spawned.pid &&
+		    daemon->reinjector->children[i].spawned.pid == pid)
 			return true;
 	}
 	return false;
@@ -316,7 +322,8 @@ int reinjector_new(struct daemon *daemon, struct reinjector **ret, struct error 
 		return error_set(err, -ENOMEM, "prepare injections");
 	reinjector->daemon = daemon;
 	for (size_t i = 0; i < AT_ONCE; i++)
-		reinjector->children[i] = (struct child){ .owner = reinjector, .spawned.ended = on_child_end };
+		reinjector->children[i] = (struct child){ .owner = reinjector,
+							  .spawned.ended = on_child_end };
 	*ret = reinjector;
 	return 0;
 }

@@ -104,12 +104,14 @@ int reinject_program(const char *configured, char ret[PATH_MAX], struct error *e
 			return error_set(err, n < 0 ? -errno : -ENOENT, "read '/proc/self/exe'");
 		self[n] = '\0';
 		slash = strrchr(self, '/');
-		(void)snprintf(ret, PATH_MAX, "%.*s/nvinject", slash ? (int)(slash - self) : 0, self);
+		(void)snprintf(ret, PATH_MAX, "%.*s/nvinject", slash ? (int)(slash - self) : 0,
+			       self);
 	}
 	if (access(ret, X_OK) == 0)
 		return 0;
 	(void)error_set(err, -errno, "run '%s'", ret);
-	return error_remedy(err, -ENOENT, "install nvinject beside nvfs, or set nvinject in nvfs.conf");
+	return error_remedy(err, -ENOENT,
+			    "install nvinject beside nvfs, or set nvinject in nvfs.conf");
 }
 
 int reinject_command_build(const struct reinject_request *request, struct reinject_command *ret,

@@ -102,7 +102,8 @@ static enum generation_change change_of(const struct daemon *daemon, const struc
 		return GENERATION_OTHER;
 	change = generation_compare(daemon->store, daemon->generation, g);
 	if (change == GENERATION_OTHER && !g->driver->version_from_module)
-		return daemon->generation->driver->version_from_module ? GENERATION_LESS : GENERATION_MORE;
+		return daemon->generation->driver->version_from_module ? GENERATION_LESS
+								       : GENERATION_MORE;
 	return change;
 }
 
@@ -212,7 +213,8 @@ static int take_generation(struct renewal *renewal, struct generation *g)
 
 static void on_look(struct loop_source *source, uint32_t events)
 {
-	struct renewal *renewal = (struct renewal *)((char *)source - offsetof(struct renewal, look_source));
+	struct renewal *renewal = (struct renewal *)((char *)source -
+						     offsetof(struct renewal, look_source));
 	struct look_result result;
 	int r = look_receive(renewal->look, &result, &renewal->error);
 
@@ -248,7 +250,8 @@ static void check_stall(struct renewal *renewal)
 	}
 	free(copy);
 	end_look(renewal);
-	renewal->result = error_setc(&renewal->error, ERROR_DRIVER, -ETIMEDOUT, "driver root '%s' does not answer",
+	renewal->result = error_setc(&renewal->error, ERROR_DRIVER, -ETIMEDOUT,
+				     "driver root '%s' does not answer",
 				     renewal->daemon->config.driver_root);
 	judge(renewal);
 }
@@ -271,7 +274,8 @@ static int wait_for_look(struct renewal *renewal, struct error *err)
 				on_look(&renewal->look_source, EPOLLIN);
 			continue;
 		}
-		(void)error_setc(err, ERROR_AGAIN, -EAGAIN, "the driver is still being looked at, now at '%.256s'",
+		(void)error_setc(err, ERROR_AGAIN, -EAGAIN,
+				 "the driver is still being looked at, now at '%.256s'",
 				 look_path(renewal->look, &since_ms));
 		return error_remedy(err, -EAGAIN, "try again in some seconds");
 	}
@@ -297,8 +301,8 @@ int renewal_check(struct renewal *renewal, struct error *err)
 	r = r < 0 ? r : -ELIBBAD;
 	if (err)
 		*err = (struct error){ 0 };
-	(void)error_setc(err, ERROR_DRIVER, r, "%s%s", has_generation(daemon) ? "" : "no driver yet: ",
-			  renewal->note);
+	(void)error_setc(err, ERROR_DRIVER, r, "%s%s",
+			 has_generation(daemon) ? "" : "no driver yet: ", renewal->note);
 	return error_remedy(err, r, "load the kernel module; nvfs driver says what is missing");
 }
 

@@ -32,7 +32,7 @@ bool renewal_wants_look(const struct renewal_facts *facts);
  * @left_out: paths that did not answer
  * @ret:      "" when all is well; cut to @size
  */
-void renewal_verdict(const struct renewal_facts *facts, char *const *left_out, size_t n_left_out, char *ret,
-		     size_t size);
+void renewal_verdict(const struct renewal_facts *facts, char *const *left_out, size_t n_left_out,
+		     char *ret, size_t size);
 
 #endif

@@ -75,9 +75,11 @@ static int hear(struct lost *lost, struct look *look, struct look_result *result
 		path = look_path(look, &since_ms);
 		if (since_ms < LOOK_STALL_MS)
 			continue;
-		log_warning("'%s' below '%s' does not answer, going on without it", path, lost->g->driver->root);
+		log_warning("'%s' below '%s' does not answer, going on without it", path,
+			    lost->g->driver->root);
 		if (lost->n_left_out == LOOK_LEFT_OUT_MAX)
-			return error_setc(err, ERROR_DRIVER, -ETIMEDOUT, "driver root '%s' does not answer",
+			return error_setc(err, ERROR_DRIVER, -ETIMEDOUT,
+					  "driver root '%s' does not answer",
 					  lost->g->driver->root);
 		lost->left_out[lost->n_left_out] = strdup(path);
 		if (!lost->left_out[lost->n_left_out])
@@ -129,8 +131,10 @@ static void say_lost(const struct lost *lost, size_t n, const char *example)
 	const struct driver *driver = lost->g->driver;
 
 	if (n)
-		log_error("driver %s (generation %u): %zu of %zu files were replaced or unlinked while no daemon "
-			  "had them open%s, '%s' is one: they cannot come back, and containers get what the driver is now",
+		log_error("driver %s (generation %u): %zu of %zu files were replaced or unlinked "
+			  "while no daemon "
+			  "had them open%s, '%s' is one: they cannot come back, and containers get "
+			  "what the driver is now",
 			  driver->version, lost->g->number, n, driver->n_files,
 			  lost->n_left_out ? ", or do not answer" : "", example);
 }
@@ -161,7 +165,8 @@ static void revive(struct daemon *daemon, struct generation *g)
 
 	if (r == 0 && lost.n) {
 		if (reopen(&lost, &result, &err) < 0)
-			log_error("open the files of driver %s again: %s", g->driver->version, err.text);
+			log_error("open the files of driver %s again: %s", g->driver->version,
+				  err.text);
 		revive_all(daemon, &lost, result.reopened);
 	}
 	g->damaged = g->damaged || r < 0;

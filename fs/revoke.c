@@ -42,8 +42,9 @@ static void ended(struct daemon *daemon, uint32_t tree, void *data, const json_t
 	if (!err) {
 		log_info("revoked '%s'", revoke->name);
 		if (revoke->client)
-			client_reply(revoke->client, json_pack("{s:s, s:b}", "id", revoke->name, "ended",
-							       json_is_true(json_object_get(report, "ended"))),
+			client_reply(revoke->client,
+				     json_pack("{s:s, s:b}", "id", revoke->name, "ended",
+					       json_is_true(json_object_get(report, "ended"))),
 				     NULL, 0);
 		return;
 	}
@@ -55,8 +56,8 @@ static void ended(struct daemon *daemon, uint32_t tree, void *data, const json_t
 		client_error(revoke->client, &why, NULL);
 }
 
-int method_revoke(struct daemon *daemon, uint32_t tree, struct client *client, struct method_reply *reply,
-		  struct error *err)
+int method_revoke(struct daemon *daemon, uint32_t tree, struct client *client,
+		  struct method_reply *reply, struct error *err)
 {
 	struct injector_job job = { .action = "--remove", .tree = tree, .done = ended };
 	struct revoke *revoke = calloc(1, sizeof(*revoke));

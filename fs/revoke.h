@@ -17,8 +17,8 @@ struct revoke;
  *
  * By nvinject --remove as a child; the answer comes when that has ended.
  */
-int method_revoke(struct daemon *daemon, uint32_t tree, struct client *client, struct method_reply *reply,
-		  struct error *err);
+int method_revoke(struct daemon *daemon, uint32_t tree, struct client *client,
+		  struct method_reply *reply, struct error *err);
 
 /** revoke_client_gone() - nobody waits for the answer any more */
 void revoke_client_gone(struct daemon *daemon, const struct client *client);

@@ -41,7 +41,8 @@ static uint64_t effective_of(enum sandbox_process process)
 /* What it may hand on to its children as well. */
 static uint64_t permitted_of(enum sandbox_process process)
 {
-	return process == SANDBOX_KEEPER || process == SANDBOX_DAEMON ? HANDED_ON : effective_of(process);
+	return process == SANDBOX_KEEPER || process == SANDBOX_DAEMON ? HANDED_ON
+								      : effective_of(process);
 }
 
 /* @wanted, as far as we have it, becomes @flag of @caps. */
@@ -98,7 +99,8 @@ int sandbox_limit(enum sandbox_process process, struct error *err)
 	if (r == 0 && cap_reset_ambient() < 0 && errno != EINVAL) /* before Linux 4.3 */
 		r = -errno;
 	r = r ? r : set_capabilities(effective_of(process), permitted_of(process));
-	if (r == 0 && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
+	if (r == 0 &&
+	    (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0))
 		r = -errno;
 	return r < 0 ? error_set(err, r, "limit capabilities") : 0;
 }
@@ -132,7 +134,8 @@ int sandbox_become(uid_t uid, gid_t gid)
 
 	if (r < 0 && r != -EPERM) /* without CAP_SETPCAP it was never to matter: no_new_privs */
 		return r;
-	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0))
+	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
+			       setresuid(uid, uid, uid) < 0))
 		return -errno;
 	r = set_capabilities(0, 0);
 	if (r < 0)

@@ -65,7 +65,8 @@ static void on_refusal(int signal, siginfo_t *info, void *context)
 
 static int catch_refusals(void)
 {
-	struct sigaction action = { .sa_sigaction = on_refusal, .sa_flags = SA_SIGINFO | SA_RESTART };
+	struct sigaction action = { .sa_sigaction = on_refusal,
+				    .sa_flags = SA_SIGINFO | SA_RESTART };
 	sigset_t sigsys;
 
 	(void)sigemptyset(&action.sa_mask);
@@ -160,7 +161,8 @@ size_t sandbox_refusals(struct sandbox_refusal ret[SANDBOX_REFUSALS_MAX])
 {
 	size_t n = 0;
 
-	for (int number; n < SANDBOX_REFUSALS_MAX && (number = atomic_load(&refusals[n].number)); n++) {
+	for (int number; n < SANDBOX_REFUSALS_MAX && (number = atomic_load(&refusals[n].number));
+	     n++) {
 		name_call(number - 1, ret[n].call, sizeof(ret[n].call));
 		ret[n].count = atomic_load(&refusals[n].count);
 	}
@@ -174,8 +176,10 @@ void sandbox_report(void)
 
 	for (size_t i = 0; i < n; i++) {
 		if (!refusals[i].reported)
-			log_error("the system call %s is not on this process's list and was refused; please report it, "
-				  "NVFS_DISABLE=seccomp allows all", now[i].call);
+			log_error("the system call %s is not on this process's list and was "
+				  "refused; please report it, "
+				  "NVFS_DISABLE=seccomp allows all",
+				  now[i].call);
 		refusals[i].reported = now[i].count;
 	}
 }

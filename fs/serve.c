@@ -167,7 +167,8 @@ static void on_link(struct loop_source *source, uint32_t events)
 	} else if (r > 0 && message.type == LINK_CLOSE) {
 		closer_close(daemon->closer, message.fd);
 	} else if (r <= 0) {
-		log_warning("the keeper is gone: nobody replaces this daemon until nvfs serve is started again, ignoring");
+		log_warning("the keeper is gone: nobody replaces this daemon until nvfs serve is "
+			    "started again, ignoring");
 		loop_remove(daemon->loop, source);
 		daemon->link = -1;
 	}
@@ -205,11 +206,13 @@ static int watch_all(struct serving *s, struct error *err)
 		      on_signal, err);
 	if (r == 0)
 		r = watch_add(&s->timer, &s->daemon,
-			      timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), on_timer, err);
+			      timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), on_timer,
+			      err);
 	if (r == 0 && timerfd_settime(s->timer.source.fd, 0, &every, NULL) < 0)
 		r = error_set(err, -errno, "set the timer");
 	if (r == 0)
-		r = watch_add(&s->ended, &s->daemon, filesystem_ended_fd(s->daemon.fs), on_ended, err);
+		r = watch_add(&s->ended, &s->daemon, filesystem_ended_fd(s->daemon.fs), on_ended,
+			      err);
 	if (r == 0)
 		r = watch_add(&s->link, &s->daemon, s->fds->link, on_link, err);
 	return r;
@@ -255,8 +258,9 @@ static int stand_by(const struct keeper_fds *fds, struct error *err)
 
 static int open_store(struct serving *s, struct error *err)
 {
-	int r = s->fds->mode == KEEPER_MODE_FIRST ? store_new(s->fds->state, &s->daemon.store, err) :
-						    store_open(s->fds->state, &s->daemon.store, err);
+	int r = s->fds->mode == KEEPER_MODE_FIRST
+			? store_new(s->fds->state, &s->daemon.store, err)
+			: store_open(s->fds->state, &s->daemon.store, err);
 
 	if (r == 0 && s->fds->mode == KEEPER_MODE_RECOVER)
 		store_disconnect(s->daemon.store);
@@ -325,8 +329,10 @@ static int bring_up(struct serving *s, struct error *err)
 	if (r == 0)
 		r = open_store(s, err);
 	if (r == 0)
-		r = go_on ? filesystem_resume(&options, s->fds->fuse, daemon->store, &daemon->fs, err) :
-			    filesystem_mount(&options, s->fds->fuse, daemon->store, &daemon->fs, err);
+		r = go_on ? filesystem_resume(&options, s->fds->fuse, daemon->store, &daemon->fs,
+					      err)
+			  : filesystem_mount(&options, s->fds->fuse, daemon->store, &daemon->fs,
+					     err);
 	if (r == 0)
 		r = open_roots(daemon, err);
 	if (r == 0)
@@ -411,7 +417,9 @@ static void take_down(struct serving *s)
 /* For a keeper that comes when ours is gone. */
 static void tell_who_serves(const struct serving *s)
 {
-	struct store_server server = { .pid = getpid(), .fuse_fd = s->fds->fuse, .listen_fd = s->fds->listen };
+	struct store_server server = { .pid = getpid(),
+				       .fuse_fd = s->fds->fuse,
+				       .listen_fd = s->fds->listen };
 	struct process keeper = { 0 };
 	struct ucred cred = { 0 }; /* who made the pair; not getppid(), which may be another one by now */
 	socklen_t size = sizeof(cred);
@@ -442,15 +450,21 @@ static void say_ready(const struct serving *s)
 		log_info("going on with %u container%s", daemon_trees_in_use(daemon),
 			 daemon_trees_in_use(daemon) == 1 ? "" : "s");
 	else
-		log_info("serving '%s', socket '%s'", daemon->config.mountpoint, daemon->config.socket);
+		log_info("serving '%s', socket '%s'", daemon->config.mountpoint,
+			 daemon->config.socket);
 	(void)link_send(s->fds->link, LINK_READY, 0, -1);
 }
 
 int serve(const struct config *config, const struct keeper_fds *fds, struct error *err)
 {
-	struct serving s = { .daemon = { .config = *config, .dev_fd = -1, .watch_fd = -1, .link = fds->link,
+	struct serving s = { .daemon = { .config = *config,
+					 .dev_fd = -1,
+					 .watch_fd = -1,
+					 .link = fds->link,
 					 .started = time(NULL) },
-			     .fds = fds, .signals.source.fd = -1, .timer.source.fd = -1 };
+			     .fds = fds,
+			     .signals.source.fd = -1,
+			     .timer.source.fd = -1 };
 	int r = bring_up(&s, err);
 
 	if (r < 0 && goes_on(fds))

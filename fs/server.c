@@ -82,14 +82,17 @@ bool client_is_in_group(const struct client *client, gid_t gid)
 	auto_free gid_t *groups = NULL;
 	int r = -ERANGE;
 
-	if (getsockopt(client->source.fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) == 0 && cred.gid == gid)
+	if (getsockopt(client->source.fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) == 0 &&
+	    cred.gid == gid)
 		return true;
 	/* The kernel tells how much room it takes. */
 	for (size = 0; r == -ERANGE && !groups;) {
 		groups = size ? malloc(size) : NULL;
 		if (size && !groups)
 			return false;
-		r = getsockopt(client->source.fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0 ? -errno : 0;
+		r = getsockopt(client->source.fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0
+			    ? -errno
+			    : 0;
 	}
 	for (size_t i = 0; r == 0 && groups && i < size / sizeof(*groups); i++) {
 		if (groups[i] == gid)
@@ -174,8 +177,8 @@ void client_reply(struct client *client, json_t *params, const int *fds, size_t 
 
 	if (n_fds)
 		(void)json_object_set_new(body, "fds", json_integer((json_int_t)n_fds));
-	client_queue(client, json_pack("{s:o}", "parameters", body), n_fds ? fds : (const int[]){ -1 },
-		     n_fds);
+	client_queue(client, json_pack("{s:o}", "parameters", body),
+		     n_fds ? fds : (const int[]){ -1 }, n_fds);
 }
 
 void client_error(struct client *client, const struct error *err, const char *trace)
@@ -202,13 +205,17 @@ bool client_event(struct client *client, json_t *params)
 		return false;
 	}
 	if (client->n_out < CLIENT_EVENTS_MAX) {
-		client_queue(client, json_pack("{s:b, s:o}", "continues", true, "parameters", params), (const int[]){ -1 }, 0);
+		client_queue(client,
+			     json_pack("{s:b, s:o}", "continues", true, "parameters", params),
+			     (const int[]){ -1 }, 0);
 		return !client->gone;
 	}
 	json_decref(params);
-	(void)error_setc(&err, ERROR_AGAIN, -ENOBUFS, "%u events wait to be read: no more are kept for this listener",
+	(void)error_setc(&err, ERROR_AGAIN, -ENOBUFS,
+			 "%u events wait to be read: no more are kept for this listener",
 			 client->n_out);
-	(void)error_remedy(&err, -ENOBUFS, "listen again, and read faster; nvfs ls tells how it is now");
+	(void)error_remedy(&err, -ENOBUFS,
+			   "listen again, and read faster; nvfs ls tells how it is now");
 	log_info("a listener of uid %u does not read its events, disconnecting", client->peer.uid);
 	client->ending = true;
 	client_error(client, &err, NULL);
@@ -335,13 +342,15 @@ bool peer_is_root(const struct peer *peer, const struct process *self)
 }
 
 /* What root's nvinject is asked for at every start of a container: is it in the namespaces that we are in? */
-static bool is_beside_us(int pidfd, const struct peer *peer, const struct process *self, struct process *ret)
+static bool is_beside_us(int pidfd, const struct peer *peer, const struct process *self,
+			 struct process *ret)
 {
 	struct process process;
 
 	if (peer->uid != 0 || process_namespaces(pidfd, peer->pid, &process) < 0)
 		return false;
-	if (process.mnt_ns != self->mnt_ns || process.user_ns != self->user_ns || process.pid_ns != self->pid_ns)
+	if (process.mnt_ns != self->mnt_ns || process.user_ns != self->user_ns ||
+	    process.pid_ns != self->pid_ns)
 		return false;
 	*ret = process;
 	return true;
@@ -362,7 +371,8 @@ static void peer_read(int sock, const struct process *self, struct peer *ret)
 	    process_from_pidfd(pidfd, &ret->process, NULL) < 0)
 		return;
 	if (ret->uid == 0 && ret->process.mnt_ns != self->mnt_ns)
-		ret->could_enter = process_could_enter(&ret->process, self) && !process_pidfd_is_dead(pidfd);
+		ret->could_enter = process_could_enter(&ret->process, self) &&
+				   !process_pidfd_is_dead(pidfd);
 }
 
 /* Root of the host is always let in; root of a container is anybody. */
@@ -461,9 +471,12 @@ static int replace_dead(const char *path, const struct sockaddr_un *addr, struct
 	if (lstat(path, &st) < 0)
 		return 0;
 	if (!S_ISSOCK(st.st_mode))
-		return error_setc(err, ERROR_USAGE, -EEXIST, "'%s' is there and not a socket", path);
-	if (connect(sock, (const struct sockaddr *)addr, sizeof(*addr)) == 0 || errno != ECONNREFUSED)
-		return error_setc(err, ERROR_OTHER, -EADDRINUSE, "another daemon listens on '%s'", path);
+		return error_setc(err, ERROR_USAGE, -EEXIST, "'%s' is there and not a socket",
+				  path);
+	if (connect(sock, (const struct sockaddr *)addr, sizeof(*addr)) == 0 ||
+	    errno != ECONNREFUSED)
+		return error_setc(err, ERROR_OTHER, -EADDRINUSE, "another daemon listens on '%s'",
+				  path);
 	return unlink(path) < 0 ? error_set(err, -errno, "remove '%s'", path) : 0;
 }
 
@@ -476,7 +489,8 @@ static int listen_on(const char *path, struct error *err)
 	if (sock < 0)
 		return error_set(err, -errno, "socket");
 	if (strlen(path) >= sizeof(addr.sun_path))
-		return error_setc(err, ERROR_USAGE, -ENAMETOOLONG, "socket path '%.80s' is too long", path);
+		return error_setc(err, ERROR_USAGE, -ENAMETOOLONG,
+				  "socket path '%.80s' is too long", path);
 	strcpy(addr.sun_path, path);
 	r = make_directory(path, err);
 	if (r == 0)

@@ -34,10 +34,13 @@ static int run(const struct spawn *spawn, pid_t *ret, struct error *err)
 	if (spawn->out >= 0)
 		(void)posix_spawn_file_actions_adddup2(&files, spawn->out, STDOUT_FILENO);
 	else
-		(void)posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_RDWR, 0);
+		(void)posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_RDWR,
+						       0);
 	if (spawn->silent)
-		(void)posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_RDWR, 0);
-	r = -posix_spawn(ret, spawn->program, &files, &attr, (char *const *)(uintptr_t)spawn->argv, env);
+		(void)posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_RDWR,
+						       0);
+	r = -posix_spawn(ret, spawn->program, &files, &attr, (char *const *)(uintptr_t)spawn->argv,
+			 env);
 	(void)posix_spawn_file_actions_destroy(&files);
 	(void)posix_spawnattr_destroy(&attr);
 	return r < 0 ? error_set(err, r, "run '%s'", spawn->program) : 0;
@@ -56,7 +59,8 @@ static void on_end(struct loop_source *source, uint32_t events)
 	child->ended(child, status);
 }
 
-int spawned_start(struct spawned *child, struct loop *loop, const struct spawn *spawn, struct error *err)
+int spawned_start(struct spawned *child, struct loop *loop, const struct spawn *spawn,
+		  struct error *err)
 {
 	pid_t pid;
 	int r = run(spawn, &pid, err);

@@ -33,7 +33,8 @@ struct spawn {
  *
  * Return: 0, or the errno of posix_spawn(3), pidfd_open(2) or epoll_ctl(2): then none runs.
  */
-int spawned_start(struct spawned *child, struct loop *loop, const struct spawn *spawn, struct error *err);
+int spawned_start(struct spawned *child, struct loop *loop, const struct spawn *spawn,
+		  struct error *err);
 
 /** spawned_check() - end one that has run for longer; its end is told as any other */
 void spawned_check(const struct spawned *child, unsigned int limit_s);

@@ -36,7 +36,8 @@ int statefile_path(const char *socket, char *buf, size_t size)
 
 	if (r < 0 || len + sizeof("/" STATEFILE_NAME) > size)
 		return -ENAMETOOLONG;
-	(void)snprintf(buf + len, size - len, "%s" STATEFILE_NAME, len == 1 && *buf == '/' ? "" : "/");
+	(void)snprintf(buf + len, size - len, "%s" STATEFILE_NAME,
+		       len == 1 && *buf == '/' ? "" : "/");
 	return 0;
 }
 
@@ -96,14 +97,16 @@ static int open_locked(int dirfd, const char *path, struct error *err)
 	for (int i = 0; i < OPEN_TRIES; i++) {
 		/* O_NONBLOCK: a FIFO must not make us wait. */
 		auto_close int fd = openat(dirfd, STATEFILE_NAME,
-					   O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+					   O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+					   0600);
 		int r;
 
 		if (fd < 0)
 			return error_set(err, -errno, "open '%s'", path);
 		r = lock(fd);
 		if (r < 0) {
-			(void)error_setc(err, ERROR_OTHER, r, "another daemon serves from '%s'", path);
+			(void)error_setc(err, ERROR_OTHER, r, "another daemon serves from '%s'",
+					 path);
 			return error_remedy(err, r, "nvfs status; nvfs shutdown ends it");
 		}
 		r = check_file(fd, path, err);
@@ -126,7 +129,8 @@ static int look_into(int fd, const char *path, struct error *err)
 	if (r == 0)
 		return 1;
 	(void)error_setc(err, why.class, r, "'%s': %s", path, why.text);
-	return error_remedy(err, r, "serve with the nvfs that wrote it; or remove it, and restart containers");
+	return error_remedy(
+		err, r, "serve with the nvfs that wrote it; or remove it, and restart containers");
 }
 
 int statefile_open(const char *socket, bool *ret_left, struct error *err)
@@ -135,8 +139,10 @@ int statefile_open(const char *socket, bool *ret_left, struct error *err)
 	auto_close int dirfd = -1, fd = -1;
 	int r;
 
-	if (directory_of(socket, dir, sizeof(dir)) < 0 || statefile_path(socket, path, sizeof(path)) < 0)
-		return error_setc(err, ERROR_USAGE, -ENAMETOOLONG, "socket path '%.80s' is too long", socket);
+	if (directory_of(socket, dir, sizeof(dir)) < 0 ||
+	    statefile_path(socket, path, sizeof(path)) < 0)
+		return error_setc(err, ERROR_USAGE, -ENAMETOOLONG,
+				  "socket path '%.80s' is too long", socket);
 	r = dirfd = open_directory(dir, err);
 	if (r >= 0)
 		r = fd = open_locked(dirfd, path, err);
@@ -153,7 +159,8 @@ int statefile_look(const char *socket)
 	char dir[PATH_MAX], path[PATH_MAX];
 	auto_close int dirfd = -1, fd = -1;
 
-	if (directory_of(socket, dir, sizeof(dir)) < 0 || statefile_path(socket, path, sizeof(path)) < 0)
+	if (directory_of(socket, dir, sizeof(dir)) < 0 ||
+	    statefile_path(socket, path, sizeof(path)) < 0)
 		return -ENAMETOOLONG;
 	dirfd = open_directory(dir, NULL);
 	if (dirfd < 0)

@@ -38,8 +38,8 @@ uint32_t table_append(struct store *store, struct table *table)
 		publish(&table->room, room);
 		heap_free(&store->heap, old);
 	}
-	memset((char *)heap_at(&store->heap, table->offset) + (size_t)table->count * table->element, 0,
-	       table->element);
+	memset((char *)heap_at(&store->heap, table->offset) + (size_t)table->count * table->element,
+	       0, table->element);
 	publish(&table->count, table->count + 1);
 	return table->count - 1;
 }
@@ -308,7 +308,8 @@ const char *store_link(const struct store *store, uint32_t index)
  * Blobs and layouts are kept alike: counted bytes. Both tables' elements begin
  * with the same four fields.
  */
-static struct store_blob *counted_at(const struct store *store, const struct table *table, uint32_t i)
+static struct store_blob *counted_at(const struct store *store, const struct table *table,
+				     uint32_t i)
 {
 	return table_at(store, table, i);
 }

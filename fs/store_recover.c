@@ -73,14 +73,17 @@ int store_check(int fd, struct error *err)
 	if (n < (ssize_t)offsetof(struct state_begin, boot_id) || begin.magic != STATE_MAGIC)
 		return error_setc(err, ERROR_OTHER, -EBADMSG, "not a state file of nvfs");
 	if (begin.version != STATE_VERSION)
-		return error_setc(err, ERROR_OTHER, -EPROTO, "it has layout %u, this program reads layout %u",
-				  begin.version, STATE_VERSION);
+		return error_setc(err, ERROR_OTHER, -EPROTO,
+				  "it has layout %u, this program reads layout %u", begin.version,
+				  STATE_VERSION);
 	if (begin.size != sizeof(struct state))
-		return error_setc(err, ERROR_OTHER, -EPROTO, "its header has %u bytes, and this program's %zu",
-				  begin.size, sizeof(struct state));
+		return error_setc(err, ERROR_OTHER, -EPROTO,
+				  "its header has %u bytes, and this program's %zu", begin.size,
+				  sizeof(struct state));
 	store_boot_id(boot_id);
 	if (memcmp(begin.boot_id, boot_id, sizeof(boot_id)) != 0)
-		return error_setc(err, ERROR_OTHER, -ESTALE, "it is from before the machine started");
+		return error_setc(err, ERROR_OTHER, -ESTALE,
+				  "it is from before the machine started");
 	return 0;
 }
 
@@ -401,7 +404,8 @@ int store_open_copy(int fd, struct store **ret, struct error *err)
 {
 	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
-	return own < 0 ? error_set(err, -errno, "open the store") : open_store(own, heap_open_copy, ret, err);
+	return own < 0 ? error_set(err, -errno, "open the store")
+		       : open_store(own, heap_open_copy, ret, err);
 }
 
 void store_disconnect(struct store *store)

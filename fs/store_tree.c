@@ -398,7 +398,8 @@ void store_tree_count_open(const struct store *store, uint64_t mnt_ns)
 	size_t at = order_position(store, &store->by_mnt_ns, &key);
 
 	for (; at < store->by_mnt_ns.n; at++) {
-		struct store_tree *tree = table_at(store, &store->state->trees, store->by_mnt_ns.items[at]);
+		struct store_tree *tree = table_at(store, &store->state->trees,
+						   store->by_mnt_ns.items[at]);
 
 		if (tree->mnt_ns != mnt_ns)
 			return;

@@ -89,7 +89,8 @@ static uint64_t slot_nodeid(const struct store *store, const struct found *dir, 
 		return make_nodeid(HOST, node->ref);
 	if (node->kind == LAYOUT_LINK)
 		return make_nodeid(LINK, node->ref);
-	return make_nodeid(NODE, (dir->snapshot->serial & BITS(SERIAL_BITS)) << (INDEX_BITS + SLOT_BITS) |
+	return make_nodeid(NODE, (dir->snapshot->serial & BITS(SERIAL_BITS))
+						 << (INDEX_BITS + SLOT_BITS) |
 					 (uint64_t)dir->snapshot_index << SLOT_BITS | slot);
 }
 
@@ -132,7 +133,8 @@ static int find_node(const struct store *store, uint64_t rest, struct found *ret
 	uint32_t index = rest >> SLOT_BITS & BITS(INDEX_BITS);
 	int r = find_snapshot(store, index, slot, ret);
 
-	if (r < 0 || (ret->snapshot->serial & BITS(SERIAL_BITS)) != rest >> (INDEX_BITS + SLOT_BITS))
+	if (r < 0 ||
+	    (ret->snapshot->serial & BITS(SERIAL_BITS)) != rest >> (INDEX_BITS + SLOT_BITS))
 		return -ESTALE;
 	ret->index = ret->snapshot->tree;
 	ret->tree = store_tree(store, ret->index);
@@ -179,7 +181,8 @@ void tree_describe(const struct store *store, uint64_t nodeid, char *buf, size_t
 		(void)snprintf(buf, size, "file '%s' of all trees",
 			       store_blob(store, store_object(store, found.index)->path, NULL));
 	else if (found.kind == LINK)
-		(void)snprintf(buf, size, "link to '%s' of all trees", store_link(store, found.index));
+		(void)snprintf(buf, size, "link to '%s' of all trees",
+			       store_link(store, found.index));
 	else
 		(void)snprintf(buf, size, "by-pid");
 }
@@ -416,7 +419,8 @@ int tree_readdir(const struct store *store, uint64_t nodeid, uint64_t cookie,
 		return 0;
 	ret->inode.nodeid = slot_nodeid(store, &dir, node->ref + (uint32_t)(cookie - 2));
 	stat_slot(store, &dir, node->ref + (uint32_t)(cookie - 2), &ret->inode.st);
-	return dirent_set(ret, layout_name(dir.layout, node->ref + (uint32_t)(cookie - 2)), cookie + 1);
+	return dirent_set(ret, layout_name(dir.layout, node->ref + (uint32_t)(cookie - 2)),
+			  cookie + 1);
 }
 
 /* contents */

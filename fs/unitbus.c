@@ -153,7 +153,8 @@ static const char *interface_of(const struct change *change)
 {
 	size_t len = strlen(change->unit);
 
-	return len > 6 && strcmp(change->unit + len - 6, ".scope") == 0 ? MANAGER ".Scope" : MANAGER ".Service";
+	return len > 6 && strcmp(change->unit + len - 6, ".scope") == 0 ? MANAGER ".Scope"
+									: MANAGER ".Service";
 }
 
 static int read_policy(struct change *change, sd_bus_message *reply)
@@ -218,8 +219,9 @@ static int check_list(const struct change *change, struct error *err)
 	}
 	json_decref(set);
 	json_decref(missing);
-	return bad ? error_setc(err, ERROR_AGAIN, -EAGAIN, "DeviceAllow= of '%.80s' keeps changing", change->unit) :
-		     1;
+	return bad ? error_setc(err, ERROR_AGAIN, -EAGAIN, "DeviceAllow= of '%.80s' keeps changing",
+				change->unit)
+		   : 1;
 }
 
 static int take_reply(struct change *change, sd_bus_message *reply, struct error *err)
@@ -228,8 +230,9 @@ static int take_reply(struct change *change, sd_bus_message *reply, struct error
 	int r = 0;
 
 	if (error)
-		return error_setc(err, ERROR_OTHER, -sd_bus_message_get_errno(reply), "unit '%.60s': %s",
-				  change->unit, error->message ? error->message : error->name);
+		return error_setc(err, ERROR_OTHER, -sd_bus_message_get_errno(reply),
+				  "unit '%.60s': %s", change->unit,
+				  error->message ? error->message : error->name);
 	if (change->state == ASK_POLICY)
 		r = read_policy(change, reply);
 	else if (change->state != SET)
@@ -262,8 +265,8 @@ static int on_reply(sd_bus_message *reply, void *data, sd_bus_error *unused)
 static int ask(struct change *change, const char *property)
 {
 	return sd_bus_call_method_async(change->bus->bus, &change->slot, MANAGER, change->path,
-					"org.freedesktop.DBus.Properties", "Get", on_reply, change, "ss",
-					interface_of(change), property);
+					"org.freedesktop.DBus.Properties", "Get", on_reply, change,
+					"ss", interface_of(change), property);
 }
 
 /* One setting of the list; an empty one takes all away. */
@@ -277,8 +280,10 @@ static int append_setting(sd_bus_message *m, const json_t *list)
 	r = r < 0 ? r : sd_bus_message_open_container(m, 'v', "a(ss)");
 	r = r < 0 ? r : sd_bus_message_open_container(m, 'a', "(ss)");
 	json_array_foreach(list, i, item)
-		r = r < 0 ? r : sd_bus_message_append(m, "(ss)", json_string_value(json_array_get(item, 0)),
-						      json_string_value(json_array_get(item, 1)));
+		r = r < 0 ? r
+			  : sd_bus_message_append(m, "(ss)",
+						  json_string_value(json_array_get(item, 0)),
+						  json_string_value(json_array_get(item, 1)));
 	for (int k = 0; k < 3; k++)
 		r = r < 0 ? r : sd_bus_message_close_container(m);
 	return r;
@@ -288,8 +293,8 @@ static int append_setting(sd_bus_message *m, const json_t *list)
 static int set_list(struct change *change)
 {
 	sd_bus_message *m = NULL;
-	int r = sd_bus_message_new_method_call(change->bus->bus, &m, MANAGER, MANAGER_PATH, MANAGER ".Manager",
-					       "SetUnitProperties");
+	int r = sd_bus_message_new_method_call(change->bus->bus, &m, MANAGER, MANAGER_PATH,
+					       MANAGER ".Manager", "SetUnitProperties");
 
 	r = r < 0 ? r : sd_bus_message_append(m, "sb", change->unit, 1);
 	r = r < 0 ? r : sd_bus_message_open_container(m, 'a', "(sv)");
@@ -298,7 +303,9 @@ static int set_list(struct change *change)
 	if (json_array_size(change->list))
 		r = r < 0 ? r : append_setting(m, change->list);
 	r = r < 0 ? r : sd_bus_message_close_container(m);
-	r = r < 0 ? r : sd_bus_call_async(change->bus->bus, &change->slot, m, on_reply, change, LIMIT_US);
+	r = r < 0 ? r
+		  : sd_bus_call_async(change->bus->bus, &change->slot, m, on_reply, change,
+				      LIMIT_US);
 	sd_bus_message_unref(m);
 	return r;
 }

@@ -27,7 +27,9 @@ bool unitlist_unit(const char *cgroup, char name[256], size_t *ret_len)
 			const char *unescaped = part + (*part == '_'); /* cg_unescape() */
 			size_t n = len - (size_t)(unescaped - part);
 
-			if ((!ends_with(part, len, ".scope") && !ends_with(part, len, ".service")) || n > 255)
+			if ((!ends_with(part, len, ".scope") &&
+			     !ends_with(part, len, ".service")) ||
+			    n > 255)
 				return false;
 			memcpy(name, unescaped, n);
 			name[n] = '\0';
@@ -46,7 +48,8 @@ bool unitlist_restricts(const char *policy, const json_t *current)
 
 static unsigned int access_parse(const char *text)
 {
-	return (strchr(text, 'r') ? CGROUP_ACCESS_READ : 0) | (strchr(text, 'w') ? CGROUP_ACCESS_WRITE : 0) |
+	return (strchr(text, 'r') ? CGROUP_ACCESS_READ : 0) |
+	       (strchr(text, 'w') ? CGROUP_ACCESS_WRITE : 0) |
 	       (strchr(text, 'm') ? CGROUP_ACCESS_MKNOD : 0);
 }
 
@@ -55,7 +58,8 @@ static json_t *entry(const char *path, unsigned int access)
 	char text[4];
 
 	(void)snprintf(text, sizeof(text), "%s%s%s", access & CGROUP_ACCESS_READ ? "r" : "",
-		       access & CGROUP_ACCESS_WRITE ? "w" : "", access & CGROUP_ACCESS_MKNOD ? "m" : "");
+		       access & CGROUP_ACCESS_WRITE ? "w" : "",
+		       access & CGROUP_ACCESS_MKNOD ? "m" : "");
 	return json_pack("[s, s]", path, text);
 }
 
@@ -94,7 +98,8 @@ static unsigned int rule_access(const json_t *rule)
 
 static void rule_path(const json_t *rule, char path[64])
 {
-	(void)snprintf(path, 64, "/dev/char/%u:%u", (unsigned int)json_integer_value(json_array_get(rule, 0)),
+	(void)snprintf(path, 64, "/dev/char/%u:%u",
+		       (unsigned int)json_integer_value(json_array_get(rule, 0)),
 		       (unsigned int)json_integer_value(json_array_get(rule, 1)));
 }
 
@@ -189,10 +194,11 @@ int unitlist_merge(json_t *added, const json_t *more)
 		const char *path = entry_path(item);
 		unsigned int access = find(added, path) | entry_access(item);
 
-		for (k = 0; k < json_array_size(added) && strcmp(entry_path(json_array_get(added, k)), path) != 0;)
+		for (k = 0; k < json_array_size(added) &&
+			    strcmp(entry_path(json_array_get(added, k)), path) != 0;)
 			k++;
-		r |= k < json_array_size(added) ? json_array_set_new(added, k, entry(path, access)) :
-						  json_array_append_new(added, entry(path, access));
+		r |= k < json_array_size(added) ? json_array_set_new(added, k, entry(path, access))
+						: json_array_append_new(added, entry(path, access));
 	}
 	return r ? -ENOMEM : 0;
 }

@@ -121,8 +121,8 @@ static int follow(struct why *why, int slot)
 
 		if (!target || i == LINKS_MAX)
 			return -ENOENT;
-		(void)snprintf(text, sizeof(text), "%s -> %s", layout_name(why->layout, (uint32_t)slot),
-			       target);
+		(void)snprintf(text, sizeof(text), "%s -> %s",
+			       layout_name(why->layout, (uint32_t)slot), target);
 		(void)json_array_append_new(why->links, json_string(text));
 		if (*target == '/')
 			return slot;
@@ -152,7 +152,8 @@ static int find_path(struct why *why, const char *path)
 static int find_object(const struct why *why, uint32_t object)
 {
 	for (uint32_t i = 0; i < why->layout->n_nodes; i++) {
-		if (why->layout->nodes[i].kind == LAYOUT_HOST && why->layout->nodes[i].ref == object)
+		if (why->layout->nodes[i].kind == LAYOUT_HOST &&
+		    why->layout->nodes[i].ref == object)
 			return (int)i;
 	}
 	return -ENOENT;
@@ -188,7 +189,8 @@ static const struct driver_file *find_file(const struct why *why, const char *wh
 	for (size_t i = 0; g && i < g->driver->n_files; i++) {
 		const struct driver_file *file = &g->driver->files[i];
 
-		if (what[0] == '/' ? strcmp(file->path, what) != 0 : !driver_file_is_called(file, what))
+		if (what[0] == '/' ? strcmp(file->path, what) != 0
+				   : !driver_file_is_called(file, what))
 			continue;
 		*ret = g->objects[i];
 		return file;
@@ -204,7 +206,8 @@ static void tell_host_path(struct why *why, const struct store_object *object)
 	const char *path = store_blob(why->store, object->path, NULL);
 	char text[PATH_MAX];
 
-	(void)snprintf(text, sizeof(text), "%s%s", strcmp(root, "/") == 0 ? "" : root, path ? path : "?");
+	(void)snprintf(text, sizeof(text), "%s%s", strcmp(root, "/") == 0 ? "" : root,
+		       path ? path : "?");
 	set(why, "host_path", text);
 }
 
@@ -224,16 +227,18 @@ static void explain_host(struct why *why, const struct layout_node *node)
 	if (object)
 		tell_host_path(why, object);
 	if (!file) {
-		answer(why, true, "driver-capability", "a file of a driver that is not held any more");
+		answer(why, true, "driver-capability",
+		       "a file of a driver that is not held any more");
 		return;
 	}
 	driver_caps_print(file->caps, caps, sizeof(caps));
 	set(why, "file_capabilities", caps);
 	if (is_reference(why))
-		answer(why, true, "driver-capability", "%s says %s; the reference tree has everything",
-		       source_of(file), caps);
+		answer(why, true, "driver-capability",
+		       "%s says %s; the reference tree has everything", source_of(file), caps);
 	else if (file->caps == DRIVER_CAP_ALL)
-		answer(why, true, "driver-capability", "%s says that every container gets it", source_of(file));
+		answer(why, true, "driver-capability", "%s says that every container gets it",
+		       source_of(file));
 	else
 		answer(why, true, "driver-capability", "%s says %s, and the container asked for %s",
 		       source_of(file), caps, spec_text(why, "driver_capabilities"));
@@ -264,7 +269,8 @@ static void explain_rewritten(struct why *why, const struct driver_file *file)
 	set(why, "host_path", text);
 	driver_caps_print(file->caps, caps, sizeof(caps));
 	set(why, "file_capabilities", caps);
-	answer(why, true, "made", "the host's, with its library named by soname; the table of driver files says %s",
+	answer(why, true, "made",
+	       "the host's, with its library named by soname; the table of driver files says %s",
 	       caps);
 }
 
@@ -279,7 +285,8 @@ static void explain_text(struct why *why, const char *path)
 	else if (strncmp(path, "etc/nvidia/", 11) == 0)
 		answer(why, true, "made", "tells EGL which GPUs the container was given");
 	else if (strcmp(path, "etc/ld.so.cache") == 0)
-		answer(why, true, "made", "merged from the image's own ld.so.cache and the tree's libraries");
+		answer(why, true, "made",
+		       "merged from the image's own ld.so.cache and the tree's libraries");
 	else if (strncmp(path, PROC_DIR "/gpus/", strlen(PROC_DIR "/gpus/")) == 0)
 		answer(why, true, "gpu", "the GPU is among the devices asked for: %s",
 		       is_reference(why) ? "all" : spec_text(why, "devices"));
@@ -287,9 +294,11 @@ static void explain_text(struct why *why, const char *path)
 		answer(why, true, "mig", "a capability of the devices asked for: %s",
 		       is_reference(why) ? "all" : spec_text(why, "devices"));
 	else if (strcmp(path, PROC_DIR "/params") == 0)
-		answer(why, true, "made", "the host's, with ModifyDeviceFiles: 0, so that libraries make no nodes");
+		answer(why, true, "made",
+		       "the host's, with ModifyDeviceFiles: 0, so that libraries make no nodes");
 	else if (strncmp(path, PROC_DIR "/", strlen(PROC_DIR "/")) == 0)
-		answer(why, true, "made", "a copy of the host's, as it was when the generation was made");
+		answer(why, true, "made",
+		       "a copy of the host's, as it was when the generation was made");
 	else
 		answer(why, true, "made", "the list of the tree's files");
 }
@@ -330,8 +339,9 @@ static void explain_node(struct why *why, int slot)
 static bool is_images(const struct why *why, const struct driver_file *file)
 {
 	int dir = layout_lookup(why->layout, 0, "lib64");
-	int slot = dir < 0 || !file->soname ? -ENOENT :
-					      layout_lookup(why->layout, (uint32_t)dir, file->soname);
+	int slot = dir < 0 || !file->soname
+			   ? -ENOENT
+			   : layout_lookup(why->layout, (uint32_t)dir, file->soname);
 
 	return slot >= 0 && file->elf_class != 32 && is_compat(why, slot);
 }
@@ -373,7 +383,8 @@ static void explain_gpu(struct why *why, const struct gpu *gpu)
 	else if (!gpu->usable)
 		answer(why, false, "gpu", "%s is never given: %s", name, gpu->note);
 	else
-		answer(why, false, "gpu", "%s is not among the devices asked for: %s", name, devices);
+		answer(why, false, "gpu", "%s is not among the devices asked for: %s", name,
+		       devices);
 }
 
 /* "gpus/0000:00:06.0/..." below proc/driver/nvidia, or "/dev/nvidia3" */
@@ -495,7 +506,8 @@ static void explain_in_container(struct why *why, const char *path)
 	if (rest || proc)
 		explain_in_tree(why, rest ? rest : inside);
 	else if (!explain_as_gpu(why, WHY_CONTAINER, path) && !explain_as_step(why, path))
-		answer(why, false, "image", "the container's own: nvfs put nothing there; its files are below %s",
+		answer(why, false, "image",
+		       "the container's own: nvfs put nothing there; its files are below %s",
 		       spec_text(why, "target"));
 }
 
@@ -520,8 +532,9 @@ static int why_init(struct why *why, const struct daemon *daemon, uint32_t tree)
 		return -ENOMEM;
 	set(why, "id", varlink_string(why->spec, "id", store_blob(daemon->store, t->name, NULL)));
 	(void)json_object_set_new(why->reply, "generation", json_integer(snapshot->generation));
-	(void)json_object_set_new(why->reply, "current",
-				  json_boolean(daemon->generation && why->generation == daemon->generation));
+	(void)json_object_set_new(
+		why->reply, "current",
+		json_boolean(daemon->generation && why->generation == daemon->generation));
 	(void)json_object_set(why->reply, "links", why->links);
 	if (why->generation)
 		set(why, "driver_version", why->generation->driver->version);

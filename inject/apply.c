@@ -51,8 +51,8 @@ static bool is_own_dir(int fd)
  * A run that was killed may have left directories: how many of those above a target, beyond the
  * @made ones at its end, are such?
  */
-static unsigned int count_own_dirs(struct apply *apply, const char *target, const struct place *place,
-				   unsigned int made)
+static unsigned int count_own_dirs(struct apply *apply, const char *target,
+				   const struct place *place, unsigned int made)
 {
 	char path[PATH_MAX];
 	unsigned int n = 0;
@@ -72,7 +72,8 @@ static unsigned int count_own_dirs(struct apply *apply, const char *target, cons
 			continue;
 		if (place_find(&apply->roots, path, NULL, &above, NULL) < 0)
 			return n;
-		fd = sys_openat2(above.dirfd, above.name, O_PATH | O_DIRECTORY, 0, HERE | RESOLVE_NO_XDEV);
+		fd = sys_openat2(above.dirfd, above.name, O_PATH | O_DIRECTORY, 0,
+				 HERE | RESOLVE_NO_XDEV);
 		if (fd < 0 || !is_own_dir(fd))
 			return n;
 		n++;
@@ -124,9 +125,9 @@ static bool is_left_behind(const struct apply *apply, int fd, const struct place
 	if (!apply->adopt || theirs->dev_major != ours->dev_major ||
 	    theirs->dev_minor != ours->dev_minor)
 		return false;
-	return place_is_same(theirs, ours) ||
-	       (mounted_describe(fd, &mounted) == 0 &&
-		(ends_with(mounted.root, "//deleted") || ends_with(mounted.root, "/proc/driver/nvidia")));
+	return place_is_same(theirs, ours) || (mounted_describe(fd, &mounted) == 0 &&
+					       (ends_with(mounted.root, "//deleted") ||
+						ends_with(mounted.root, "/proc/driver/nvidia")));
 }
 
 /* The directory to mount on, as long as nothing is mounted there; -EXDEV otherwise. */
@@ -141,7 +142,8 @@ static int open_free_point(struct apply *apply, const struct place *place, bool 
 		fd = effect_dir(&apply->effects, place->dirfd, place->name, EFFECT_MOUNT_POINT_DIR);
 		outcome->made = fd >= 0;
 	} else if (fd >= 0 && apply->adopt && !place->is_host) {
-		outcome->made = fstat(fd, &st) == 0 && st.st_mode == (S_IFDIR | EFFECT_MOUNT_POINT_DIR);
+		outcome->made = fstat(fd, &st) == 0 &&
+				st.st_mode == (S_IFDIR | EFFECT_MOUNT_POINT_DIR);
 	}
 	return fd;
 }
@@ -151,7 +153,8 @@ void apply_clear_other_trees(const struct place *place, const struct place_ident
 	struct place_identity theirs;
 
 	for (int i = 0; i < OTHER_TREES_MAX; i++) {
-		auto_close int fd = openat(place->dirfd, place->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		auto_close int fd = openat(place->dirfd, place->name,
+					   O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
 		if (fd < 0 || place_identify(fd, &theirs) < 0 || !theirs.mount_root ||
 		    !is_tree_of_another_daemon(fd, &theirs, ours) ||

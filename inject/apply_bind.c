@@ -80,7 +80,8 @@ static int bind_over(struct apply *apply, const struct step *step, struct point 
 	if (point->fd < 0)
 		return error_set(err, point->fd, "make '%s'", step->target);
 	r = effect_mount(&apply->effects, place->dirfd, place->name, step->fd, point->fd);
-	return r < 0 ? error_set(err, r, "bind '%s'", step->target) : apply_note(outcome, "mounted", "");
+	return r < 0 ? error_set(err, r, "bind '%s'", step->target)
+		     : apply_note(outcome, "mounted", "");
 }
 
 /* device nodes */
@@ -117,7 +118,8 @@ static int take_before(struct apply *apply, const struct step *step, struct poin
 	if (!step->before || point->fd < 0 || !S_ISCHR(there->mode))
 		return 0;
 	if (!record_is_mount(step->before, there)) {
-		(void)snprintf(why, sizeof(why), "the container's own node of %u:%u, the driver's is %u:%u now",
+		(void)snprintf(why, sizeof(why),
+			       "the container's own node of %u:%u, the driver's is %u:%u now",
 			       there->rdev_major, there->rdev_minor, step->major, step->minor);
 		(void)apply_note(outcome, RECORD_LEFT, why);
 		return 1;
@@ -149,7 +151,9 @@ int apply_device(struct apply *apply, const struct step *step, struct outcome *o
 	}
 	r = take_before(apply, step, &point, outcome);
 	if (r != 0)
-		return r < 0 ? error_set(err, r, "take the node of before away from '%s'", step->target) : 0;
+		return r < 0 ? error_set(err, r, "take the node of before away from '%s'",
+					 step->target)
+			     : 0;
 	if (point.fd >= 0 && (!S_ISREG(there->mode) || there->mount_root))
 		return error_setc(err, ERROR_MOUNT, -EEXIST, "'%s' is there and is something else",
 				  step->target);
@@ -182,8 +186,9 @@ static bool is_left_of_old_socket(const struct point *point, const struct place_
 	struct stat st;
 
 	return S_ISSOCK(point->there.mode) && point->there.mount_root && !point->place.is_host &&
-	       point->there.dev_major == ours->dev_major && point->there.dev_minor == ours->dev_minor &&
-	       has_our_flags(point->fd) && fstat(point->fd, &st) == 0 && st.st_nlink == 0;
+	       point->there.dev_major == ours->dev_major &&
+	       point->there.dev_minor == ours->dev_minor && has_our_flags(point->fd) &&
+	       fstat(point->fd, &st) == 0 && st.st_nlink == 0;
 }
 
 static bool is_empty_dir(const struct place *place)
@@ -238,7 +243,8 @@ int apply_socket(struct apply *apply, const struct step *step, struct outcome *o
 		return apply_note(outcome, outcome->made ? "mounted" : "already", "");
 	}
 	if (!is_free(&point, ours))
-		return apply_note(outcome, "kept", point.fd < 0 ? "the container shows the host's directory" :
-						  "something else is there");
+		return apply_note(outcome, "kept",
+				  point.fd < 0 ? "the container shows the host's directory"
+					       : "something else is there");
 	return bind_over(apply, step, &point, outcome, err);
 }

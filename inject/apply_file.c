@@ -23,7 +23,8 @@
 static bool has_content(const struct place *place, const void *data, size_t len)
 {
 	off_t size = 0;
-	auto_close int found = regular_find(place->dirfd, place->name, HERE | RESOLVE_NO_XDEV, &size);
+	auto_close int found = regular_find(place->dirfd, place->name, HERE | RESOLVE_NO_XDEV,
+					    &size);
 	auto_close int fd = found >= 0 && (size_t)size == len ? regular_open_found(found) : -1;
 	auto_free char *text = NULL;
 	size_t text_len = 0;
@@ -79,7 +80,8 @@ static int put_file(struct apply *apply, const struct step *step, const char *ta
 		return apply_note_already(apply, outcome, "created");
 	}
 	if (anything_there(&place) && (step->only_if_absent || !bears_our_mark(step, &place)))
-		return apply_note(outcome, "kept", step->only_if_absent ? "" : "it is the image's own");
+		return apply_note(outcome, "kept",
+				  step->only_if_absent ? "" : "it is the image's own");
 	r = replace(apply, step, &place, outcome);
 	return r < 0 ? error_set(err, r, "write '%s'", target) : 0;
 }
@@ -134,8 +136,9 @@ static int put_cache(struct apply *apply, const struct step *step, const struct 
 	if (data == MAP_FAILED)
 		return -errno;
 	own.data = data;
-	return has_content(place, own.data, own.len) ? apply_note_already(apply, outcome, "replaced") :
-						       replace(apply, &own, place, outcome);
+	return has_content(place, own.data, own.len)
+		       ? apply_note_already(apply, outcome, "replaced")
+		       : replace(apply, &own, place, outcome);
 }
 
 int apply_cache(struct apply *apply, const struct step *step, struct outcome *outcome,
@@ -165,8 +168,8 @@ static bool has_path(struct apply *apply, const char *path)
  * Is this link one that an earlier run has made, for another target? By its record; in a root that another
  * container had, by what was put aside for it.
  */
-static bool is_link_of_ours(const struct apply *apply, const struct step *step, const struct place *place,
-			    const char *to)
+static bool is_link_of_ours(const struct apply *apply, const struct step *step,
+			    const struct place *place, const char *to)
 {
 	if (step->before)
 		return strcmp(varlink_string(step->before, "to", ""), to) == 0;
@@ -182,9 +185,11 @@ static int replace_stale(struct apply *apply, const struct step *step, const str
 {
 	int r;
 
-	if (*led_to && strlen(led_to) <= APPLY_LINK_MAX && is_link_of_ours(apply, step, place, led_to)) {
+	if (*led_to && strlen(led_to) <= APPLY_LINK_MAX &&
+	    is_link_of_ours(apply, step, place, led_to)) {
 		(void)snprintf(outcome->was, sizeof(outcome->was), "%.*s", APPLY_LINK_MAX, led_to);
-		return effect_relink(&apply->effects, place->dirfd, place->name, step->to, outcome->was);
+		return effect_relink(&apply->effects, place->dirfd, place->name, step->to,
+				     outcome->was);
 	}
 	r = effect_aside(&apply->effects, place->dirfd, place->name);
 	r = r ? r : effect_link(&apply->effects, place->dirfd, place->name, step->to);
@@ -214,11 +219,13 @@ int apply_link(struct apply *apply, const struct step *step, struct outcome *out
 	read_link(&place, led_to);
 	/* What the record says leads elsewhere was killed between the link and the record: it is told anew. */
 	if (strcmp(led_to, step->to) == 0)
-		return step->before ? apply_note(outcome, "created", "") : apply_note_already(apply, outcome, "created");
+		return step->before ? apply_note(outcome, "created", "")
+				    : apply_note_already(apply, outcome, "created");
 	r = effect_link(&apply->effects, place.dirfd, place.name, step->to);
 	if (r == -EEXIST && step->replace_stale)
 		r = replace_stale(apply, step, &place, led_to, outcome);
 	if (r == -EEXIST)
 		return apply_note(outcome, "kept", "something else is there");
-	return r < 0 ? error_set(err, r, "link '%s'", step->target) : apply_note(outcome, "created", "");
+	return r < 0 ? error_set(err, r, "link '%s'", step->target)
+		     : apply_note(outcome, "created", "");
 }

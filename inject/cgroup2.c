@@ -306,9 +306,9 @@ int cgroup2_apply(struct cgroup_step *step, struct error *err)
 
 int cgroup2_undo(struct cgroup_step *step, struct error *err)
 {
-	int r = step->detach ?
-			bpfdev_attach(step->dir_fd, step->old_fd) :
-			bpfdev_replace(step->dir_fd, step->attach_flags, step->new_fd, step->old_fd);
+	int r = step->detach ? bpfdev_attach(step->dir_fd, step->old_fd)
+			     : bpfdev_replace(step->dir_fd, step->attach_flags, step->new_fd,
+					      step->old_fd);
 
 	if (r == -ENOENT || r == -ENODEV) /* replaced by others, or the cgroup has gone */
 		return 0;

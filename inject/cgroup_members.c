@@ -188,10 +188,12 @@ static int open_dir(int fd, DIR **ret)
 
 static bool is_child(const struct dirent *entry)
 {
-	return entry->d_type == DT_DIR && strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+	return entry->d_type == DT_DIR && strcmp(entry->d_name, ".") != 0 &&
+	       strcmp(entry->d_name, "..") != 0;
 }
 
-static int find_foreign(struct search *search, int dir_fd, bool supervisors, int depth, struct error *err)
+static int find_foreign(struct search *search, int dir_fd, bool supervisors, int depth,
+			struct error *err)
 {
 	auto_closedir DIR *dir = NULL;
 	struct dirent *entry;
@@ -211,7 +213,8 @@ static int find_foreign(struct search *search, int dir_fd, bool supervisors, int
 		if (!is_child(entry))
 			continue;
 		child = openat(dir_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		supervisors = search->supervised && depth == 0 && strcmp(entry->d_name, SUPERVISOR) == 0;
+		supervisors = search->supervised && depth == 0 &&
+			      strcmp(entry->d_name, SUPERVISOR) == 0;
 		if (child >= 0)
 			r = find_foreign(search, child, supervisors, depth + 1, err);
 		else if (errno != ENOENT)
@@ -234,7 +237,8 @@ static bool is_supervised(const struct cgroup_target *target, const struct cgrou
 
 	for (size_t i = 0; i + 1 < h->n; i++) {
 		if (&h->levels[i] == level)
-			return (ends_with(level->path, ".scope") || ends_with(level->path, ".service")) &&
+			return (ends_with(level->path, ".scope") ||
+				ends_with(level->path, ".service")) &&
 			       ends_with(h->levels[i + 1].path, "/" PAYLOAD);
 	}
 	return false;
@@ -259,7 +263,7 @@ int cgroup_members_check(const struct cgroup_target *target, const struct cgroup
 	}
 	(void)error_setc(
 		err, ERROR_PERMISSION, -EPERM,
-		"process %s is not the container's, but shares the cgroup that denies: '%s'", search.who,
-		level->path);
+		"process %s is not the container's, but shares the cgroup that denies: '%s'",
+		search.who, level->path);
 	return error_remedy(err, -EPERM, "give the container a cgroup of its own");
 }

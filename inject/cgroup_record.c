@@ -89,7 +89,8 @@ static json_t *list_of(json_t *object, const char *key)
 
 	if (json_is_array(list))
 		return list;
-	return json_object_set_new(object, key, json_array()) == 0 ? json_object_get(object, key) : NULL;
+	return json_object_set_new(object, key, json_array()) == 0 ? json_object_get(object, key)
+								   : NULL;
 }
 
 /* Adds @rule to the list, or its access bits to the device that is there. */
@@ -100,11 +101,13 @@ static int put_rule(json_t *list, const struct cgroup_rule *rule)
 	size_t i;
 
 	json_array_foreach(list, i, item) {
-		if (read_rule(item, &have) && have.major == rule->major && have.minor == rule->minor)
-			return json_array_set_new(item, 2, json_integer(have.access | rule->access));
+		if (read_rule(item, &have) && have.major == rule->major &&
+		    have.minor == rule->minor)
+			return json_array_set_new(item, 2,
+						  json_integer(have.access | rule->access));
 	}
-	return json_array_append_new(list, json_pack("[i, i, i]", (int)rule->major, (int)rule->minor,
-						     (int)rule->access));
+	return json_array_append_new(list, json_pack("[i, i, i]", (int)rule->major,
+						     (int)rule->minor, (int)rule->access));
 }
 
 static int merge_rules(json_t *list, const json_t *more)
@@ -127,7 +130,8 @@ static json_t *find_level(const json_t *levels, const json_t *wanted)
 	size_t i;
 
 	json_array_foreach(levels, i, level) {
-		if (strcmp(varlink_string(level, "path", ""), varlink_string(wanted, "path", "")) == 0 &&
+		if (strcmp(varlink_string(level, "path", ""), varlink_string(wanted, "path", "")) ==
+			    0 &&
 		    json_integer_value(json_object_get(level, "version")) ==
 			    json_integer_value(json_object_get(wanted, "version")))
 			return level;
@@ -156,16 +160,18 @@ static int merge_level(json_t *levels, const json_t *more, bool first)
 	r = merge_rules(list_of(level, "added"), json_object_get(more, "added"));
 	if (!json_is_array(json_object_get(more, "replaced")))
 		return r;
-	ids = json_deep_copy(first ? json_object_get(more, "replaced") : list_of(level, "replaced"));
-	r |= json_array_extend(ids, first ? list_of(level, "replaced") : json_object_get(more, "replaced"));
+	ids = json_deep_copy(first ? json_object_get(more, "replaced")
+				   : list_of(level, "replaced"));
+	r |= json_array_extend(ids, first ? list_of(level, "replaced")
+					  : json_object_get(more, "replaced"));
 	r |= trim(ids);
 	return r | json_object_set_new(level, "replaced", ids);
 }
 
 static json_t *level_json(const struct cgroup_change *c)
 {
-	json_t *level = json_pack("{s:i, s:s, s:o, s:[]}", "version", (int)c->version, "path", c->path,
-				  "added", rules_json(c->added, c->n_added), "replaced");
+	json_t *level = json_pack("{s:i, s:s, s:o, s:[]}", "version", (int)c->version, "path",
+				  c->path, "added", rules_json(c->added, c->n_added), "replaced");
 
 	if (c->version == 2)
 		(void)json_array_append_new(json_object_get(level, "replaced"),
@@ -192,16 +198,17 @@ static int put_change(json_t *step, const struct cgroup_change *c)
 json_t *cgroup_record(const struct cgroup_undo *cgroup)
 {
 	const struct cgroup_rule *added = NULL, *asked = NULL;
-	size_t n_added = cgroup_undo_added(cgroup, &added), n_asked = cgroup_undo_asked(cgroup, &asked);
+	size_t n_added = cgroup_undo_added(cgroup, &added),
+	       n_asked = cgroup_undo_asked(cgroup, &asked);
 	char note[ERROR_TEXT_MAX];
 	json_t *step;
 	int r = 0;
 
 	cgroup_undo_note(cgroup, note, sizeof(note));
 	step = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:[], s:[]}", "step", "cgroup", "target",
-			 "devices", "result", n_added ? "changed" : "unchanged", "note", note, "added",
-			 rules_json(added, n_added), "asked", rules_json(asked, n_asked), "programs",
-			 "levels");
+			 "devices", "result", n_added ? "changed" : "unchanged", "note", note,
+			 "added", rules_json(added, n_added), "asked", rules_json(asked, n_asked),
+			 "programs", "levels");
 	for (size_t i = 0; step && i < cgroup_undo_count(cgroup); i++)
 		r |= put_change(step, cgroup_undo_at(cgroup, i));
 	if (r == 0)

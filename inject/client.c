@@ -87,7 +87,8 @@ static json_t *inject_params(const struct request *req, const char *target)
 }
 
 int client_inject(struct client *client, const struct request *req, const struct targets *targets,
-		  const struct classic *classic, int cache, int compat, const char *target, struct plan *ret, struct error *err)
+		  const struct classic *classic, int cache, int compat, const char *target,
+		  struct plan *ret, struct error *err)
 {
 	json_t *params = inject_params(req, target);
 	struct varlink_message reply;
@@ -119,7 +120,8 @@ int client_inject(struct client *client, const struct request *req, const struct
 	if (classic->lib32)
 		(void)json_object_set_new(params, "lib32_at", json_string(classic->lib32));
 	if (req->compat_mode)
-		(void)json_object_set_new(params, "cuda_compat_mode", json_string(req->compat_mode));
+		(void)json_object_set_new(params, "cuda_compat_mode",
+					  json_string(req->compat_mode));
 	r = call(client, "io.nvfs.Inject", params, fds, (size_t)n, &reply, err);
 	if (r == 0) {
 		log_warnings(reply.json);
@@ -157,8 +159,9 @@ static int get(struct client *client, json_t *params, json_t **ret, struct error
 
 int client_get(struct client *client, const char *id, pid_t pid, json_t **ret, struct error *err)
 {
-	return get(client, id ? json_pack("{s:s}", "id", id) : json_pack("{s:I}", "pid", (json_int_t)pid), ret,
-		   err);
+	return get(client,
+		   id ? json_pack("{s:s}", "id", id) : json_pack("{s:I}", "pid", (json_int_t)pid),
+		   ret, err);
 }
 
 int client_removing(struct client *client, const char *id, json_t **ret, struct error *err)
@@ -183,8 +186,8 @@ int client_strip(struct client *client, int cache, const char *target, int *ret,
 
 int client_remove(struct client *client, const char *id, json_t *serial, struct error *err)
 {
-	return call_without_answer(client, "io.nvfs.Remove", json_pack("{s:s, s:O*}", "id", id, "serial", serial),
-				   err);
+	return call_without_answer(client, "io.nvfs.Remove",
+				   json_pack("{s:s, s:O*}", "id", id, "serial", serial), err);
 }
 
 int client_heal(struct client *client, const char *id, int pidfd, json_t **ret, struct error *err)
@@ -202,7 +205,7 @@ int client_heal(struct client *client, const char *id, int pidfd, json_t **ret, 
 int client_healed(struct client *client, const char *id, json_t *serial, json_t *step,
 		  struct error *err)
 {
-	return call_without_answer(client, "io.nvfs.Healed",
-				   json_pack("{s:s, s:O, s:O}", "id", id, "serial", serial, "cgroup", step),
-				   err);
+	return call_without_answer(
+		client, "io.nvfs.Healed",
+		json_pack("{s:s, s:O, s:O}", "id", id, "serial", serial, "cgroup", step), err);
 }

@@ -40,7 +40,8 @@ void client_done(struct client *client);
  * Warnings of the daemon go to the log. Return: 0 or a negative errno.
  */
 int client_inject(struct client *client, const struct request *req, const struct targets *targets,
-		  const struct classic *classic, int cache, int compat, const char *target, struct plan *ret, struct error *err);
+		  const struct classic *classic, int cache, int compat, const char *target,
+		  struct plan *ret, struct error *err);
 
 /** client_commit() - io.nvfs.Commit: the plan is done, keep the tree; @done is borrowed */
 int client_commit(struct client *client, const char *token, json_t *done, uint64_t time_us,

@@ -135,7 +135,8 @@ static size_t group_write(struct bpf_insn *p, const struct devprog_rules *rules,
 	p[2] = INSN(BPF_JMP | BPF_JNE | BPF_K, 0, 0, (short)(n + 3), 0);
 	for (size_t i = first; i < rules->n; i++) {
 		if (rules->rule[i].access == access)
-			p[at++] = INSN(BPF_JMP32 | BPF_JEQ | BPF_K, 4, 0, (short)n--, rule_key(&rules->rule[i]));
+			p[at++] = INSN(BPF_JMP32 | BPF_JEQ | BPF_K, 4, 0, (short)n--,
+				       rule_key(&rules->rule[i]));
 	}
 	p[at++] = INSN(BPF_JMP | BPF_JA, 0, 0, 2, 0);
 	p[at++] = INSN(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 1);
@@ -171,7 +172,8 @@ static size_t group_read(const struct bpf_insn *p, size_t n, struct devprog_rule
 
 	for (; at < n && p[at].code == (BPF_JMP32 | BPF_JEQ | BPF_K); at++) {
 		unsigned int key = (unsigned int)p[at].imm;
-		struct cgroup_rule rule = { key >> MINOR_BITS, key & MINOR_MAX, ~(unsigned int)p[1].imm };
+		struct cgroup_rule rule = { key >> MINOR_BITS, key & MINOR_MAX,
+					    ~(unsigned int)p[1].imm };
 
 		if (devprog_rules_add(rules, &rule) < 0)
 			return 0;
@@ -196,7 +198,8 @@ static size_t head_read(const struct bpf_insn *p, size_t n, struct devprog_rules
 		if (len == 0)
 			return 0;
 	}
-	if (at >= n || at > HEAD_LEN_MAX || head_len(&found) != at || found.n > DEVPROG_RULES_MAX - rules->n)
+	if (at >= n || at > HEAD_LEN_MAX || head_len(&found) != at ||
+	    found.n > DEVPROG_RULES_MAX - rules->n)
 		return 0;
 	head_write(model, &found);
 	if (memcmp(p, model, at * sizeof(*p)) != 0)

@@ -153,7 +153,8 @@ int effect_file(struct effects *effects, int dirfd, const char *name)
 
 	if (!effect)
 		return r;
-	effect->fd = name_make(effects->within, dirfd, name, S_IFREG | EFFECT_MOUNT_POINT_FILE, NULL, &through);
+	effect->fd = name_make(effects->within, dirfd, name, S_IFREG | EFFECT_MOUNT_POINT_FILE,
+			       NULL, &through);
 	if (effect->fd < 0)
 		return effect_end(effects, effect->fd);
 	if (through)
@@ -260,7 +261,8 @@ static int undo_take(const struct effect *effect)
 		return -errno;
 	if (same_inode(now, effect->fd))
 		return 0;
-	r = sys_move_mount(effect->fd, "", now, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+	r = sys_move_mount(effect->fd, "", now, "",
+			   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 	return r == -ENOENT ? 0 : r;
 }
 

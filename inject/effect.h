@@ -100,7 +100,8 @@ int effect_drop_aside(struct place_roots *within, int dirfd, const char *name);
  * effect_relink() - let a link of ours lead elsewhere
  * @to, @was: where to, and where before; borrowed until effects_done() or effects_undo()
  */
-int effect_relink(struct effects *effects, int dirfd, const char *name, const char *to, const char *was);
+int effect_relink(struct effects *effects, int dirfd, const char *name, const char *to,
+		  const char *was);
 
 /**
  * effect_mount() - attach a detached mount

@@ -17,8 +17,8 @@
  *
  * Return: the record, with fd and old -1, to and was NULL; NULL where @ret_err is not 0.
  */
-struct effect *effect_begin(struct effects *effects, enum effect_kind kind, int dirfd, const char *name,
-			    int *ret_err);
+struct effect *effect_begin(struct effects *effects, enum effect_kind kind, int dirfd,
+			    const char *name, int *ret_err);
 
 /** effect_end() - returns @r, and strikes the last effect off where that is an error */
 int effect_end(struct effects *effects, int r);

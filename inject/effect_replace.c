@@ -222,7 +222,8 @@ static int link_beside(struct place_roots *within, int dirfd, const char *temp, 
 	return r;
 }
 
-int effect_relink(struct effects *effects, int dirfd, const char *name, const char *to, const char *was)
+int effect_relink(struct effects *effects, int dirfd, const char *name, const char *to,
+		  const char *was)
 {
 	int r;
 	struct effect *effect = effect_begin(effects, EFFECT_RELINK, dirfd, name, &r);

@@ -94,8 +94,8 @@ static bool is_versioned(const char *path, const char *library)
 	const char *name = strrchr(path, '/');
 	size_t len = strlen(library);
 
-	return name && strncmp(name + 1, library, len) == 0 && isdigit((unsigned char)name[1 + len]) &&
-	       strchr(name + 1 + len, '.');
+	return name && strncmp(name + 1, library, len) == 0 &&
+	       isdigit((unsigned char)name[1 + len]) && strchr(name + 1 + len, '.');
 }
 
 const char *engine_driver_file(const json_t *config)
@@ -106,7 +106,8 @@ const char *engine_driver_file(const json_t *config)
 	json_array_foreach(mounts, i, mount) {
 		const char *where = json_string_value(json_object_get(mount, "destination"));
 
-		if (where && (is_versioned(where, "libcuda.so.") || is_versioned(where, "libnvidia-ml.so.")))
+		if (where &&
+		    (is_versioned(where, "libcuda.so.") || is_versioned(where, "libnvidia-ml.so.")))
 			return where;
 	}
 	return NULL;

@@ -79,7 +79,8 @@ static int become_owner(const struct enter_ns *ns, struct error *err)
 	int r;
 
 	/* The saved uid stays root's, so that we may end the child. No way back: inside the filter is before that. */
-	if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(ns->owner, ns->owner, 0) < 0)
+	if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
+	    setresuid(ns->owner, ns->owner, 0) < 0)
 		return error_set(err, -errno, "become uid %u", ns->owner);
 	/* With another uid it is what fs.suid_dumpable says: prctl(2). He must not look into us. */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
@@ -115,7 +116,8 @@ static int go_inside(const struct enter_ns *ns, unsigned int limit_ms, struct er
 	return filter_enter(FILTER_INSIDE, err);
 }
 
-static _Noreturn void child_main(const struct enter *enter, const struct enter_ns *ns, unsigned int limit_ms)
+static _Noreturn void child_main(const struct enter *enter, const struct enter_ns *ns,
+				 unsigned int limit_ms)
 {
 	struct enter_call *call = enter->call;
 	eventfd_t n;
@@ -148,7 +150,8 @@ static void forget(struct enter *enter)
 	*enter = (struct enter)ENTER_EMPTY;
 }
 
-static int start(struct enter *enter, const struct enter_ns *ns, unsigned int limit_ms, struct error *err)
+static int start(struct enter *enter, const struct enter_ns *ns, unsigned int limit_ms,
+		 struct error *err)
 {
 	int r;
 
@@ -235,15 +238,17 @@ static int reap(const struct enter *enter)
 	return status;
 }
 
-static int no_answer(const struct enter *enter, unsigned int timeout_ms, bool dead, struct error *err)
+static int no_answer(const struct enter *enter, unsigned int timeout_ms, bool dead,
+		     struct error *err)
 {
 	if (dead)
 		(void)error_setc(err, ERROR_MOUNT, -ETIMEDOUT,
 				 "no answer from the container's filesystem in %u ms", timeout_ms);
 	else
-		(void)error_setc(err, ERROR_MOUNT, -ETIMEDOUT,
-				 "no answer from the container's filesystem in %u ms, process %d waits on",
-				 timeout_ms, (int)enter->pid);
+		(void)error_setc(
+			err, ERROR_MOUNT, -ETIMEDOUT,
+			"no answer from the container's filesystem in %u ms, process %d waits on",
+			timeout_ms, (int)enter->pid);
 	return error_remedy(err, -ETIMEDOUT, "end what serves that filesystem, or raise --timeout");
 }
 
@@ -299,8 +304,8 @@ void enter_done(struct enter *enter)
 	forget(enter);
 }
 
-int enter_run(const struct enter_ns *ns, unsigned int timeout_ms, int (*fn)(void *arg, struct error *err),
-	      void *arg, struct error *err)
+int enter_run(const struct enter_ns *ns, unsigned int timeout_ms,
+	      int (*fn)(void *arg, struct error *err), void *arg, struct error *err)
 {
 	struct enter enter = ENTER_EMPTY;
 	int r;

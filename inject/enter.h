@@ -70,8 +70,8 @@ int enter_end(struct enter *enter, unsigned int timeout_ms, struct error *err);
 void enter_done(struct enter *enter);
 
 /** enter_run() - one call in a child of its own; @arg as above */
-int enter_run(const struct enter_ns *ns, unsigned int timeout_ms, int (*fn)(void *arg, struct error *err),
-	      void *arg, struct error *err);
+int enter_run(const struct enter_ns *ns, unsigned int timeout_ms,
+	      int (*fn)(void *arg, struct error *err), void *arg, struct error *err);
 
 /**
  * enter_left_behind() - is there a child that SIGKILL does not end?

@@ -95,9 +95,11 @@ static void put_prctl(struct program *p, unsigned int otherwise)
 
 	/* The first argument is an int, the lower half of what is there. */
 	put(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 0, n + 3));
-	put(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])));
+	put(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+					    offsetof(struct seccomp_data, args[0])));
 	for (unsigned char i = 0; i < n; i++)
-		put(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i], n - i, 0));
+		put(p,
+		    (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, allowed[i], n - i, 0));
 	put(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, otherwise));
 	put(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
 }
@@ -123,7 +125,8 @@ static void put_search(struct program *p, const struct calls *calls, unsigned in
 
 	put(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, WORD_BITS - 1));
 	put(p, (struct sock_filter)BPF_STMT(BPF_MISC | BPF_TAX, 0));
-	put(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)));
+	put(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+					    offsetof(struct seccomp_data, nr)));
 	put(p, (struct sock_filter)BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 5));
 	for (unsigned int i = 0; i < WORDS; i++) {
 		if (!calls->words[i])

@@ -32,7 +32,8 @@ static int tell(struct session *session, const json_t *known, const struct cgrou
 	r = r ? r : client_healed(&session->client, session->request.id,
 				  json_object_get(known, "serial"), step, err);
 	if (r == 0)
-		session->report = json_pack("{s:s, s:O}", "id", session->request.id, "cgroup", step);
+		session->report = json_pack("{s:s, s:O}", "id", session->request.id, "cgroup",
+					    step);
 	json_decref(step);
 	return r;
 }

@@ -36,7 +36,8 @@ static void cleanup_json(json_t **json)
  * @flags: of config.json JSON_DECODE_INT_AS_REAL, since "unlimited" is 2^64 - 1 there, more than an
  * integer of jansson's holds.
  */
-static json_t *load_object(const char *text, size_t len, size_t flags, const char *what, struct error *err)
+static json_t *load_object(const char *text, size_t len, size_t flags, const char *what,
+			   struct error *err)
 {
 	json_error_t why;
 	json_t *json = json_loadb(text, len, flags, &why);
@@ -173,8 +174,9 @@ static const char *mounted_name(const json_t *mount)
 	if (strncmp(where, "/run/", 5) == 0 &&
 	    strncmp(where, DEVICE_MOUNTS + 4, strlen(DEVICE_MOUNTS) - 4) == 0)
 		return where + strlen(DEVICE_MOUNTS) - 4;
-	return strncmp(where, DEVICE_MOUNTS, strlen(DEVICE_MOUNTS)) == 0 ? where + strlen(DEVICE_MOUNTS) :
-									   NULL;
+	return strncmp(where, DEVICE_MOUNTS, strlen(DEVICE_MOUNTS)) == 0
+		       ? where + strlen(DEVICE_MOUNTS)
+		       : NULL;
 }
 
 static const char *mounted_device(const json_t *mount)
@@ -197,8 +199,8 @@ static const char *mounted_channel(const json_t *mount)
 }
 
 /* A comma list of what @name_of finds; NULL: nothing. */
-static int list_mounts(const json_t *mounts, const char *(*name_of)(const json_t *mount), char **ret,
-		       struct error *err)
+static int list_mounts(const json_t *mounts, const char *(*name_of)(const json_t *mount),
+		       char **ret, struct error *err)
 {
 	const json_t *mount;
 	size_t i;
@@ -224,7 +226,8 @@ static int devices_from_mounts(const json_t *mounts, char **ret, struct error *e
 }
 
 /* Mounts first, and the environment where there are none, as with GPUs; each by itself. */
-static int fill_imex(struct hook_wish *wish, const json_t *mounts, const json_t *env, struct error *err)
+static int fill_imex(struct hook_wish *wish, const json_t *mounts, const json_t *env,
+		     struct error *err)
 {
 	const char *channels = imageenv_value(env, "NVIDIA_IMEX_CHANNELS");
 	int r = list_mounts(mounts, mounted_channel, &wish->imex_channels, err);
@@ -239,9 +242,12 @@ static int fill_imex(struct hook_wish *wish, const json_t *mounts, const json_t 
 static int fill_mig_control(struct hook_wish *wish, const json_t *env, struct error *err)
 {
 	const char *config = NULL, *monitor = NULL;
-	int r = imageenv_mig_control(env, "NVIDIA_MIG_CONFIG_DEVICES", wish->privileged, &config, err);
+	int r = imageenv_mig_control(env, "NVIDIA_MIG_CONFIG_DEVICES", wish->privileged, &config,
+				     err);
 
-	r = r ? r : imageenv_mig_control(env, "NVIDIA_MIG_MONITOR_DEVICES", wish->privileged, &monitor, err);
+	r = r ? r
+	      : imageenv_mig_control(env, "NVIDIA_MIG_MONITOR_DEVICES", wish->privileged, &monitor,
+				     err);
 	if (r == 0 && config)
 		r = request_set(&wish->mig_config, config, err);
 	if (r == 0 && monitor)
@@ -265,7 +271,8 @@ static bool has_sys_admin(const json_t *process)
 	return false;
 }
 
-static int wish_from_env(struct hook_wish *wish, const json_t *env, const char *swarm, struct error *err)
+static int wish_from_env(struct hook_wish *wish, const json_t *env, const char *swarm,
+			 struct error *err)
 {
 	auto_free char *devices = NULL;
 	int r = imageenv_devices(env, swarm, &devices, err);
@@ -285,7 +292,8 @@ static int caps_from_env(struct hook_wish *wish, const json_t *env, bool is_cdi,
 	return 0;
 }
 
-static int wish_from_cdi(struct hook_wish *wish, const json_t *config, const char *own, struct error *err)
+static int wish_from_cdi(struct hook_wish *wish, const json_t *config, const char *own,
+			 struct error *err)
 {
 	bool is_first = false;
 	int r;
@@ -296,11 +304,12 @@ static int wish_from_cdi(struct hook_wish *wish, const json_t *config, const cha
 		return r;
 	free(wish->devices);
 	wish->devices = NULL;
-	return request_set(&wish->why, "the hook of another of its devices gives it all of them", err);
+	return request_set(&wish->why, "the hook of another of its devices gives it all of them",
+			   err);
 }
 
-static int wish_devices(struct hook_wish *wish, const json_t *config, const struct hook_rules *rules,
-			struct error *err)
+static int wish_devices(struct hook_wish *wish, const json_t *config,
+			const struct hook_rules *rules, struct error *err)
 {
 	int r;
 
@@ -319,7 +328,8 @@ static int yield_to(struct hook_wish *wish, const char *file, struct error *err)
 {
 	free(wish->devices);
 	wish->devices = NULL;
-	if (asprintf(&wish->why, "it has the driver from elsewhere: '%.100s' is mounted", file) < 0) {
+	if (asprintf(&wish->why, "it has the driver from elsewhere: '%.100s' is mounted", file) <
+	    0) {
 		wish->why = NULL;
 		return error_set(err, -ENOMEM, "copy a path");
 	}
@@ -358,7 +368,8 @@ static int wish_fill(struct hook_wish *wish, const json_t *config, const struct 
 int hook_config_parse(const char *text, size_t len, const struct hook_rules *rules,
 		      struct hook_wish *ret, struct error *err)
 {
-	auto_json json_t *json = load_object(text, len, JSON_DECODE_INT_AS_REAL, "config.json", err);
+	auto_json json_t *json = load_object(text, len, JSON_DECODE_INT_AS_REAL, "config.json",
+					     err);
 	struct hook_wish wish = { 0 };
 	int r;
 

@@ -47,10 +47,11 @@ static int wish_without_config(struct hook_wish *wish, const char *device, struc
 	return r ? r : request_set(&wish->driver_caps, "all", err);
 }
 
-static int find_wish(const struct request *req, const struct hook_state *state, struct hook_wish *ret,
-		     struct error *err)
+static int find_wish(const struct request *req, const struct hook_state *state,
+		     struct hook_wish *ret, struct error *err)
 {
-	const struct hook_rules rules = { .swarm = req->swarm_resource, .cdi_device = req->cdi_device };
+	const struct hook_rules rules = { .swarm = req->swarm_resource,
+					  .cdi_device = req->cdi_device };
 	struct error why = { 0 };
 	int r = read_config(state->bundle, &rules, ret, &why);
 

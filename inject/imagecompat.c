@@ -159,8 +159,8 @@ static int collect(struct collector *c)
 
 int imagecompat_read(int root, int *ret, struct error *err)
 {
-	auto_close int dir = sys_openat2(root, COMPATLIST_DIR, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC, 0,
-					 RESOLVE);
+	auto_close int dir = sys_openat2(
+		root, COMPATLIST_DIR, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC, 0, RESOLVE);
 	auto_close int out = -1;
 	struct collector c = { .dir = dir };
 	int r;

@@ -98,7 +98,8 @@ static void undo_cgroup(struct injection *in)
 
 	if (!in->cgroup && !in->moved.revoked)
 		return;
-	if (privilege_enter(PRIVILEGE_CGROUP, &err) < 0 || (in->cgroup && cgroup_undo(in->cgroup, &err) < 0))
+	if (privilege_enter(PRIVILEGE_CGROUP, &err) < 0 ||
+	    (in->cgroup && cgroup_undo(in->cgroup, &err) < 0))
 		log_warning("undo: %s, ignoring", err.text);
 	if (moved_undo(&in->moved, &err) < 0)
 		log_warning("undo: %s, ignoring", err.text);
@@ -139,8 +140,8 @@ static int apply_begin(struct injection *in, struct error *err)
 	in->session->enter.last = true; /* it ends while the daemon writes the record */
 	r = targets_alive(targets, err);
 	r = r ? r
-	      : enter_begin(&in->session->enter, &targets->ns, session_left_ms(in->session), apply_run,
-			    &in->apply, err);
+	      : enter_begin(&in->session->enter, &targets->ns, session_left_ms(in->session),
+			    apply_run, &in->apply, err);
 	return r < 0 ? error_classify(err, r, ERROR_MOUNT) : 0;
 }
 
@@ -192,8 +193,8 @@ static int attempt(struct injection *in, const char *target, struct error *err)
 	struct session *s = in->session;
 	int r;
 
-	r = client_inject(&s->client, &s->request, &s->targets, &s->classic, s->image_cache, s->image_compat,
-			  target, &in->plan, err);
+	r = client_inject(&s->client, &s->request, &s->targets, &s->classic, s->image_cache,
+			  s->image_compat, target, &in->plan, err);
 	if (r < 0 || is_dry(in))
 		return r;
 	hold_signals();
@@ -372,8 +373,9 @@ static int inject_until_done(struct injection *in, struct error *err)
 static void yield(struct session *session)
 {
 	session->result = "nothing";
-	session->report = json_pack("{s:s, s:s}", "id", session->request.id, "why",
-				    "NVIDIA's own tool has injected it, by its tmpfs on /proc/driver/nvidia");
+	session->report = json_pack(
+		"{s:s, s:s}", "id", session->request.id, "why",
+		"NVIDIA's own tool has injected it, by its tmpfs on /proc/driver/nvidia");
 }
 
 int session_inject(struct session *session, struct error *err)

@@ -36,8 +36,8 @@ static bool parse_line(const char *line, uint64_t id, struct mounted *ret)
 	uint64_t its;
 
 	memset(ret, 0, sizeof(*ret));
-	return dash && sscanf(line, "%" SCNu64 " %*u %*s %319s", &its, ret->root) == 2 && its == id &&
-	       sscanf(dash, " - %63s", ret->type) == 1;
+	return dash && sscanf(line, "%" SCNu64 " %*u %*s %319s", &its, ret->root) == 2 &&
+	       its == id && sscanf(dash, " - %63s", ret->type) == 1;
 }
 
 int mounted_describe(int fd, struct mounted *ret)

@@ -55,8 +55,10 @@ static const json_t *find_link(const json_t *done, const struct step *step)
 
 	json_array_foreach(done, i, record) {
 		if (strcmp(varlink_string(record, "step", ""), step_name(STEP_LINK)) == 0 &&
-		    was(record, "created") && strcmp(varlink_string(record, "target", ""), step->target) == 0)
-			return strcmp(varlink_string(record, "to", ""), step->to) != 0 ? record : NULL;
+		    was(record, "created") &&
+		    strcmp(varlink_string(record, "target", ""), step->target) == 0)
+			return strcmp(varlink_string(record, "to", ""), step->to) != 0 ? record
+										       : NULL;
 	}
 	return NULL;
 }
@@ -88,7 +90,8 @@ static bool is_needed(const struct plan *plan, const json_t *done, const struct 
 		struct cgroup_rule device;
 		size_t at = 0;
 
-		if (!is_node(record) || !read_device(record, &device) || !same_device(&device, rule))
+		if (!is_node(record) || !read_device(record, &device) ||
+		    !same_device(&device, rule))
 			continue;
 		while (at < plan->n && strcmp(plan->steps[at].target, target) != 0)
 			at++;
@@ -115,7 +118,8 @@ static void find_rules(const struct plan *plan, const json_t *done, struct moved
 		if (!plan->steps[i].before || !read_device(plan->steps[i].before, &device))
 			continue;
 		for (size_t k = 0; k < n; k++) {
-			if (same_device(&rules[k], &device) && !has_device(ret->rules, ret->n, &device) &&
+			if (same_device(&rules[k], &device) &&
+			    !has_device(ret->rules, ret->n, &device) &&
 			    !is_needed(plan, done, &device))
 				ret->rules[ret->n++] = rules[k];
 		}
@@ -126,7 +130,8 @@ void moved_find(struct plan *plan, const json_t *done, struct moved *ret)
 {
 	for (size_t i = 0; i < plan->n; i++) {
 		struct step *step = &plan->steps[i];
-		const json_t *record = step->kind == STEP_DEVICE ? find_node(done, step->target) : NULL;
+		const json_t *record = step->kind == STEP_DEVICE ? find_node(done, step->target)
+								 : NULL;
 		const struct cgroup_rule now = { .major = step->major, .minor = step->minor };
 		struct cgroup_rule device;
 
@@ -138,7 +143,8 @@ void moved_find(struct plan *plan, const json_t *done, struct moved *ret)
 	}
 	*ret = (struct moved){ 0 };
 	find_rules(plan, done, ret);
-	ret->n_originals = cgroup_record_originals(cgroup_record_find(done), ret->originals, CGROUP_ORIGINALS_ALL);
+	ret->n_originals = cgroup_record_originals(cgroup_record_find(done), ret->originals,
+						   CGROUP_ORIGINALS_ALL);
 }
 
 int moved_revoke(struct moved *moved, struct cgroup_target *target, struct error *err)
@@ -169,7 +175,8 @@ static json_t *rule_json(const struct cgroup_rule *rule)
 	return json_pack("[i, i, i]", (int)rule->major, (int)rule->minor, (int)rule->access);
 }
 
-static void put_rule(struct cgroup_rule *rules, size_t *n, size_t max, const struct cgroup_rule *rule)
+static void put_rule(struct cgroup_rule *rules, size_t *n, size_t max,
+		     const struct cgroup_rule *rule)
 {
 	for (size_t i = 0; i < *n; i++) {
 		if (same_device(&rules[i], rule)) {
@@ -242,7 +249,8 @@ static json_t *rules_json(const struct cgroup_rule *rules, size_t n)
 static int forget_moved(json_t *level, const struct moved *moved)
 {
 	struct cgroup_rule rules[PLAN_STEPS_MAX];
-	size_t n = cgroup_record_rules(json_object_get(level, "added"), rules, PLAN_STEPS_MAX), kept = 0;
+	size_t n = cgroup_record_rules(json_object_get(level, "added"), rules, PLAN_STEPS_MAX),
+	       kept = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		if (!has_device(moved->rules, moved->n, &rules[i]))
@@ -251,7 +259,8 @@ static int forget_moved(json_t *level, const struct moved *moved)
 	return kept == n ? 0 : json_object_set_new(level, "added", rules_json(rules, kept));
 }
 
-static int correct_cgroup(json_t *record, const struct moved *moved, const struct cgroup_rule *rules, size_t n)
+static int correct_cgroup(json_t *record, const struct moved *moved,
+			  const struct cgroup_rule *rules, size_t n)
 {
 	json_t *entry = find_cgroup(record), *level;
 	size_t i;
@@ -264,8 +273,8 @@ static int correct_cgroup(json_t *record, const struct moved *moved, const struc
 	return r ? -ENOMEM : 0;
 }
 
-static int merge_rules(json_t *record, const json_t *now, const json_t *before, const struct plan *plan,
-		       const struct moved *moved)
+static int merge_rules(json_t *record, const json_t *now, const json_t *before,
+		       const struct plan *plan, const struct moved *moved)
 {
 	struct cgroup_rule rules[PLAN_STEPS_MAX], added[PLAN_STEPS_MAX];
 	size_t n = 0, n_before = added_rules(before, added, PLAN_STEPS_MAX), n_now;

@@ -18,7 +18,8 @@
 bool owners_have(const struct owners *owners, uid_t uid)
 {
 	for (size_t i = 0; i < owners->n; i++) {
-		if (uid >= owners->range[i].first && uid - owners->range[i].first < owners->range[i].count)
+		if (uid >= owners->range[i].first &&
+		    uid - owners->range[i].first < owners->range[i].count)
 			return true;
 	}
 	return !owners->limited;
@@ -27,7 +28,8 @@ bool owners_have(const struct owners *owners, uid_t uid)
 void owners_parse(const char *uid_map, struct owners *ret)
 {
 	*ret = (struct owners){ .limited = true };
-	for (const char *line = uid_map; line && *line && ret->n < OWNERS_MAX; line = strchr(line, '\n')) {
+	for (const char *line = uid_map; line && *line && ret->n < OWNERS_MAX;
+	     line = strchr(line, '\n')) {
 		uint32_t first, count;
 
 		line += *line == '\n';
@@ -54,7 +56,8 @@ int owners_read(int proc_pid, int mntns, struct owners *ret, struct error *err)
 	if (proc_pid < 0 || mntns < 0)
 		return 0;
 	userns = ioctl(mntns, NS_GET_USERNS);
-	if (userns < 0 || fstat(userns, &owner) < 0 || fstatat(regular_host_proc(), "self/ns/user", &ours, 0) < 0)
+	if (userns < 0 || fstat(userns, &owner) < 0 ||
+	    fstatat(regular_host_proc(), "self/ns/user", &ours, 0) < 0)
 		return error_set(err, -errno, "ask for the user namespace of the container");
 	if (same_namespace(&owner, &ours))
 		return 0;

@@ -53,7 +53,8 @@ static int map_stripped(struct session *session, struct restore *restore, struct
 	int r;
 
 	if (tree && *session->cache_why)
-		log_warning("ld.so.cache of the container: %s, leaving it as it is", session->cache_why);
+		log_warning("ld.so.cache of the container: %s, leaving it as it is",
+			    session->cache_why);
 	if (!tree || session->image_cache < 0)
 		return 0;
 	r = client_strip(&session->client, session->image_cache, tree, &fd, err);

@@ -26,9 +26,11 @@ static void report_cache(const struct apply *apply, const struct outcome *outcom
 {
 	if (is(outcome, "omitted"))
 		log_warning("the container's ld.so.cache is not changed (%s): its programs need "
-			    "LD_LIBRARY_PATH=%s/lib64", *why ? why : outcome->note, tree_target(apply->plan));
+			    "LD_LIBRARY_PATH=%s/lib64",
+			    *why ? why : outcome->note, tree_target(apply->plan));
 	else if (*why)
-		log_warning("ld.so.cache of the container: %s, using the driver's entries only", why);
+		log_warning("ld.so.cache of the container: %s, using the driver's entries only",
+			    why);
 }
 
 static void report_file(const struct step *step, const struct outcome *outcome)
@@ -37,7 +39,8 @@ static void report_file(const struct step *step, const struct outcome *outcome)
 		log_info("'%s' is the container's own and stays, '%s' does its work", step->target,
 			 step->alternative);
 	else if (is(outcome, "kept") && *outcome->note)
-		log_warning("'%s' and '%s' are the container's own and stay: after an ldconfig in the container "
+		log_warning("'%s' and '%s' are the container's own and stay: after an ldconfig in "
+			    "the container "
 			    "its programs do not find the driver; rename one of them",
 			    step->target, step->alternative);
 }

@@ -33,22 +33,29 @@ static const char usage_text[] =
 	"  --pid PID                   any process of the container\n"
 	"  --devices LIST              all, none, or indexes, UUIDs, bus ids: 0,GPU-...\n"
 	"  --driver-capabilities LIST  compute,utility,video,graphics,display,ngx,compat32,all\n"
-	"  --cuda-compat-mode MODE     which libcuda, of image or host: auto, ldconfig, mount, disabled\n"
+	"  --cuda-compat-mode MODE     which libcuda, of image or host: auto, ldconfig, mount, "
+	"disabled\n"
 	"  --mig-config all            let it divide the GPUs; --mig-monitor all: watch them\n"
 	"  --imex-channel LIST         IMEX channels: 0,1; may be repeated\n"
-	"  --fabric LIST               nvswitch: the NVSwitches; imex-mgmt: for the daemon nvidia-imex\n"
-	"  --classic-paths             links to libraries in the container's own directory of them, too\n"
-	"  --without LIST              leave out: devices (are permitted only), persistenced, fabricmanager\n"
+	"  --fabric LIST               nvswitch: the NVSwitches; imex-mgmt: for the daemon "
+	"nvidia-imex\n"
+	"  --classic-paths             links to libraries in the container's own directory of "
+	"them, too\n"
+	"  --without LIST              leave out: devices (are permitted only), persistenced, "
+	"fabricmanager\n"
 	"  --require EXPRESSION        what driver and GPUs must be: cuda>=12.4; may be repeated\n"
 	"  --cdi-device NAME           hook: called for this device of a CDI specification\n"
-	"  --swarm-resource NAMES      hook: variables that count more than NVIDIA_VISIBLE_DEVICES\n"
-	"  --on-daemon-down WORD       where nobody listens: fail, skip, or config (as nvfs.conf says; for hook)\n"
+	"  --swarm-resource NAMES      hook: variables that count more than "
+	"NVIDIA_VISIBLE_DEVICES\n"
+	"  --on-daemon-down WORD       where nobody listens: fail, skip, or config (as nvfs.conf "
+	"says; for hook)\n"
 	"  --id ID                     name of the container; default: from its cgroup\n"
 	"  --rootfs DIR                its root before pivot_root, as its mount namespace has it\n"
 	"  --target DIR                where the tree goes; default /usr/local/nvidia\n"
 	"  --standalone                the container's mount namespace is our own\n"
 	"  --no-cgroup                 leave the device cgroups alone\n"
-	"  --owner UID                 do only what this user, whose container it is, could do in it\n"
+	"  --owner UID                 do only what this user, whose container it is, could do in "
+	"it\n"
 	"  --remove                    take everything back\n"
 	"  --heal                      permit the devices again that it was given, nothing else\n"
 	"  --dry-run                   print the plan, change nothing\n"
@@ -249,7 +256,8 @@ static int put_on_down(struct request *req, const char *value, struct error *err
 	enum when_down word;
 	int r = strcmp(value, REQUEST_DOWN_CONFIG) == 0 ? 0 : whendown_parse(value, &word, err);
 
-	return r < 0 ? error_remedy(err, r, "fail, skip or config") : request_set(&req->on_daemon_down, value, err);
+	return r < 0 ? error_remedy(err, r, "fail, skip or config")
+		     : request_set(&req->on_daemon_down, value, err);
 }
 
 static int put_option(struct request *req, int opt, const char *value, struct error *err)
@@ -330,7 +338,8 @@ static int put_option(struct request *req, int opt, const char *value, struct er
 /* As which dockerd (--gpus), podman and CRI-O (hooks.d) know NVIDIA's own. */
 static bool is_nvidias_hook(const char *program)
 {
-	static const char *const names[] = { "nvidia-container-runtime-hook", "nvidia-container-toolkit" };
+	static const char *const names[] = { "nvidia-container-runtime-hook",
+					     "nvidia-container-toolkit" };
 	const char *slash = program ? strrchr(program, '/') : NULL;
 
 	for (size_t i = 0; program && i < ARRAY_SIZE(names); i++)
@@ -340,7 +349,8 @@ static bool is_nvidias_hook(const char *program)
 }
 
 /* The one argument that is no option. */
-static int put_word(struct request *req, bool as_nvidias, const char *word, bool *ret_hook, struct error *err)
+static int put_word(struct request *req, bool as_nvidias, const char *word, bool *ret_hook,
+		    struct error *err)
 {
 	if (as_nvidias && (strcmp(word, "poststart") == 0 || strcmp(word, "poststop") == 0)) {
 		req->action = REQUEST_NONE;

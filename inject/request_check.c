@@ -79,8 +79,8 @@ int request_check_inject(const struct request *req, struct error *err)
 /* Beside devices, and what varies of a plan */
 static bool asks_more(const struct request *req)
 {
-	return req->mig_config || req->mig_monitor || req->imex_channels || req->fabric || req->without ||
-	       req->classic_paths;
+	return req->mig_config || req->mig_monitor || req->imex_channels || req->fabric ||
+	       req->without || req->classic_paths;
 }
 
 int request_check_remove(const struct request *req, struct error *err)
@@ -108,8 +108,8 @@ int request_check_heal(const struct request *req, struct error *err)
 
 int request_check_hook(const struct request *req, struct error *err)
 {
-	if (req->pid || req->id || req->rootfs || req->devices || req->requirements || asks_more(req) ||
-	    req->standalone || req->as_owner)
+	if (req->pid || req->id || req->rootfs || req->devices || req->requirements ||
+	    asks_more(req) || req->standalone || req->as_owner)
 		return usage(err, "hook takes container and devices from the runtime");
 	return 0;
 }

@@ -186,7 +186,8 @@ static void remove_dirs_of(struct restore *restore, const json_t *record)
 	const char *target = varlink_string(record, "target", "");
 
 	if (way_back(record) && plan_path_ok(target))
-		remove_dirs(&restore->roots, target, json_integer_value(json_object_get(record, "dirs")));
+		remove_dirs(&restore->roots, target,
+			    json_integer_value(json_object_get(record, "dirs")));
 }
 
 static int restore_one(struct restore *restore, const json_t *record, struct error *err)

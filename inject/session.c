@@ -63,8 +63,9 @@ struct pin {
 /* NVIDIA's tool mounts a tmpfs there, in every container that it has given anything. */
 static bool has_foreign_driver(int root)
 {
-	auto_close int fd = sys_openat2(root, "proc/driver/nvidia", O_PATH | O_DIRECTORY | O_CLOEXEC, 0,
-					RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS);
+	auto_close int fd = sys_openat2(
+		root, "proc/driver/nvidia", O_PATH | O_DIRECTORY | O_CLOEXEC, 0,
+		RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS);
 	uint32_t magic = 0;
 
 	return fd >= 0 && mounted_magic(fd, &magic) == 0 && magic == TMPFS_MAGIC;
@@ -114,12 +115,13 @@ static int pin_begin(struct session *session, struct pin *pin, struct error *err
 			     .hook = session->hook,
 			     .image_cache = -1,
 			     .image_compat = -1 };
-	pin->wants_classic = session->request.action == REQUEST_INJECT && session->request.classic_paths;
+	pin->wants_classic = session->request.action == REQUEST_INJECT &&
+			     session->request.classic_paths;
 	pin->wants_compat = session->request.action == REQUEST_INJECT &&
 			    (!session->request.compat_mode ||
 			     strcmp(session->request.compat_mode, REQUEST_COMPAT_DISABLED) != 0);
-	return enter_begin(&session->enter, &session->targets.ns, session_left_ms(session), pin_inside,
-			   pin, err);
+	return enter_begin(&session->enter, &session->targets.ns, session_left_ms(session),
+			   pin_inside, pin, err);
 }
 
 /* What was being read when the time was up is told, and done without. */
@@ -170,7 +172,8 @@ static int pin_all(struct session *session, struct pin *pin, struct error *err)
 	 * Meanwhile, outside: the daemon looks at who we are while we look at the container. Not before
 	 * the process is pinned, whose number could be another's by then. No daemon is an error later.
 	 */
-	(void)client_connect(&session->client, session->request.socket, session_left_ms(session), NULL);
+	(void)client_connect(&session->client, session->request.socket, session_left_ms(session),
+			     NULL);
 	cgroup = targets_open_cgroup(&session->targets, &session->request, &why);
 	warm_stack();
 	if (session->shares_json)

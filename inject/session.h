@@ -31,8 +31,11 @@ struct session {
 	json_t *report;      /* what --json adds to the result: {"id", "steps", ...} */
 };
 
-#define SESSION_EMPTY                                                                            \
-	{ .targets = TARGETS_EMPTY, .client = { .sock = -1 }, .enter = ENTER_EMPTY, .image_cache = -1, .image_compat = -1 }
+#define SESSION_EMPTY                                                                     \
+	{                                                                                 \
+		.targets = TARGETS_EMPTY, .client = { .sock = -1 }, .enter = ENTER_EMPTY, \
+		.image_cache = -1, .image_compat = -1                                     \
+	}
 
 /** session_left_ms() - what is left of the time limit; at least 1 */
 unsigned int session_left_ms(const struct session *session);

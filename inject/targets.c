@@ -140,8 +140,8 @@ static int open_userns(struct targets *targets, uid_t owner, struct error *err)
 	targets->ns.owner = owner;
 	if (!is_own_userns(fd) && ioctl(fd, NS_GET_OWNER_UID, &its) == 0 && its == owner)
 		return 0;
-	(void)error_setc(err, ERROR_PERMISSION, -EPERM, "its mount namespace is not of a user namespace of uid %u",
-			 owner);
+	(void)error_setc(err, ERROR_PERMISSION, -EPERM,
+			 "its mount namespace is not of a user namespace of uid %u", owner);
 	return error_remedy(err, -EPERM, "inject it by hand");
 }
 
@@ -207,7 +207,8 @@ static int check_not_host_root(const struct targets *targets, struct error *err)
 
 	if (r < 0)
 		return r;
-	if (st.stx_ino != targets->host_root.ino || st.stx_dev_major != targets->host_root.dev_major ||
+	if (st.stx_ino != targets->host_root.ino ||
+	    st.stx_dev_major != targets->host_root.dev_major ||
 	    st.stx_dev_minor != targets->host_root.dev_minor)
 		return 0;
 	(void)error_setc(err, ERROR_MOUNT, -EINVAL, "its root directory is the host's own");
@@ -258,7 +259,8 @@ static bool in_user_namespace(void)
 	auto_free char *text = NULL;
 	unsigned int inside, outside, count;
 
-	return file_read_at(regular_host_proc(), "self/uid_map", UID_MAP_MAX, &text, NULL, NULL) == 0 &&
+	return file_read_at(regular_host_proc(), "self/uid_map", UID_MAP_MAX, &text, NULL, NULL) ==
+		       0 &&
 	       sscanf(text, "%u %u %u", &inside, &outside, &count) == 3 &&
 	       (inside != 0 || outside != 0 || count != UINT32_MAX);
 }

@@ -11,7 +11,8 @@
 /* Nobody listens: neither one who is busy, nor one who says no. */
 static bool is_down(const struct session *session, int r, const struct error *err)
 {
-	return !session->client.met && err->class == ERROR_DAEMON && (r == -ENOENT || r == -ECONNREFUSED);
+	return !session->client.met && err->class == ERROR_DAEMON &&
+	       (r == -ENOENT || r == -ECONNREFUSED);
 }
 
 static bool may_skip(const struct request *req)
@@ -36,7 +37,8 @@ int session_inject_or_skip(struct session *session, struct error *err)
 	if (r == 0 || !is_down(session, r, err) || !may_skip(&session->request))
 		return r;
 	session->result = "nothing";
-	session->report = json_pack("{s:s}", "why", "nvfs does not answer, and " WHENDOWN_KEY " says skip");
+	session->report = json_pack("{s:s}", "why",
+				    "nvfs does not answer, and " WHENDOWN_KEY " says skip");
 	log_warning("%s; %s", err->text, err->remedy);
 	*err = (struct error){ 0 };
 	return 0;

@@ -25,9 +25,10 @@
 
 static int look(int dirfd, const char *path, struct statx *ret)
 {
-	return statx(dirfd, path, AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO | STATX_MNT_ID, ret) < 0 ?
-		       -errno :
-		       0;
+	return statx(dirfd, path, AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO | STATX_MNT_ID,
+		     ret) < 0
+		       ? -errno
+		       : 0;
 }
 
 static bool same_inode(const struct statx *a, const struct statx *b)

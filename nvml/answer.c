@@ -117,8 +117,8 @@ static int add_gpu(struct answer *answer, const struct answer_message *m)
 	memcpy(gpu->model, m->gpu_facts.name, sizeof(gpu->model));
 	(void)snprintf(gpu->brand, sizeof(gpu->brand), "%s", brand ? brand : "");
 	if (m->gpu_facts.arch_major)
-		(void)snprintf(gpu->arch, sizeof(gpu->arch), "%u.%u", m->gpu_facts.arch_major % 1000,
-			       m->gpu_facts.arch_minor % 100);
+		(void)snprintf(gpu->arch, sizeof(gpu->arch), "%u.%u",
+			       m->gpu_facts.arch_major % 1000, m->gpu_facts.arch_minor % 100);
 	return 0;
 }
 
@@ -139,8 +139,8 @@ static int add_mig(struct answer *answer, const struct answer_message *m)
 	const struct answer_gpu *gpu = gpu_told(answer, m->gpu);
 	struct answer_mig *migs;
 
-	if (!gpu || m->mig.index >= ANSWER_MIGS_MAX || m->mig.gi > INSTANCE_MAX || m->mig.ci > INSTANCE_MAX ||
-	    !is_uuid(m->mig.uuid, sizeof(m->mig.uuid), "MIG-") ||
+	if (!gpu || m->mig.index >= ANSWER_MIGS_MAX || m->mig.gi > INSTANCE_MAX ||
+	    m->mig.ci > INSTANCE_MAX || !is_uuid(m->mig.uuid, sizeof(m->mig.uuid), "MIG-") ||
 	    mig_told(answer, (size_t)(gpu - answer->gpus), m))
 		return -EBADMSG;
 	migs = reallocarray(answer->migs, answer->n_migs + 1, sizeof(*migs));

@@ -28,15 +28,18 @@ static size_t gpu_by_bus_id(const struct gpu_list *gpus, unsigned long long want
 }
 
 /* Is it the GPU that /proc knows? Else nothing that NVML says of it counts. */
-static bool is_same(const struct answer_gpu *from, const struct gpu *gpu, struct finding_list *findings)
+static bool is_same(const struct answer_gpu *from, const struct gpu *gpu,
+		    struct finding_list *findings)
 {
 	if (gpu->uuid[0] && from->uuid[0] && strcasecmp(gpu->uuid, from->uuid) != 0) {
-		(void)finding_add(findings, true, "GPU %s: NVML calls it %s, /proc %s; using /proc alone",
+		(void)finding_add(findings, true,
+				  "GPU %s: NVML calls it %s, /proc %s; using /proc alone",
 				  gpu->bus_id, from->uuid, gpu->uuid);
 		return false;
 	}
 	if (gpu->usable && from->minor != ANSWER_UNKNOWN && from->minor != gpu->minor) {
-		(void)finding_add(findings, true, "GPU %s: NVML says minor %u, /proc %u; using /proc alone",
+		(void)finding_add(findings, true,
+				  "GPU %s: NVML says minor %u, /proc %u; using /proc alone",
 				  gpu->bus_id, from->minor, gpu->minor);
 		return false;
 	}
@@ -92,7 +95,8 @@ static void set_facts(const struct answer_gpu *from, struct gpu_list *gpus, stru
 
 /* MIG devices */
 
-static const struct answer_mig *mig_of(const struct answer *answer, size_t gpu, unsigned int gi, unsigned int ci)
+static const struct answer_mig *mig_of(const struct answer *answer, size_t gpu, unsigned int gi,
+				       unsigned int ci)
 {
 	for (size_t i = 0; i < answer->n_migs; i++) {
 		const struct answer_mig *mig = &answer->migs[i];
@@ -143,8 +147,10 @@ static size_t name_migs(const struct answer *answer, size_t from, struct gpu_lis
 		}
 		/* Its index by order may be what NVML calls another one. */
 		mig->index = GPU_NO_INDEX;
-		(void)finding_add(findings, true, "GPU %s: NVML does not tell of its MIG device gi%u/ci%u; it is "
-				  "known by these numbers alone", gpus->gpus[at].bus_id, mig->gi, mig->ci);
+		(void)finding_add(findings, true,
+				  "GPU %s: NVML does not tell of its MIG device gi%u/ci%u; it is "
+				  "known by these numbers alone",
+				  gpus->gpus[at].bus_id, mig->gi, mig->ci);
 	}
 	return named;
 }
@@ -161,7 +167,8 @@ static size_t count_migs(const struct answer *answer, size_t gpu)
 /* Where /proc tells nothing of MIG devices at all. */
 static int add_migs(const struct answer *answer, size_t from, struct gpu_list *gpus, size_t at)
 {
-	struct mig_device *migs = reallocarray(gpus->migs, gpus->n_migs + answer->n_migs + 1, sizeof(*migs));
+	struct mig_device *migs = reallocarray(gpus->migs, gpus->n_migs + answer->n_migs + 1,
+					       sizeof(*migs));
 
 	if (!migs)
 		return -ENOMEM;
@@ -187,8 +194,10 @@ static int set_migs(const struct answer *answer, size_t from, struct gpu_list *g
 		return add_migs(answer, from, gpus, at);
 	named = name_migs(answer, from, gpus, at, findings);
 	if (named < count_migs(answer, from))
-		(void)finding_add(findings, true, "GPU %s: NVML tells of %zu MIG devices, /proc has %zu of them; "
-				  "using those", gpus->gpus[at].bus_id, count_migs(answer, from), named);
+		(void)finding_add(findings, true,
+				  "GPU %s: NVML tells of %zu MIG devices, /proc has %zu of them; "
+				  "using those",
+				  gpus->gpus[at].bus_id, count_migs(answer, from), named);
 	return 0;
 }
 
@@ -203,20 +212,25 @@ static struct gpu *gpu_by_index(struct gpu_list *gpus, uint32_t index)
 	return NULL;
 }
 
-static void tell_failures(const struct answer *answer, struct gpu_list *gpus, struct finding_list *findings)
+static void tell_failures(const struct answer *answer, struct gpu_list *gpus,
+			  struct finding_list *findings)
 {
 	for (size_t i = 0; i < answer->n_failures; i++) {
 		const struct answer_failure *failure = &answer->failures[i];
-		const char *what = failure->text[0] ? failure->text : nvml_return_name(failure->code);
-		struct gpu *gpu = failure->gpu == ANSWER_NO_GPU ? NULL : gpu_by_index(gpus, failure->gpu);
+		const char *what = failure->text[0] ? failure->text
+						    : nvml_return_name(failure->code);
+		struct gpu *gpu = failure->gpu == ANSWER_NO_GPU ? NULL
+								: gpu_by_index(gpus, failure->gpu);
 
 		if (failure->gpu == ANSWER_NO_GPU)
 			(void)finding_add(findings, true, "NVML: %s: %s", failure->function, what);
 		else
 			(void)finding_add(findings, true, "GPU %u (%s): NVML: %s: %s", failure->gpu,
-					  gpu ? gpu->bus_id : "not in /proc", failure->function, what);
+					  gpu ? gpu->bus_id : "not in /proc", failure->function,
+					  what);
 		if (gpu && gpu->usable && !gpu->note[0] && failure->code == NVML_GPU_IS_LOST)
-			(void)snprintf(gpu->note, sizeof(gpu->note), NOTE "%.64s", nvml_return_name(failure->code));
+			(void)snprintf(gpu->note, sizeof(gpu->note), NOTE "%.64s",
+				       nvml_return_name(failure->code));
 	}
 }
 
@@ -239,8 +253,8 @@ int answer_apply(const struct answer *answer, struct driver *driver, struct gpu_
 
 	forget(gpus);
 	if (answer->driver[0] && driver->version[0] && strcmp(answer->driver, driver->version) != 0)
-		(void)finding_add(findings, true, "NVML says driver %s, the libraries are of %s", answer->driver,
-				  driver->version);
+		(void)finding_add(findings, true, "NVML says driver %s, the libraries are of %s",
+				  answer->driver, driver->version);
 	if (answer->cuda[0] && driver->cuda_source != FACT_LIBCUDA) {
 		memcpy(driver->cuda, answer->cuda, sizeof(driver->cuda));
 		driver->cuda_source = FACT_NVML;
@@ -251,8 +265,10 @@ int answer_apply(const struct answer *answer, struct driver *driver, struct gpu_
 		int set;
 
 		if (at == NOWHERE) {
-			(void)finding_add(findings, true, "NVML tells of GPU %u (%s), which /proc does not have, "
-					  "ignoring", from->nvml_index, from->uuid);
+			(void)finding_add(findings, true,
+					  "NVML tells of GPU %u (%s), which /proc does not have, "
+					  "ignoring",
+					  from->nvml_index, from->uuid);
 			continue;
 		}
 		if (!is_same(from, &gpus->gpus[at], findings))

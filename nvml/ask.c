@@ -11,7 +11,8 @@
 /* Of each GPU NVML is asked for no more MIG devices than this, whatever it says. */
 #define MIG_INDEXES_MAX ANSWER_MIGS_MAX
 
-static void tell_call(const struct ask *ask, enum answer_type type, uint32_t gpu, const char *function, int code)
+static void tell_call(const struct ask *ask, enum answer_type type, uint32_t gpu,
+		      const char *function, int code)
 {
 	struct answer_message message = { .type = type, .gpu = gpu };
 
@@ -23,7 +24,8 @@ static void tell_call(const struct ask *ask, enum answer_type type, uint32_t gpu
 /* What is no failure: a function that this driver or this GPU does not have. */
 static bool is_answer(int code)
 {
-	return code == NVML_SUCCESS || code == NVML_NOT_SUPPORTED || code == NVML_FUNCTION_NOT_FOUND;
+	return code == NVML_SUCCESS || code == NVML_NOT_SUPPORTED ||
+	       code == NVML_FUNCTION_NOT_FOUND;
 }
 
 static int end_call(const struct ask *ask, uint32_t gpu, const char *function, int code)
@@ -34,9 +36,9 @@ static int end_call(const struct ask *ask, uint32_t gpu, const char *function, i
 }
 
 /* Tell the step, call the function where the library has it, tell its failure; gives its code. */
-#define CALL(ask, gpu, field, function, ...)                                                           \
-	((ask)->api->field ? (tell_call(ask, ANSWER_STEP, gpu, function, 0),                            \
-			      end_call(ask, gpu, function, (ask)->api->field(__VA_ARGS__)))              \
+#define CALL(ask, gpu, field, function, ...)                                                \
+	((ask)->api->field ? (tell_call(ask, ANSWER_STEP, gpu, function, 0),                \
+			      end_call(ask, gpu, function, (ask)->api->field(__VA_ARGS__))) \
 			   : NVML_FUNCTION_NOT_FOUND)
 
 static void ask_system(const struct ask *ask)
@@ -44,10 +46,11 @@ static void ask_system(const struct ask *ask)
 	struct answer_message message = { .type = ANSWER_SYSTEM, .gpu = ANSWER_NO_GPU };
 	int cuda = 0;
 
-	if (CALL(ask, ANSWER_NO_GPU, driver_version, "nvmlSystemGetDriverVersion", message.system.driver,
-		 sizeof(message.system.driver)) != NVML_SUCCESS)
+	if (CALL(ask, ANSWER_NO_GPU, driver_version, "nvmlSystemGetDriverVersion",
+		 message.system.driver, sizeof(message.system.driver)) != NVML_SUCCESS)
 		message.system.driver[0] = '\0';
-	if (CALL(ask, ANSWER_NO_GPU, cuda_version, "nvmlSystemGetCudaDriverVersion", &cuda) == NVML_SUCCESS &&
+	if (CALL(ask, ANSWER_NO_GPU, cuda_version, "nvmlSystemGetCudaDriverVersion", &cuda) ==
+		    NVML_SUCCESS &&
 	    cuda > 0)
 		message.system.cuda = (uint32_t)cuda;
 	ask->tell(ask->data, &message);
@@ -61,7 +64,8 @@ static uint32_t ask_mig_mode(const struct ask *ask, uint32_t index, struct nvml_
 	if (code == NVML_SUCCESS)
 		return current ? GPU_MIG_ON : GPU_MIG_OFF;
 	/* A library from before MIG knows no GPU that has it. */
-	return code == NVML_NOT_SUPPORTED || code == NVML_FUNCTION_NOT_FOUND ? GPU_MIG_NONE : GPU_MIG_UNKNOWN;
+	return code == NVML_NOT_SUPPORTED || code == NVML_FUNCTION_NOT_FOUND ? GPU_MIG_NONE
+									     : GPU_MIG_UNKNOWN;
 }
 
 static void ask_fabric(const struct ask *ask, uint32_t index, struct nvml_device *device,
@@ -93,8 +97,9 @@ static void ask_facts(const struct ask *ask, uint32_t index, struct nvml_device 
 		message->gpu_facts.name[0] = '\0';
 	if (CALL(ask, index, brand, "nvmlDeviceGetBrand", device, &brand) == NVML_SUCCESS)
 		message->gpu_facts.brand = brand;
-	if (CALL(ask, index, arch, "nvmlDeviceGetCudaComputeCapability", device, &major, &arch_minor) ==
-		    NVML_SUCCESS && major > 0 && arch_minor >= 0) {
+	if (CALL(ask, index, arch, "nvmlDeviceGetCudaComputeCapability", device, &major,
+		 &arch_minor) == NVML_SUCCESS &&
+	    major > 0 && arch_minor >= 0) {
 		message->gpu_facts.arch_major = (uint32_t)major;
 		message->gpu_facts.arch_minor = (uint32_t)arch_minor;
 	}
@@ -112,8 +117,8 @@ static bool ask_mig(const struct ask *ask, uint32_t index, struct nvml_device *m
 		return false;
 	message->mig.gi = gi;
 	message->mig.ci = ci;
-	if (CALL(ask, index, uuid, "nvmlDeviceGetUUID", mig, message->mig.uuid, sizeof(message->mig.uuid)) !=
-	    NVML_SUCCESS)
+	if (CALL(ask, index, uuid, "nvmlDeviceGetUUID", mig, message->mig.uuid,
+		 sizeof(message->mig.uuid)) != NVML_SUCCESS)
 		message->mig.uuid[0] = '\0';
 	return true;
 }
@@ -123,10 +128,13 @@ static void ask_migs(const struct ask *ask, uint32_t index, struct nvml_device *
 {
 	unsigned int max = 0;
 
-	if (CALL(ask, index, mig_max, "nvmlDeviceGetMaxMigDeviceCount", device, &max) != NVML_SUCCESS)
+	if (CALL(ask, index, mig_max, "nvmlDeviceGetMaxMigDeviceCount", device, &max) !=
+	    NVML_SUCCESS)
 		return;
 	for (unsigned int i = 0; i < max && i < MIG_INDEXES_MAX && ask->api->mig_handle; i++) {
-		struct answer_message message = { .type = ANSWER_MIG, .gpu = index, .mig.index = i };
+		struct answer_message message = { .type = ANSWER_MIG,
+						  .gpu = index,
+						  .mig.index = i };
 		struct nvml_device *mig;
 		int code;
 
@@ -134,7 +142,8 @@ static void ask_migs(const struct ask *ask, uint32_t index, struct nvml_device *
 		code = ask->api->mig_handle(device, i, &mig);
 		if (code == NVML_NOT_FOUND)
 			continue;
-		if (end_call(ask, index, "nvmlDeviceGetMigDeviceHandleByIndex", code) == NVML_SUCCESS &&
+		if (end_call(ask, index, "nvmlDeviceGetMigDeviceHandleByIndex", code) ==
+			    NVML_SUCCESS &&
 		    ask_mig(ask, index, mig, &message))
 			ask->tell(ask->data, &message);
 	}
@@ -146,7 +155,8 @@ static void ask_gpu(const struct ask *ask, uint32_t index)
 	struct nvml_device *device;
 	struct nvml_pci pci = { 0 };
 
-	if (CALL(ask, index, handle, "nvmlDeviceGetHandleByIndex", index, &device) != NVML_SUCCESS ||
+	if (CALL(ask, index, handle, "nvmlDeviceGetHandleByIndex", index, &device) !=
+		    NVML_SUCCESS ||
 	    CALL(ask, index, pci, "nvmlDeviceGetPciInfo", device, &pci) != NVML_SUCCESS)
 		return;
 	message.gpu_facts.domain = pci.domain;

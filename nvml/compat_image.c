@@ -57,11 +57,12 @@ static int read_note(struct reader *reader, char *words)
 	if (!second)
 		return -EBADMSG;
 	*second++ = '\0';
-	if (parse_u64(words, INT64_MAX, &pieces.size) < 0 || parse_u64(second, reader->rest_len, &head) < 0 ||
-	    pieces.size < pieces.len)
+	if (parse_u64(words, INT64_MAX, &pieces.size) < 0 ||
+	    parse_u64(second, reader->rest_len, &head) < 0 || pieces.size < pieces.len)
 		return -EBADMSG;
 	pieces.head = (size_t)head;
-	if (elf_note_in_pieces(&pieces, COMPAT_NOTE_OWNER, COMPAT_NOTE_TYPE, note, sizeof(note)) == 0)
+	if (elf_note_in_pieces(&pieces, COMPAT_NOTE_OWNER, COMPAT_NOTE_TYPE, note, sizeof(note)) ==
+	    0)
 		(void)set_note(reader->image, note);
 	return 0;
 }
@@ -153,8 +154,9 @@ char *compat_image_print(const struct compat_image *image)
 	for (size_t i = 0; text && i < image->n; i++) {
 		const struct compat_file *file = &image->files[i];
 
-		at += (size_t)snprintf(text + at, size - at, "%s %s%s%s\n", file->link ? "link" : "file",
-				       file->name, file->link ? " " : "", file->link ? file->link : "");
+		at += (size_t)snprintf(text + at, size - at, "%s %s%s%s\n",
+				       file->link ? "link" : "file", file->name,
+				       file->link ? " " : "", file->link ? file->link : "");
 	}
 	if (text && *image->note)
 		at += (size_t)snprintf(text + at, size - at, "note %s\n", image->note);

@@ -123,7 +123,8 @@ int devnode_major_of(const char *lines, const char *path)
 	int found = -ENOENT;
 	size_t row = 0;
 
-	while (row < ARRAY_SIZE(owners) && strncmp(path, owners[row].prefix, strlen(owners[row].prefix)) != 0)
+	while (row < ARRAY_SIZE(owners) &&
+	       strncmp(path, owners[row].prefix, strlen(owners[row].prefix)) != 0)
 		row++;
 	if (row == ARRAY_SIZE(owners))
 		return -EINVAL;
@@ -192,7 +193,8 @@ enum devnode_state devnode_check(int dev_fd, struct devnode *node, char *why, si
 	return why[0] ? DEVNODE_WRONG : DEVNODE_RIGHT;
 }
 
-static int add_control_nodes(struct devnode_gathering *g, unsigned int caps, struct finding_list *findings)
+static int add_control_nodes(struct devnode_gathering *g, unsigned int caps,
+			     struct finding_list *findings)
 {
 	char why[96];
 	int r = 0;
@@ -284,14 +286,16 @@ int devnode_list(const struct devnode_request *request, struct devnode **ret, si
 	r = read_majors(request->proc_root, &g.majors, err);
 	if (r < 0)
 		return r;
-	g.room = ARRAY_SIZE(control_nodes) + selection->n + (request->nvcaps ? request->nvcaps->n : 0) +
+	g.room = ARRAY_SIZE(control_nodes) + selection->n +
+		 (request->nvcaps ? request->nvcaps->n : 0) +
 		 (request->imex ? request->imex->n : 0) + DEVNODE_NVSWITCHES_MAX + 1;
 	nodes = calloc(g.room, sizeof(*nodes));
 	if (!nodes)
 		return error_set(err, -ENOMEM, "list device nodes");
 	g.dev_fd = dev_fd;
 	g.nodes = nodes;
-	r = g.majors.dxg >= 0 ? add_dxg(&g, findings) : add_control_nodes(&g, request->caps, findings);
+	r = g.majors.dxg >= 0 ? add_dxg(&g, findings)
+			      : add_control_nodes(&g, request->caps, findings);
 	if (r < 0)
 		return error_set(err, -ENOMEM, "list device nodes");
 	for (size_t i = 0; i < selection->n; i++) {

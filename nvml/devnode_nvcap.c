@@ -35,8 +35,8 @@ static int add_node(struct devnode_gathering *g, struct devnode *node, const cha
 	char why[96];
 
 	if (major < 0) {
-		(void)error_setc(err, ERROR_DEVICE, -ENODEV, "%s: the module has no %s in /proc/devices", what,
-				 driver);
+		(void)error_setc(err, ERROR_DEVICE, -ENODEV,
+				 "%s: the module has no %s in /proc/devices", what, driver);
 		return error_remedy(err, -ENODEV, "load a module that has; see `nvfs devices`");
 	}
 	node->major = (unsigned int)major;
@@ -44,11 +44,12 @@ static int add_node(struct devnode_gathering *g, struct devnode *node, const cha
 	state = devnode_check(g->dev_fd, node, why, sizeof(why));
 	node->is_made = state == DEVNODE_MISSING && g->request->may_make;
 	if (state != DEVNODE_RIGHT && !node->is_made) {
-		(void)error_setc(err, ERROR_DEVICE, -ENODEV, "%s: device node %s %s", what, node->path,
-				 why);
-		return error_remedy(err, -ENODEV, state == DEVNODE_WRONG ?
-							  "remove it, and nvidia-modprobe makes the right one" :
-							  "make it with nvidia-modprobe; for root it is made");
+		(void)error_setc(err, ERROR_DEVICE, -ENODEV, "%s: device node %s %s", what,
+				 node->path, why);
+		return error_remedy(err, -ENODEV,
+				    state == DEVNODE_WRONG
+					    ? "remove it, and nvidia-modprobe makes the right one"
+					    : "make it with nvidia-modprobe; for root it is made");
 	}
 	g->nodes[g->n++] = *node;
 	return 0;
@@ -90,7 +91,8 @@ static int add_by_name(struct devnode_gathering *g, enum nvcap_kind kind,
 	if (cap)
 		return add_nvcap(g, cap, what, err);
 	nvcap_file_name(&wanted, name);
-	(void)error_setc(err, ERROR_DEVICE, -ENODEV, "%s: the module has no capability %s", what, name);
+	(void)error_setc(err, ERROR_DEVICE, -ENODEV, "%s: the module has no capability %s", what,
+			 name);
 	return error_remedy(err, -ENODEV, "if GPUs were divided just now: nvfs rescan");
 }
 
@@ -127,8 +129,10 @@ static int add_control(struct devnode_gathering *g, struct error *err)
 	for (size_t i = 0; request->nvcaps && i < request->nvcaps->n && r == 0; i++) {
 		const struct nvcap *cap = &request->nvcaps->caps[i];
 
-		if ((cap->kind == NVCAP_GI || cap->kind == NVCAP_CI) && is_selected(request, cap->gpu))
-			r = add_nvcap(g, cap, request->mig_config ? "mig-config" : "mig-monitor", err);
+		if ((cap->kind == NVCAP_GI || cap->kind == NVCAP_CI) &&
+		    is_selected(request, cap->gpu))
+			r = add_nvcap(g, cap, request->mig_config ? "mig-config" : "mig-monitor",
+				      err);
 	}
 	return r;
 }

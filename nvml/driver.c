@@ -324,7 +324,8 @@ int driver_discover(const struct driver_config *config, struct driver **ret, str
 		d.driver->root = strdup(root);
 	if (!d.driver || !d.driver->root)
 		return error_set(err, -ENOMEM, "search driver root '%s'", root);
-	r = config->rules_dir ? rules_read(config->rules_dir, config->guard, &d.rules, &d.findings) : 0;
+	r = config->rules_dir ? rules_read(config->rules_dir, config->guard, &d.rules, &d.findings)
+			      : 0;
 	r = r ? r : find_files(&d, err);
 	if (r == -ENOMEM)
 		return error_set(err, r, "search driver root '%s'", root);

@@ -33,8 +33,9 @@ static int add(struct discovery *d, const struct rule *rule)
 
 	file.fd = driver_root_open_file(&d->root, rule->value, &file.path, &file.st);
 	if (file.fd < 0)
-		return finding_add_rule(&d->findings, FINDING_CONTENT, true, "%s: %s, named by %s, left out",
-					rule->value, strerror(-file.fd), rule->source);
+		return finding_add_rule(&d->findings, FINDING_CONTENT, true,
+					"%s: %s, named by %s, left out", rule->value,
+					strerror(-file.fd), rule->source);
 	if (rule->kind != DRIVER_DATA &&
 	    !discovery_read_elf(d, &file, rule->kind == DRIVER_LIBRARY, &info, &r))
 		return r;

@@ -38,8 +38,9 @@ static int unknown_word(const char *word, size_t len, struct error *err)
 {
 	(void)error_setc(err, ERROR_USAGE, -EINVAL, "unknown driver capability '%.*s'",
 			 (int)(len > 48 ? 48 : len), word);
-	return error_remedy(err, -EINVAL,
-			    "known: compute, utility, video, graphics, display, ngx, compat32, all");
+	return error_remedy(
+		err, -EINVAL,
+		"known: compute, utility, video, graphics, display, ngx, compat32, all");
 }
 
 int driver_caps_parse(const char *list, unsigned int *ret, struct error *err)

@@ -34,7 +34,8 @@ static bool has_library(void *data, const char *soname)
 		const struct driver_file *file = &driver->files[i];
 
 		if (file->kind == DRIVER_LIBRARY && file->elf_class == elf_native_class() &&
-		    (!strcmp(file->name, soname) || (file->soname && !strcmp(file->soname, soname))))
+		    (!strcmp(file->name, soname) ||
+		     (file->soname && !strcmp(file->soname, soname))))
 			return true;
 	}
 	return false;
@@ -90,8 +91,8 @@ static bool version_is_inside(struct discovery *d, const struct driver_file *fil
 	return false;
 }
 
-static bool content_fits(struct discovery *d, const struct driver_row *row, struct driver_file *file,
-			 int *r)
+static bool content_fits(struct discovery *d, const struct driver_row *row,
+			 struct driver_file *file, int *r)
 {
 	if (file->st.st_size == 0) {
 		*r = finding_add_rule(&d->findings, FINDING_CONTENT, true, "%s: empty, left out",
@@ -108,7 +109,9 @@ static bool content_fits(struct discovery *d, const struct driver_row *row, stru
 static int add_file(struct discovery *d, const struct driver_row *row, const char *place,
 		    const char *name)
 {
-	auto_driver_file struct driver_file file = { .kind = row->kind, .caps = row->caps, .fd = -1 };
+	auto_driver_file struct driver_file file = { .kind = row->kind,
+						     .caps = row->caps,
+						     .fd = -1 };
 	const struct driver_file *first;
 	auto_free char *path = NULL;
 	int r = 0;
@@ -119,8 +122,8 @@ static int add_file(struct discovery *d, const struct driver_row *row, const cha
 	}
 	file.fd = driver_root_open_file(&d->root, path, &file.path, &file.st);
 	if (file.fd < 0)
-		return finding_add_rule(&d->findings, FINDING_CONTENT, true, "%s: %s, left out", path,
-					strerror(-file.fd));
+		return finding_add_rule(&d->findings, FINDING_CONTENT, true, "%s: %s, left out",
+					path, strerror(-file.fd));
 	/* The X server's modules are links as a rule; the others may be links to alternatives. */
 	file.name = strdup(row->kind == DRIVER_MODULE ? strrchr(file.path, '/') + 1 : name);
 	file.dir = strdup(row->dir);

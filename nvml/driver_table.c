@@ -103,7 +103,8 @@ static const struct driver_row rows[] = {
 	{ DRIVER_PROGRAM, "nvidia-imex-ctl", UTILITY, 0, 0, NULL },
 	{ DRIVER_PROGRAM, "nvidia-cuda-mps-control", DRIVER_CAP_COMPUTE, 0, 0, NULL },
 	{ DRIVER_PROGRAM, "nvidia-cuda-mps-server", DRIVER_CAP_COMPUTE, 0, 0, NULL },
-	{ DRIVER_PROGRAM, "nvidia-pcc", GRAPHICS, 0, 0, NULL }, /* compiles pipelines for Vulkan SC */
+	{ DRIVER_PROGRAM, "nvidia-pcc", GRAPHICS, 0, 0,
+	  NULL }, /* compiles pipelines for Vulkan SC */
 	{ DRIVER_PROGRAM, "nvidia-modprobe", 0, NEVER, 0, NULL },
 	{ DRIVER_PROGRAM, "nvidia-settings", 0, NEVER, 0, NULL },
 	{ DRIVER_PROGRAM, "nvidia-xconfig", 0, NEVER, 0, NULL },
@@ -119,7 +120,8 @@ static const struct driver_row rows[] = {
 
 	/* data */
 	{ DRIVER_DATA, "nvoptix.bin", GRAPHICS, 0, 0, "share/nvidia" },
-	{ DRIVER_DATA, "nvidia-application-profiles-*-rc", GRAPHICS, VERSION_INSIDE, 0, "share/nvidia" },
+	{ DRIVER_DATA, "nvidia-application-profiles-*-rc", GRAPHICS, VERSION_INSIDE, 0,
+	  "share/nvidia" },
 	{ DRIVER_DATA, "sandboxutils-filelist.json", UTILITY, 0, 0, "share/nvidia/files.d" },
 	{ DRIVER_DATA, "*nvngx*.dll", NGX, 0, 0, "lib64/nvidia/wine" },
 
@@ -132,7 +134,8 @@ static const struct driver_row rows[] = {
 	{ DRIVER_CONFIG, "nvidia_layers*.json", GRAPHICS, 0, 0, "share/vulkan/implicit_layer.d" },
 	{ DRIVER_CONFIG, "nvidia_icd*.json", GRAPHICS, 0, 0, "share/vulkansc/icd.d" },
 	{ DRIVER_CONFIG, "[0-9][0-9]_nvidia.json", GRAPHICS, 0, 0, "share/glvnd/egl_vendor.d" },
-	{ DRIVER_CONFIG, "[0-9][0-9]_nvidia_*.json", GRAPHICS, 0, 0, "share/egl/egl_external_platform.d" },
+	{ DRIVER_CONFIG, "[0-9][0-9]_nvidia_*.json", GRAPHICS, 0, 0,
+	  "share/egl/egl_external_platform.d" },
 	{ DRIVER_CONFIG, "nvidia*.icd", COMPUTE_LIBS, 0, 0, "etc/OpenCL/vendors" },
 };
 

@@ -66,7 +66,8 @@ static int list_names(struct discovery *d, const char *path, struct names *names
 	return 0;
 }
 
-static int open_file(struct discovery *d, const char *place, const char *name, struct driver_file *file)
+static int open_file(struct discovery *d, const char *place, const char *name,
+		     struct driver_file *file)
 {
 	auto_free char *path = NULL;
 
@@ -131,7 +132,9 @@ static bool is_of_store(const char *name)
 
 static int add_stored(struct discovery *d, const char *place, const char *name)
 {
-	auto_driver_file struct driver_file file = { .kind = DRIVER_DATA, .caps = DRIVER_CAP_ALL, .fd = -1 };
+	auto_driver_file struct driver_file file = { .kind = DRIVER_DATA,
+						     .caps = DRIVER_CAP_ALL,
+						     .fd = -1 };
 	int r;
 
 	if (!is_of_store(name))
@@ -157,7 +160,8 @@ static int add_store(struct discovery *d, const char *name)
 	}
 	r = list_names(d, place, &names);
 	for (size_t i = 0; i < names.n; i++)
-		is_ours |= !strncmp(names.all[i], "libcuda", 7) || !strncmp(names.all[i], "libnvidia-", 10);
+		is_ours |= !strncmp(names.all[i], "libcuda", 7) ||
+			   !strncmp(names.all[i], "libnvidia-", 10);
 	for (size_t i = 0; i < names.n && is_ours && r == 0; i++)
 		r = add_stored(d, place, names.all[i]);
 	return r;

@@ -62,8 +62,8 @@ struct elf_pieces {
  *
  * Return: 0 or -ENOENT.
  */
-int elf_note_in_pieces(const struct elf_pieces *pieces, const char *owner, unsigned int type, char *ret,
-		       size_t size);
+int elf_note_in_pieces(const struct elf_pieces *pieces, const char *owner, unsigned int type,
+		       char *ret, size_t size);
 
 /** elf_native_class() - 64 on 64-bit builds, else 32 */
 int elf_native_class(void);

@@ -121,8 +121,10 @@ static bool move_table(const struct elf_pieces *pieces)
 	if (pieces->head < sizeof(header))
 		return false;
 	memcpy(&header, pieces->bytes, sizeof(header));
-	if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
-	    header.e_ident[EI_DATA] != (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB) ||
+	if (memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
+	    header.e_ident[EI_CLASS] != ELFCLASS64 ||
+	    header.e_ident[EI_DATA] !=
+		    (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB) ||
 	    !locate(pieces, header.e_shoff, (uint64_t)header.e_shnum * header.e_shentsize, &at))
 		return false;
 	header.e_shoff = at;
@@ -130,8 +132,8 @@ static bool move_table(const struct elf_pieces *pieces)
 	return true;
 }
 
-int elf_note_in_pieces(const struct elf_pieces *pieces, const char *owner, unsigned int type, char *ret,
-		       size_t size)
+int elf_note_in_pieces(const struct elf_pieces *pieces, const char *owner, unsigned int type,
+		       char *ret, size_t size)
 {
 	__attribute__((cleanup(cleanup_elf))) Elf *elf = NULL;
 	const struct wanted wanted = { owner, type, ret, size };

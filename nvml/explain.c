@@ -64,7 +64,8 @@ static const struct driver_file *find_file(const struct driver *driver, const ch
 	for (size_t i = 0; i < driver->n_files; i++) {
 		const struct driver_file *file = &driver->files[i];
 
-		if (what[0] == '/' ? strcmp(file->path, what) == 0 : driver_file_is_called(file, what))
+		if (what[0] == '/' ? strcmp(file->path, what) == 0
+				   : driver_file_is_called(file, what))
 			return file;
 	}
 	return NULL;
@@ -89,13 +90,15 @@ static bool is_about(const struct driver_finding *finding, const char *what)
 	len = (size_t)(end - name);
 	if (strlen(what) == len && memcmp(name, what, len) == 0)
 		return true;
-	return strncmp(name, what, stem_length(what)) == 0 && same_stem(what, stem_length(what), name);
+	return strncmp(name, what, stem_length(what)) == 0 &&
+	       same_stem(what, stem_length(what), name);
 }
 
 static const struct driver_finding *find_finding(const struct driver *driver, const char *what)
 {
 	for (size_t i = 0; i < driver->n_findings; i++) {
-		if (driver->findings[i].rule != FINDING_OTHER && is_about(&driver->findings[i], what))
+		if (driver->findings[i].rule != FINDING_OTHER &&
+		    is_about(&driver->findings[i], what))
 			return &driver->findings[i];
 	}
 	return NULL;
@@ -118,17 +121,19 @@ static void explain_by_name(const struct driver *driver, const char *name, struc
 	if (row && row->flags & DRIVER_ROW_NEVER) {
 		ret->rule = FINDING_NEVER;
 		(void)snprintf(ret->text, sizeof(ret->text), "%s: of no use in a container", name);
-	} else if (version && driver_version_is_valid(version) && strcmp(version, driver->version) != 0) {
+	} else if (version && driver_version_is_valid(version) &&
+		   strcmp(version, driver->version) != 0) {
 		ret->rule = FINDING_VERSION;
 		(void)snprintf(ret->text, sizeof(ret->text), "%s: version differs from %s", name,
 			       driver->version);
 	} else if (row) {
 		ret->rule = FINDING_MISSING;
-		(void)snprintf(ret->text, sizeof(ret->text), "%s: this driver has none, or not where it was looked for",
-			       name);
+		(void)snprintf(ret->text, sizeof(ret->text),
+			       "%s: this driver has none, or not where it was looked for", name);
 	} else {
 		ret->rule = FINDING_UNKNOWN;
-		(void)snprintf(ret->text, sizeof(ret->text), "%s: nothing of this driver is called so", name);
+		(void)snprintf(ret->text, sizeof(ret->text),
+			       "%s: nothing of this driver is called so", name);
 	}
 }
 

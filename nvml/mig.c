@@ -73,7 +73,8 @@ static int append(struct gpu_list *list, size_t gpu, unsigned int gi, unsigned i
 	if (!migs)
 		return -ENOMEM;
 	list->migs = migs;
-	migs[list->n_migs++] = (struct mig_device){ .gpu = gpu, .gi = gi, .ci = ci, .source = FACT_PROC };
+	migs[list->n_migs++] =
+		(struct mig_device){ .gpu = gpu, .gi = gi, .ci = ci, .source = FACT_PROC };
 	return 0;
 }
 
@@ -163,7 +164,8 @@ static uint64_t print_dir(DIR *dir, uint64_t parent, const char *const *prefixes
 	while (dir && (entry = readdir(dir))) {
 		auto_closedir DIR *below = NULL;
 
-		if (entry->d_name[0] == '.' || strncmp(entry->d_name, prefixes[0], strlen(prefixes[0])) != 0)
+		if (entry->d_name[0] == '.' ||
+		    strncmp(entry->d_name, prefixes[0], strlen(prefixes[0])) != 0)
 			continue;
 		print = print_of(parent, entry);
 		sum += print;
@@ -179,7 +181,8 @@ void mig_print_read(const char *proc_root, struct mig_print *ret)
 {
 	static const char *const gpu[] = { "", NULL };
 	static const char *const mig[] = { "gpu", "mig", "gi", "ci", NULL };
-	auto_closedir DIR *gpus = open_nvidia(proc_root, "gpus"), *caps = open_nvidia(proc_root, "capabilities");
+	auto_closedir DIR *gpus = open_nvidia(proc_root, "gpus"),
+			  *caps = open_nvidia(proc_root, "capabilities");
 
 	ret->gpus = print_dir(gpus, 0, gpu);
 	ret->migs = print_dir(caps, 0, mig);

@@ -35,7 +35,8 @@ static void add_fact(json_t *object, const char *key, const char *value, enum fa
 {
 	bool known = source != FACT_UNKNOWN && *value;
 
-	add_value(object, key, known ? node_text_json(value) : json_null(), known ? source : FACT_UNKNOWN);
+	add_value(object, key, known ? node_text_json(value) : json_null(),
+		  known ? source : FACT_UNKNOWN);
 }
 
 static enum fact_source version_source(const struct driver *driver)
@@ -45,8 +46,8 @@ static enum fact_source version_source(const struct driver *driver)
 
 static json_t *mig_json(const struct mig_device *mig)
 {
-	json_t *json = json_pack("{s:i, s:i, s:s}", "gi", (int)mig->gi, "ci", (int)mig->ci, "source",
-				 fact_source_name(mig->source));
+	json_t *json = json_pack("{s:i, s:i, s:s}", "gi", (int)mig->gi, "ci", (int)mig->ci,
+				 "source", fact_source_name(mig->source));
 
 	if (mig->index != GPU_NO_INDEX)
 		(void)json_object_set_new(json, "index", json_integer(mig->index));
@@ -82,7 +83,8 @@ static void add_gpu_facts(json_t *json, const struct gpu *gpu)
 	add_fact(json, "pci_device", device, FACT_PROC);
 	add_fact(json, "architecture", gpu->arch, gpu->arch_source);
 	add_fact(json, "brand", gpu->brand, gpu->brand_source);
-	add_fact(json, "mig_mode", gpu->mig_mode == GPU_MIG_UNKNOWN ? "" : gpu_mig_mode_name(gpu->mig_mode),
+	add_fact(json, "mig_mode",
+		 gpu->mig_mode == GPU_MIG_UNKNOWN ? "" : gpu_mig_mode_name(gpu->mig_mode),
 		 gpu->mig_source);
 	add_fact(json, "fabric", gpu->fabric, FACT_NVML);
 }
@@ -90,8 +92,8 @@ static void add_gpu_facts(json_t *json, const struct gpu *gpu)
 static json_t *gpu_json(const struct gpu_list *gpus, size_t at)
 {
 	const struct gpu *gpu = &gpus->gpus[at];
-	json_t *json = json_pack("{s:b, s:b, s:o}", "usable", gpu->usable, "excluded", gpu->excluded, "note",
-				 node_text_json(gpu->note));
+	json_t *json = json_pack("{s:b, s:b, s:o}", "usable", gpu->usable, "excluded",
+				 gpu->excluded, "note", node_text_json(gpu->note));
 
 	if (gpu->index != GPU_NO_INDEX)
 		(void)json_object_set_new(json, "index", json_integer(gpu->index));

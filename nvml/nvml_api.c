@@ -25,7 +25,8 @@ static const struct {
 	FUNCTION(cuda_version, false, "nvmlSystemGetCudaDriverVersion"),
 	FUNCTION(count, true, "nvmlDeviceGetCount_v2", "nvmlDeviceGetCount"),
 	FUNCTION(handle, true, "nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetHandleByIndex"),
-	FUNCTION(pci, true, "nvmlDeviceGetPciInfo_v3", "nvmlDeviceGetPciInfo_v2", "nvmlDeviceGetPciInfo"),
+	FUNCTION(pci, true, "nvmlDeviceGetPciInfo_v3", "nvmlDeviceGetPciInfo_v2",
+		 "nvmlDeviceGetPciInfo"),
 	FUNCTION(minor, false, "nvmlDeviceGetMinorNumber"),
 	FUNCTION(uuid, false, "nvmlDeviceGetUUID"),
 	FUNCTION(name, false, "nvmlDeviceGetName"),
@@ -90,8 +91,9 @@ const char *nvml_brand_name(int brand)
 {
 	/* 0 is NVML's own word for unknown */
 	static const char *const names[] = {
-		NULL,	 "Quadro", "Tesla", "NVS",	   "GRID",	"GeForce",   "TITAN",  "VApps",	    "VPC",
-		"VCS", "VWS",	  "CloudGaming", "QuadroRTX", "NvidiaRTX", "Nvidia", "GeForceRTX", "TitanRTX",
+		NULL,	     "Quadro",	  "Tesla",  "NVS",	  "GRID",     "GeForce",
+		"TITAN",     "VApps",	  "VPC",    "VCS",	  "VWS",      "CloudGaming",
+		"QuadroRTX", "NvidiaRTX", "Nvidia", "GeForceRTX", "TitanRTX",
 	};
 
 	return brand < 0 || (size_t)brand >= ARRAY_SIZE(names) ? NULL : names[brand];
@@ -99,7 +101,8 @@ const char *nvml_brand_name(int brand)
 
 const char *nvml_fabric_name(unsigned int state)
 {
-	static const char *const names[] = { "not supported", "not started", "in progress", "completed" };
+	static const char *const names[] = { "not supported", "not started", "in progress",
+					     "completed" };
 
 	return state < ARRAY_SIZE(names) ? names[state] : NULL;
 }

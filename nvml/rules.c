@@ -55,8 +55,10 @@ void rules_done(struct rules *rules)
 static void complain(struct reading *reading, const char *what, const char *value)
 {
 	if (reading->result == 0)
-		reading->result = finding_add_rule(reading->findings, FINDING_RULES, true, "rules: %s:%d: %s '%.80s', ignoring",
-					      reading->name, reading->lines.number, what, value);
+		reading->result = finding_add_rule(reading->findings, FINDING_RULES, true,
+						   "rules: %s:%d: %s '%.80s', ignoring",
+						   reading->name, reading->lines.number, what,
+						   value);
 }
 
 /* What a section said counts for all of it, wherever it stood. */
@@ -179,7 +181,8 @@ static int on_key(void *data, const char *section, const char *key, const char *
 	return 1;
 }
 
-int rules_parse(const char *text, const char *name, struct rules *ret, struct finding_list *findings)
+int rules_parse(const char *text, const char *name, struct rules *ret,
+		struct finding_list *findings)
 {
 	struct reading reading = { .rules = ret,
 				   .findings = findings,
@@ -191,8 +194,9 @@ int rules_parse(const char *text, const char *name, struct rules *ret, struct fi
 
 	end_section(&reading);
 	if (line > 0 && reading.result == 0)
-		reading.result = finding_add_rule(findings, FINDING_RULES, true, "rules: %s:%d: not 'key = value', ignoring",
-					     name, line);
+		reading.result = finding_add_rule(findings, FINDING_RULES, true,
+						  "rules: %s:%d: not 'key = value', ignoring", name,
+						  line);
 	return line == -2 ? -ENOMEM : reading.result;
 }
 
@@ -214,7 +218,9 @@ static int read_file(const char *dir, const char *name, const struct driver_guar
 	if (r == 0 && strlen(text) != len)
 		r = error_set(&err, -EINVAL, "a NUL in it");
 	if (r < 0)
-		return r == -ENOMEM ? r : finding_add_rule(findings, FINDING_RULES, true, "rules: %s: %s, ignoring", path, err.text);
+		return r == -ENOMEM ? r
+				    : finding_add_rule(findings, FINDING_RULES, true,
+						       "rules: %s: %s, ignoring", path, err.text);
 	return rules_parse(text, name, rules, findings);
 }
 
@@ -241,8 +247,8 @@ int rules_read(const char *dir, const struct driver_guard *guard, struct rules *
 	if (!stream && r == 0 && errno == ENOENT)
 		return 0;
 	if (!stream)
-		return finding_add_rule(findings, FINDING_RULES, true, "rules: %s: %s, ignoring", dir,
-				   strerror(r < 0 ? -r : errno));
+		return finding_add_rule(findings, FINDING_RULES, true, "rules: %s: %s, ignoring",
+					dir, strerror(r < 0 ? -r : errno));
 	while (n < FILES_MAX && (entry = readdir(stream)))
 		if (is_rule_file(entry->d_name) && (names[n] = strdup(entry->d_name)))
 			n++;

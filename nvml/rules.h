@@ -47,7 +47,8 @@ int rules_read(const char *dir, const struct driver_guard *guard, struct rules *
 	       struct finding_list *findings);
 
 /** rules_parse() - one file's text, which is NUL-terminated; @name is the file's. As rules_read() */
-int rules_parse(const char *text, const char *name, struct rules *ret, struct finding_list *findings);
+int rules_parse(const char *text, const char *name, struct rules *ret,
+		struct finding_list *findings);
 
 /** rules_exclude() - the rule that leaves a file out, by its path or name in the tree; or NULL */
 const struct rule *rules_exclude(const struct rules *rules, const char *path, const char *name);

@@ -68,7 +68,8 @@ static bool may_come(const struct gpu_list *list, const char *item)
 
 static int not_known_yet(const char *item, struct error *err)
 {
-	(void)error_setc(err, ERROR_AGAIN, -EAGAIN, "%.80s: NVML has not told the names of all devices yet", item);
+	(void)error_setc(err, ERROR_AGAIN, -EAGAIN,
+			 "%.80s: NVML has not told the names of all devices yet", item);
 	return error_remedy(err, -EAGAIN, "try again in some seconds; see `nvfs info`");
 }
 
@@ -350,7 +351,8 @@ static int chooser_init(struct chooser *c, const struct gpu_list *list)
 	c->has_mig = calloc(list->n_migs + 1, sizeof(*c->has_mig));
 	c->is_whole = calloc(list->n + 1, sizeof(*c->is_whole));
 	c->selection.is_parent = calloc(list->n + 1, sizeof(*c->selection.is_parent));
-	if (!c->is_whole || !c->selection.is_parent || !c->selection.at || !c->selection.migs || !c->bus_ids || !c->has_gpu || !c->has_mig)
+	if (!c->is_whole || !c->selection.is_parent || !c->selection.at || !c->selection.migs ||
+	    !c->bus_ids || !c->has_gpu || !c->has_mig)
 		return -ENOMEM;
 	for (size_t i = 0; i < list->n; i++)
 		if (gpu_bus_id_parse(list->gpus[i].bus_id, &c->bus_ids[i]) < 0)

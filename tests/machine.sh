@@ -3,15 +3,9 @@
 #
 # tests/machine.sh - sourced after lib.sh by scripts that need a real systemd: a Debian root of its own,
 # with systemd as the first process of a pid namespace. The script runs once more in there, as a unit; what
-# it prints comes out through a file. Such a script ends:
-#
-#	case ${1:-} in
-#	machine) shift; become_machine "$@" ;;
-#	inside) inside ;;
-#	*) outside ;;
-#	esac
-#
-# where outside calls run_machine, and inside ends with `diag end; exit 0`.
+# it prints comes out through a file. Such a script ends
+# with `machine_main "$@"`, which calls its function outside, where run_machine is called, and in there its
+# function inside, which ends with `diag end; exit 0`.
 
 # Set by lib.sh, and for the scripts that source this, which have set -e.
 # shellcheck disable=SC2034,SC2154,SC2164
@@ -140,4 +134,16 @@ run_machine()
 	TEST_FAILED=$((TEST_FAILED + failed))
 	is "the script in the machine came to its end" "$(tail -n 1 "$SCRATCH/out.log")" "# end"
 	[ "$failed" = 0 ] || diag "$(cat "$SCRATCH/journal" 2>/dev/null)"
+}
+
+machine_main()
+{
+	case ${1:-} in
+	machine)
+		shift
+		become_machine "$@"
+		;;
+	inside) inside ;;
+	*) outside ;;
+	esac
 }

@@ -72,9 +72,10 @@ static void read_gpu(const char *line)
 	struct gpu *gpu = &gpus[n_gpus];
 	char mig[8], fabric[8];
 
-	if (n_gpus == GPUS || sscanf(line, "gpu %x:%x:%x.0 %63s %u %d %u.%u %7s %7s %95[^\n]", &gpu->domain, &gpu->bus,
-				     &gpu->device, gpu->uuid, &gpu->minor, &gpu->brand, &gpu->major_arch,
-				     &gpu->minor_arch, mig, fabric, gpu->name) != 11)
+	if (n_gpus == GPUS ||
+	    sscanf(line, "gpu %x:%x:%x.0 %63s %u %d %u.%u %7s %7s %95[^\n]", &gpu->domain,
+		   &gpu->bus, &gpu->device, gpu->uuid, &gpu->minor, &gpu->brand, &gpu->major_arch,
+		   &gpu->minor_arch, mig, fabric, gpu->name) != 11)
 		abort();
 	gpu->index = n_gpus;
 	gpu->mig = number(mig);
@@ -86,8 +87,8 @@ static void read_mig(const char *line)
 {
 	struct mig *mig = &migs[n_migs];
 
-	if (n_migs == MIGS || sscanf(line, "mig %u %u %u %u %95s", &mig->gpu, &mig->index, &mig->gi, &mig->ci,
-				     mig->uuid) != 5)
+	if (n_migs == MIGS || sscanf(line, "mig %u %u %u %u %95s", &mig->gpu, &mig->index, &mig->gi,
+				     &mig->ci, mig->uuid) != 5)
 		abort();
 	mig_devices[n_migs].gpu = &gpus[mig->gpu];
 	mig_devices[n_migs++].mig = mig;
@@ -115,7 +116,8 @@ static void read_line(const char *line)
 		read_gpu(line);
 	else if (strncmp(line, "mig ", 4) == 0)
 		read_mig(line);
-	else if (strncmp(line, "hang ", 5) == 0 || strncmp(line, "crash ", 6) == 0 || strncmp(line, "fail ", 5) == 0)
+	else if (strncmp(line, "hang ", 5) == 0 || strncmp(line, "crash ", 6) == 0 ||
+		 strncmp(line, "fail ", 5) == 0)
 		read_fault(line);
 	else if (sscanf(line, "open %255s", path) == 1)
 		opened = open(path, O_RDWR | O_CLOEXEC);
@@ -129,7 +131,8 @@ static int fault(const char *function, const struct device *device)
 	for (unsigned int i = 0; i < n_faults; i++) {
 		if (strcmp(faults[i].function, function) != 0)
 			continue;
-		if (faults[i].gpu >= 0 && (!device || device->gpu->index != (unsigned int)faults[i].gpu))
+		if (faults[i].gpu >= 0 &&
+		    (!device || device->gpu->index != (unsigned int)faults[i].gpu))
 			continue;
 		if (strcmp(faults[i].kind, "hang") == 0)
 			for (;;)
@@ -205,7 +208,8 @@ static void try_walls(char *buf, unsigned int size)
 		_exit(0);
 	(void)getrlimit(RLIMIT_FSIZE, &limit);
 	n = (size_t)snprintf(buf, size, "uid-%u-gid-%u-named-%s-fsize-%llu", getuid(), getgid(),
-			     yes(prctl(PR_SET_NAME, "nvml", 0, 0, 0)), (unsigned long long)limit.rlim_cur);
+			     yes(prctl(PR_SET_NAME, "nvml", 0, 0, 0)),
+			     (unsigned long long)limit.rlim_cur);
 	for (size_t i = 0; i < sizeof(attempts) / sizeof(*attempts) && n < size; i++)
 		if (attempts[i].result >= 0)
 			n += (size_t)snprintf(buf + n, size - n, "-%s", attempts[i].name);
@@ -323,7 +327,8 @@ EXPORT int nvmlDeviceGetGpuFabricInfo(struct device *device, struct fabric *fabr
 	return 0;
 }
 
-EXPORT int nvmlDeviceGetMigMode(struct device *device, unsigned int *current, unsigned int *pending);
+EXPORT int nvmlDeviceGetMigMode(struct device *device, unsigned int *current,
+				unsigned int *pending);
 EXPORT int nvmlDeviceGetMigMode(struct device *device, unsigned int *current, unsigned int *pending)
 {
 	BEGIN(device);
@@ -341,8 +346,10 @@ EXPORT int nvmlDeviceGetMaxMigDeviceCount(struct device *device, unsigned int *c
 	return 0;
 }
 
-EXPORT int nvmlDeviceGetMigDeviceHandleByIndex(struct device *device, unsigned int index, struct device **mig);
-EXPORT int nvmlDeviceGetMigDeviceHandleByIndex(struct device *device, unsigned int index, struct device **mig)
+EXPORT int nvmlDeviceGetMigDeviceHandleByIndex(struct device *device, unsigned int index,
+					       struct device **mig);
+EXPORT int nvmlDeviceGetMigDeviceHandleByIndex(struct device *device, unsigned int index,
+					       struct device **mig)
 {
 	BEGIN(device);
 	for (unsigned int i = 0; i < n_migs; i++) {

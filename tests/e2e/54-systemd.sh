@@ -219,11 +219,4 @@ inside()
 	exit 0
 }
 
-case ${1:-} in
-machine)
-	shift
-	become_machine "$@"
-	;;
-inside) inside ;;
-*) outside ;;
-esac
+machine_main "$@"

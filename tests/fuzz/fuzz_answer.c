@@ -58,7 +58,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct answer answer = { 0 };
 
 	while (size > 0) {
-		size_t n = size < sizeof(struct answer_message) ? size : sizeof(struct answer_message);
+		size_t n = size < sizeof(struct answer_message) ? size
+								: sizeof(struct answer_message);
 		int r = answer_add(&answer, data, n);
 
 		require(r == 0 || r == -EBADMSG);

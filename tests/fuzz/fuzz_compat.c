@@ -20,7 +20,9 @@ static const struct driver driver = { .n_files = 0 };
 
 static void check_names(struct compat_image *image)
 {
-	const struct compat_host host = { .driver = "535.261.03", .cuda = "12.2", .brands = 1 << 14 };
+	const struct compat_host host = { .driver = "535.261.03",
+					  .cuda = "12.2",
+					  .brands = 1 << 14 };
 	const char *why;
 	size_t n;
 
@@ -46,7 +48,8 @@ static void fuzz_image(const uint8_t *data, size_t size)
 	check_names(&image);
 	text = compat_image_print(&image);
 	if (image.n > 0) {
-		require(compat_image_parse(text, strlen(text), &again, NULL) == 0 && again.n == image.n);
+		require(compat_image_parse(text, strlen(text), &again, NULL) == 0 &&
+			again.n == image.n);
 		second = compat_image_print(&again);
 		require(strcmp(text, second) == 0);
 	}

@@ -14,7 +14,8 @@
 static void check(const struct config *config)
 {
 	require(config->driver_root[0] == '/' && config->proc_root[0] == '/' &&
-		config->dev_root[0] == '/' && config->mountpoint[0] == '/' && config->socket[0] == '/');
+		config->dev_root[0] == '/' && config->mountpoint[0] == '/' &&
+		config->socket[0] == '/');
 	require(config->accept_env <= ACCEPT_ENV_NEVER);
 	require(config->workers >= 1 && config->workers <= 16 && config->trees_per_user <= 10000);
 	require(config->grace_s <= 86400 && config->settle_s <= 3600);

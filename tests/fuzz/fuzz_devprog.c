@@ -28,7 +28,8 @@ static const struct {
 static bool has_loops(const struct bpf_insn *insns, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		if ((BPF_CLASS(insns[i].code) == BPF_JMP || BPF_CLASS(insns[i].code) == BPF_JMP32) &&
+		if ((BPF_CLASS(insns[i].code) == BPF_JMP ||
+		     BPF_CLASS(insns[i].code) == BPF_JMP32) &&
 		    insns[i].off < 0)
 			return true;
 	}

@@ -42,7 +42,8 @@ static void check_devices(const char *list)
 
 static void check_config(const char *text, size_t len, const char *cdi_device)
 {
-	const struct hook_rules rules = { .swarm = "DOCKER_RESOURCE_GPU,SWARM", .cdi_device = cdi_device };
+	const struct hook_rules rules = { .swarm = "DOCKER_RESOURCE_GPU,SWARM",
+					  .cdi_device = cdi_device };
 	struct hook_wish wish = { 0 };
 	struct error err = { 0 };
 	int r = hook_config_parse(text, len, &rules, &wish, &err);

@@ -52,7 +52,8 @@ static bool has_detour(const char *path)
 	for (const char *at = path; (at = strchr(at, '/')); at++) {
 		size_t len = strcspn(at + 1, "/");
 
-		if (len == 0 || (len == 1 && at[1] == '.') || (len == 2 && at[1] == '.' && at[2] == '.'))
+		if (len == 0 || (len == 1 && at[1] == '.') ||
+		    (len == 2 && at[1] == '.' && at[2] == '.'))
 			return true;
 	}
 	return path[0] != '/';

@@ -22,7 +22,8 @@
 
 static void check_step(const struct step *step, bool dry_run)
 {
-	require(plan_path_ok(step->target) && step_kind_by_name(step_name(step->kind)) == (int)step->kind);
+	require(plan_path_ok(step->target) &&
+		step_kind_by_name(step_name(step->kind)) == (int)step->kind);
 	require(!step->alternative || plan_path_ok(step->alternative));
 	require(step->kind != STEP_DEVICE || !strncmp(step->target, "/dev/", 5));
 	require(step->kind != STEP_PROC || !strncmp(step->target, "/proc/", 6));

@@ -40,7 +40,8 @@ static void remove_scratch(void)
 
 static void put_file(const char *name, const char *text)
 {
-	auto_close int fd = openat(scratch.top, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	auto_close int fd = openat(scratch.top, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+				   0644);
 
 	require(fd >= 0 && file_write_all(fd, text, strlen(text)) == 0);
 }
@@ -53,8 +54,10 @@ static void put_link(const char *name, const char *target)
 /* What an injection may have left; what the input before has taken away comes again. */
 static void fill(void)
 {
-	static const char *const dirs[] = { "root", "root/etc", "root/etc/ld.so.conf.d", "root/usr",
-					    "root/usr/bin", "root/usr/local", "root/usr/local/nvidia" };
+	static const char *const dirs[] = {
+		"root",		"root/etc",	  "root/etc/ld.so.conf.d", "root/usr",
+		"root/usr/bin", "root/usr/local", "root/usr/local/nvidia"
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
 		(void)mkdirat(scratch.top, dirs[i], 0755);

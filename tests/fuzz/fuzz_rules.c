@@ -16,7 +16,8 @@ static void check(const struct rule *rule)
 		return;
 	require(rule->value[0] == '/' && strrchr(rule->value, '/')[1]);
 	require((rule->kind == DRIVER_DATA) == (rule->dir != NULL));
-	require(!rule->dir || (rule->dir[0] != '/' && !strstr(rule->dir, "//") && !strstr(rule->dir, "/../")));
+	require(!rule->dir ||
+		(rule->dir[0] != '/' && !strstr(rule->dir, "//") && !strstr(rule->dir, "/../")));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -38,10 +38,14 @@ static struct {
 
 static const char generation_text[] =
 	"[{\"number\":1,\"made\":7,\"root\":\"/\",\"version\":\"535.1\",\"proc_version\":\"v\\n\","
-	"\"files\":[{\"kind\":0,\"name\":\"libcuda.so.535.1\",\"path\":\"/usr/lib/libcuda.so.535.1\","
-	"\"soname\":\"libcuda.so.1\",\"caps\":1,\"class\":64,\"machine\":62,\"size\":10,\"mode\":33261,"
-	"\"object\":0},{\"kind\":1,\"name\":\"nvidia-smi\",\"path\":\"/usr/bin/nvidia-smi\",\"caps\":2,"
-	"\"class\":64,\"machine\":62,\"size\":11,\"mode\":33261,\"object\":1}],\"gpus\":[{\"index\":0,"
+	"\"files\":[{\"kind\":0,\"name\":\"libcuda.so.535.1\",\"path\":\"/usr/lib/"
+	"libcuda.so.535.1\","
+	"\"soname\":\"libcuda.so.1\",\"caps\":1,\"class\":64,\"machine\":62,\"size\":10,\"mode\":"
+	"33261,"
+	"\"object\":0},{\"kind\":1,\"name\":\"nvidia-smi\",\"path\":\"/usr/bin/"
+	"nvidia-smi\",\"caps\":2,"
+	"\"class\":64,\"machine\":62,\"size\":11,\"mode\":33261,\"object\":1}],\"gpus\":[{"
+	"\"index\":0,"
 	"\"minor\":0,\"uuid\":\"GPU-1\",\"bus_id\":\"0000:00:06.0\",\"usable\":true,"
 	"\"information\":\"Model: x\\n\"}]}]";
 
@@ -52,7 +56,9 @@ static uint32_t blob(struct store *store, const char *text)
 
 static uint32_t compose(struct store *store, const struct generation *g, const char *cache)
 {
-	struct compose_spec spec = { .caps = 3, .cache = cache, .cache_size = cache ? strlen(cache) : 0 };
+	struct compose_spec spec = { .caps = 3,
+				     .cache = cache,
+				     .cache_size = cache ? strlen(cache) : 0 };
 	uint32_t layout = STORE_NONE;
 
 	return compose_tree(store, g, &spec, &layout, NULL) == 0 ? layout : STORE_NONE;
@@ -73,7 +79,9 @@ static void fill(struct store *store)
 	uint32_t tree;
 
 	for (int i = 0; i < 2; i++) {
-		struct store_object object = { .mode = 0100755, .size = 10, .ino = 5, .generation = 1 };
+		struct store_object object = {
+			.mode = 0100755, .size = 10, .ino = 5, .generation = 1
+		};
 
 		object.path = blob(store, paths[i]);
 		require(store_object_add(store, &object) != STORE_NONE);
@@ -123,7 +131,8 @@ static off_t edit(uint8_t page[][PAGE], const uint8_t *data, size_t n)
 		if (width == 8)
 			cut = good.at[where / PAGE] + (off_t)at;
 		else
-			memcpy(page[where / PAGE] + at, e + 4, width < PAGE - at ? width : PAGE - at);
+			memcpy(page[where / PAGE] + at, e + 4,
+			       width < PAGE - at ? width : PAGE - at);
 	}
 	return cut;
 }
@@ -185,7 +194,8 @@ static void print_trees(const struct store *store)
 		if (!tree)
 			continue;
 		snapshot = store_snapshot(store, tree->snapshot);
-		require(snapshot && store_blob(store, tree->name, NULL) && store_blob(store, tree->spec, NULL));
+		require(snapshot && store_blob(store, tree->name, NULL) &&
+			store_blob(store, tree->spec, NULL));
 		require(store_layout(store, snapshot->layout));
 		free(compose_print(store, snapshot->layout));
 	}

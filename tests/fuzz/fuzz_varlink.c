@@ -115,7 +115,8 @@ static void send_pieces(int sock, const uint8_t *data, size_t size, size_t n_fds
 	piece = piece < least ? least : piece;
 	for (size_t at = 0, i = 0; at < size; at += piece, i++) {
 		size_t len = piece < size - at ? piece : size - at;
-		int n = varlink_write(sock, (const char *)data + at, len, world.fds, i == with ? n_fds : 0);
+		int n = varlink_write(sock, (const char *)data + at, len, world.fds,
+				      i == with ? n_fds : 0);
 
 		require(n == (int)len);
 	}

@@ -206,7 +206,8 @@ int main(int argc, char *argv[])
 	struct driver d = { 0 };
 	void *context = NULL;
 
-	if (!driver_open(&d) || !context_open(&d, &context) || !add_for(&d, argc > 1 ? atof(argv[1]) : 0))
+	if (!driver_open(&d) || !context_open(&d, &context) ||
+	    !add_for(&d, argc > 1 ? atof(argv[1]) : 0))
 		return EXIT_FAILURE;
 	if (!step(&d, "cuCtxDestroy", d.destroy(context)))
 		return EXIT_FAILURE;

@@ -153,7 +153,8 @@ static long long wake_once(int i)
 		back = eventfd(0, 0);
 		if (fork() == 0) {
 			(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-			while (eventfd_read(there, &n) == 0 && n == 1 && eventfd_write(back, 1) == 0)
+			while (eventfd_read(there, &n) == 0 && n == 1 &&
+			       eventfd_write(back, 1) == 0)
 				;
 			_exit(0);
 		}
@@ -218,7 +219,8 @@ static int put_filter(void)
 	code[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0);
 	code[1] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 5);
 	for (unsigned int i = 2; i < 57; i++)
-		code[i] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, i, (unsigned char)(56 - i), 0);
+		code[i] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, i,
+						       (unsigned char)(56 - i), 0);
 	code[57] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0);
@@ -352,7 +354,8 @@ static void make_mounts(void)
 		make(name);
 	}
 	if (mount("floorbench", "tmpfs", "tmpfs", 0, NULL) < 0 ||
-	    mount("floorbench", "overlay", "overlay", 0, "lowerdir=lower,upperdir=upper,workdir=work") < 0)
+	    mount("floorbench", "overlay", "overlay", 0,
+		  "lowerdir=lower,upperdir=upper,workdir=work") < 0)
 		die("mount");
 	(void)close(open("tmpfs/source", O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
 	(void)close(open("tmpfs/target", O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
@@ -367,7 +370,8 @@ static void prepare(const char *cgroups)
 	other_ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	if (unshare(CLONE_NEWNS) < 0)
 		die("unshare");
-	(void)snprintf(cgroup_path, sizeof(cgroup_path), "%s/floorbench-%d", cgroups, (int)getpid());
+	(void)snprintf(cgroup_path, sizeof(cgroup_path), "%s/floorbench-%d", cgroups,
+		       (int)getpid());
 	make(cgroup_path);
 	cgroup = open(cgroup_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }

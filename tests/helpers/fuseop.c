@@ -95,8 +95,10 @@ static int op_lseek(int fd)
 /* What the filesystem does not have is an answer too. */
 static int or_unsupported(long r)
 {
-	return r >= 0 || errno == EOPNOTSUPP || errno == ENODATA || errno == ENOTTY || errno == EINVAL ||
-			errno == ENOSYS ? 0 : -1;
+	return r >= 0 || errno == EOPNOTSUPP || errno == ENODATA || errno == ENOTTY ||
+			       errno == EINVAL || errno == ENOSYS
+		       ? 0
+		       : -1;
 }
 
 static int op_getxattr(const char *path)

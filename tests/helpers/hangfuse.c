@@ -81,7 +81,8 @@ static void answer_getattr(int fd, const struct fuse_in_header *in)
 static void answer_read(int fd, const struct fuse_in_header *in)
 {
 	const struct fuse_read_in *read_in = (const void *)(in + 1);
-	uint64_t size = (uint64_t)source.st_size, left = read_in->offset < size ? size - read_in->offset : 0;
+	uint64_t size = (uint64_t)source.st_size,
+		 left = read_in->offset < size ? size - read_in->offset : 0;
 	size_t n = left < read_in->size ? left : read_in->size;
 
 	answer(fd, in->unique, 0, content + (n ? read_in->offset : 0), n);
@@ -147,7 +148,8 @@ static void run(int fd)
 
 		if (n < 0 && errno != EINTR && errno != ENOENT)
 			die("serve");
-		if (n > 0 && is_mute && ((const struct fuse_in_header *)(const void *)buffer)->opcode != FUSE_INIT)
+		if (n > 0 && is_mute &&
+		    ((const struct fuse_in_header *)(const void *)buffer)->opcode != FUSE_INIT)
 			keep(buffer, (size_t)n);
 		else if (n > 0)
 			serve(fd, buffer);
@@ -165,7 +167,8 @@ static void read_source(const char *path)
 	if (S_ISDIR(source.st_mode))
 		source.st_size = 0;
 	content = malloc((size_t)source.st_size + 1);
-	if (!content || (source.st_size && read(fd, content, (size_t)source.st_size) != source.st_size))
+	if (!content ||
+	    (source.st_size && read(fd, content, (size_t)source.st_size) != source.st_size))
 		die(path);
 	(void)close(fd);
 }
@@ -185,7 +188,8 @@ int main(int argc, char *argv[])
 	fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		die("/dev/fuse");
-	(void)snprintf(options, sizeof(options), "fd=%d,rootmode=%o,user_id=0,group_id=0,allow_other", fd,
+	(void)snprintf(options, sizeof(options),
+		       "fd=%d,rootmode=%o,user_id=0,group_id=0,allow_other", fd,
 		       source.st_mode & (S_IFMT | 0777));
 	if (mount("hangfuse", argv[2], "fuse.hangfuse", MS_NOSUID | MS_NODEV, options) < 0)
 		die("mount");

@@ -35,7 +35,8 @@
 #define INTERRUPT 36
 #define BATCH_FORGET 42
 #define THREADS_MAX 4096
-#define OPTIONS (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEVFORK)
+#define OPTIONS \
+	(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEVFORK)
 
 /* linux/fuse.h */
 struct in_header {
@@ -157,7 +158,8 @@ static bool peek(pid_t tid, uint64_t from, void *to, size_t size)
 
 static bool header_read(const struct thread *thread, int64_t n, struct in_header *header)
 {
-	return thread->nr == SYS_read && n >= (int64_t)sizeof(*header) && is_fuse(thread->tid, thread->fd) &&
+	return thread->nr == SYS_read && n >= (int64_t)sizeof(*header) &&
+	       is_fuse(thread->tid, thread->fd) &&
 	       peek(thread->tid, thread->buf, header, sizeof(*header));
 }
 
@@ -171,7 +173,8 @@ static bool is_answer(const struct thread *thread)
 		return false;
 	if (thread->nr == SYS_splice) /* the header is in the pipe */
 		return thread->unique == target.unique && is_fuse(thread->tid, thread->fd_out);
-	if ((thread->nr != SYS_write && thread->nr != SYS_writev) || !is_fuse(thread->tid, thread->fd))
+	if ((thread->nr != SYS_write && thread->nr != SYS_writev) ||
+	    !is_fuse(thread->tid, thread->fd))
 		return false;
 	if (thread->nr == SYS_writev && !peek(thread->tid, thread->buf, &first, sizeof(first)))
 		return false;

@@ -88,7 +88,8 @@ static void look_within(const char *dir)
 	(void)snprintf(path, sizeof(path), "%s/lib64", dir);
 	fd = open(path, O_RDONLY | O_DIRECTORY);
 	if (fd < 0 || !version_of(fd, "libcuda.so.1", cuda, sizeof(cuda)) ||
-	    !is_readable(fd, "libcuda.so.1") || !version_of(fd, "libnvidia-ml.so.1", ml, sizeof(ml)) ||
+	    !is_readable(fd, "libcuda.so.1") ||
+	    !version_of(fd, "libnvidia-ml.so.1", ml, sizeof(ml)) ||
 	    !is_readable(fd, "libnvidia-ml.so.1"))
 		failed++;
 	else

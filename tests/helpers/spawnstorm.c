@@ -51,7 +51,8 @@ static int start(struct command *command)
 	char *words[WORDS_MAX + 1] = { NULL }, *rest;
 	size_t n = 0;
 
-	for (char *w = strtok_r(command->line, " ", &rest); w && n < WORDS_MAX; w = strtok_r(NULL, " ", &rest))
+	for (char *w = strtok_r(command->line, " ", &rest); w && n < WORDS_MAX;
+	     w = strtok_r(NULL, " ", &rest))
 		words[n++] = w;
 	command->start = now_ns();
 	return n ? posix_spawnp(&command->pid, words[0], NULL, NULL, words, environ) : -1;

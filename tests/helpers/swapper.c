@@ -32,7 +32,8 @@ int main(int argc, char **argv)
 	}
 	while (!ended) {
 		for (int i = 2; i < argc; i += 2)
-			swaps += renameat2(AT_FDCWD, argv[i], AT_FDCWD, argv[i + 1], RENAME_EXCHANGE) == 0;
+			swaps += renameat2(AT_FDCWD, argv[i], AT_FDCWD, argv[i + 1],
+					   RENAME_EXCHANGE) == 0;
 	}
 	out = fopen(argv[1], "w");
 	if (!out || fprintf(out, "%lu\n", swaps) < 0 || fclose(out) != 0)

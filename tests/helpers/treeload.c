@@ -156,7 +156,8 @@ static void loop(struct load *load)
 	char path[PATH_MAX];
 
 	for (size_t i = 0; go_on(load); i++) {
-		const struct operation *op = &operations[i % (sizeof(operations) / sizeof(*operations))];
+		const struct operation *op =
+			&operations[i % (sizeof(operations) / sizeof(*operations))];
 		long long start = now_us();
 
 		(void)snprintf(path, sizeof(path), "%s/%s", load->tree, op->path);
@@ -207,7 +208,9 @@ static void map(struct load *load)
 		long long start = now_us();
 		void *at = MAP_FAILED;
 		struct stat st = { 0 };
-		int fd = largest(load->tree, path, sizeof(path)) < 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+		int fd = largest(load->tree, path, sizeof(path)) < 0
+				 ? -1
+				 : open(path, O_RDONLY | O_CLOEXEC);
 
 		if (fd >= 0 && fstat(fd, &st) == 0) {
 			(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
@@ -225,7 +228,8 @@ static void map(struct load *load)
 
 int main(int argc, char *argv[])
 {
-	struct load load = { .tree = argc == 4 ? argv[2] : NULL, .stop = argc == 4 ? argv[3] : NULL };
+	struct load load = { .tree = argc == 4 ? argv[2] : NULL,
+			     .stop = argc == 4 ? argv[3] : NULL };
 
 	if (argc != 4)
 		return 2;

@@ -127,7 +127,8 @@ static inline char *sorted(char *text)
 	size_t n = 0, len;
 	FILE *out = open_memstream(&all, &len);
 
-	for (line = strtok_r(text, "\n", &rest); line && n < 2048; line = strtok_r(NULL, "\n", &rest))
+	for (line = strtok_r(text, "\n", &rest); line && n < 2048;
+	     line = strtok_r(NULL, "\n", &rest))
 		lines[n++] = line;
 	qsort(lines, n, sizeof(*lines), compare_lines);
 	for (size_t i = 0; i < n; i++)

@@ -124,7 +124,8 @@ static inline void scratch_library32(const char *root, const char *name, const c
 	elf.ehdr.e_phentsize = sizeof(*elf.phdr);
 	elf.ehdr.e_phnum = 2;
 	elf.phdr[0] = (Elf32_Phdr){ .p_type = PT_LOAD, .p_filesz = sizeof(elf) };
-	elf.phdr[1] = (Elf32_Phdr){ .p_type = PT_DYNAMIC, .p_offset = dyn, .p_filesz = sizeof(elf.dyn) };
+	elf.phdr[1] =
+		(Elf32_Phdr){ .p_type = PT_DYNAMIC, .p_offset = dyn, .p_filesz = sizeof(elf.dyn) };
 	elf.dyn[0] = (Elf32_Dyn){ .d_tag = DT_STRTAB, .d_un.d_ptr = strings };
 	elf.dyn[1] = (Elf32_Dyn){ .d_tag = DT_SONAME, .d_un.d_val = 1 };
 	(void)snprintf(elf.strings + 1, sizeof(elf.strings) - 1, "%s", soname);

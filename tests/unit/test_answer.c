@@ -19,7 +19,8 @@ struct nvml_device {
 	int mig; /* index, or -1 */
 };
 
-static struct nvml_device devices[2] = { { 0, -1 }, { 1, -1 } }, mig_devices[2] = { { 0, 0 }, { 0, 3 } };
+static struct nvml_device devices[2] = { { 0, -1 }, { 1, -1 } },
+			  mig_devices[2] = { { 0, 0 }, { 0, 3 } };
 static int init_code, second_code, shutdowns;
 static const char *second_uuid;
 
@@ -127,10 +128,22 @@ static int fake_ci(struct nvml_device *mig, unsigned int *id)
 }
 
 static struct nvml_api fake = {
-	.init = fake_init,   .shutdown = fake_shutdown, .driver_version = fake_driver, .cuda_version = fake_cuda,
-	.count = fake_count, .handle = fake_handle,	.pci = fake_pci,	       .minor = fake_minor,
-	.uuid = fake_uuid,   .brand = fake_brand,	.arch = fake_arch,	       .mig_mode = fake_mig_mode,
-	.mig_max = fake_mig_max, .mig_handle = fake_mig_handle, .mig_gi = fake_gi,     .mig_ci = fake_ci,
+	.init = fake_init,
+	.shutdown = fake_shutdown,
+	.driver_version = fake_driver,
+	.cuda_version = fake_cuda,
+	.count = fake_count,
+	.handle = fake_handle,
+	.pci = fake_pci,
+	.minor = fake_minor,
+	.uuid = fake_uuid,
+	.brand = fake_brand,
+	.arch = fake_arch,
+	.mig_mode = fake_mig_mode,
+	.mig_max = fake_mig_max,
+	.mig_handle = fake_mig_handle,
+	.mig_gi = fake_gi,
+	.mig_ci = fake_ci,
 };
 
 static struct answer answer;
@@ -143,7 +156,9 @@ static void take(void *data, const struct answer_message *message)
 
 static void ask_fake(const uint32_t *skipped, size_t n_skipped)
 {
-	const struct ask ask = { .api = &fake, .skipped = skipped, .n_skipped = n_skipped, .tell = take };
+	const struct ask ask = {
+		.api = &fake, .skipped = skipped, .n_skipped = n_skipped, .tell = take
+	};
 
 	answer = (struct answer){ 0 };
 	shutdowns = 0;
@@ -214,7 +229,10 @@ END_TEST
 
 /* taking in */
 
-#define GPU_MESSAGE(index) { .type = ANSWER_GPU, .gpu = index, .gpu_facts = { .bus = 6, .uuid = "GPU-a" } }
+#define GPU_MESSAGE(index)                                                                  \
+	{                                                                                   \
+		.type = ANSWER_GPU, .gpu = index, .gpu_facts = {.bus = 6, .uuid = "GPU-a" } \
+	}
 
 static int add(const struct answer_message *message)
 {
@@ -247,7 +265,9 @@ START_TEST(what_is_no_answer_of_nvml_is_refused)
 		{ .type = ANSWER_MIG, .gpu = 0, .mig = { .index = 2, .gi = 1000 } },
 		{ .type = ANSWER_MIG, .gpu = 0, .mig = { .index = 2, .gi = 3, .uuid = "GPU-1" } },
 	};
-	struct answer_message mig = { .type = ANSWER_MIG, .gpu = 0, .mig = { .index = 0, .gi = 1, .ci = 2 } };
+	struct answer_message mig = { .type = ANSWER_MIG,
+				      .gpu = 0,
+				      .mig = { .index = 0, .gi = 1, .ci = 2 } };
 
 	answer = (struct answer){ 0 };
 	ck_assert_int_eq(add(&m), 0);
@@ -288,7 +308,9 @@ static void proc_has(const unsigned int *gis, size_t n)
 	gpus->migs = calloc(n + 1, sizeof(*gpus->migs));
 	gpus->n_migs = n;
 	for (size_t i = 0; i < n; i++)
-		gpus->migs[i] = (struct mig_device){ .index = (unsigned int)i, .gi = gis[i], .source = FACT_PROC };
+		gpus->migs[i] = (struct mig_device){ .index = (unsigned int)i,
+						     .gi = gis[i],
+						     .source = FACT_PROC };
 	driver = (struct driver){ .version = "580.1", .version_from_module = true };
 	findings = (struct finding_list){ 0 };
 }
@@ -450,9 +472,10 @@ END_TEST
 START_TEST(brands_are_called_as_the_existing_tool_calls_them)
 {
 	/* libnvidia-container, src/driver.c, by nvmlBrandType_t of nvml.h */
-	static const char *const names[] = { "Quadro", "Tesla", "NVS", "GRID", "GeForce", "TITAN", "VApps", "VPC", "VCS",
-					     "VWS", "CloudGaming", "QuadroRTX", "NvidiaRTX", "Nvidia", "GeForceRTX",
-					     "TitanRTX" };
+	static const char *const names[] = { "Quadro",	  "Tesla",  "NVS",	   "GRID",
+					     "GeForce",	  "TITAN",  "VApps",	   "VPC",
+					     "VCS",	  "VWS",    "CloudGaming", "QuadroRTX",
+					     "NvidiaRTX", "Nvidia", "GeForceRTX",  "TitanRTX" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		ck_assert_str_eq(nvml_brand_name((int)i + 1), names[i]);

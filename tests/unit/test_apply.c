@@ -188,12 +188,14 @@ START_TEST(a_link_that_wants_a_place_is_made_where_that_is)
 	apply = new_apply(&plan);
 	for (size_t i = 0; i < plan.n; i++) {
 		if (plan.steps[i].kind == STEP_LINK)
-			plan.steps[i].where = strstr(plan.steps[i].target, "vulkan") ? "/usr/libx" : "/usr/liby";
+			plan.steps[i].where = strstr(plan.steps[i].target, "vulkan") ? "/usr/libx"
+										     : "/usr/liby";
 	}
 	ck_assert_int_eq(apply_run(apply, NULL), 0);
 	ck_assert_str_eq(outcome_of(apply, "/etc/vulkan/icd.d/nv.json")->result, "created");
 	ck_assert_str_eq(outcome_of(apply, "/usr/bin/nvidia-smi")->result, "omitted");
-	ck_assert_int_eq(faccessat(AT_FDCWD, "root/usr/bin/nvidia-smi", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+	ck_assert_int_eq(faccessat(AT_FDCWD, "root/usr/bin/nvidia-smi", F_OK, AT_SYMLINK_NOFOLLOW),
+			 -1);
 	ck_assert_int_eq(apply_undo(apply, NULL), 0);
 	free_apply(apply, &plan);
 }
@@ -324,13 +326,15 @@ START_TEST(the_containers_own_node_of_a_number_of_before_stays)
 	ck_assert_int_eq(umount2("root/dev/nv0", MNT_DETACH), 0);
 	fd = clone_of("/dev/null", 0); /* the same device by another mount would be ours */
 	ck_assert_int_eq(json_object_set_new(json_array_get(done, 1), "ino", json_integer(1)), 0);
-	ck_assert_int_eq(sys_move_mount(fd, "", AT_FDCWD, "root/dev/nv0", MOVE_MOUNT_F_EMPTY_PATH), 0);
+	ck_assert_int_eq(sys_move_mount(fd, "", AT_FDCWD, "root/dev/nv0", MOVE_MOUNT_F_EMPTY_PATH),
+			 0);
 	(void)close(fd);
 	apply = new_apply_moved(&plan, done);
 	ck_assert_int_eq(apply_run(apply, NULL), 0);
 	ck_assert_str_eq(apply->outcomes[1].result, "left");
 	ck_assert_int_eq(chdir(where), 0);
-	ck_assert_ptr_nonnull(strstr(apply->outcomes[1].note, "own node of 1:3, the driver's is 1:7 now"));
+	ck_assert_ptr_nonnull(
+		strstr(apply->outcomes[1].note, "own node of 1:3, the driver's is 1:7 now"));
 	ck_assert_uint_eq(minor_of("root/dev/nv0"), 3);
 	ck_assert_uint_eq(minor_of("root/dev/nvcaps/cap1"), 8);
 	free_apply(apply, &plan);
@@ -644,13 +648,14 @@ UNIT_MAIN("apply", a_plan_is_applied_and_taken_back_whole,
 	  a_failure_at_any_effect_leaves_nothing_behind, twice_changes_nothing,
 	  a_record_is_enough_to_take_all_back_later, a_removal_leaves_what_is_no_longer_ours,
 	  a_target_that_leads_elsewhere_is_not_followed, a_volume_of_the_users_is_not_written_to,
-	  a_link_that_wants_a_place_is_made_where_that_is, links_of_the_image_stay_within_the_image, something_else_at_a_devices_name_is_an_error,
+	  a_link_that_wants_a_place_is_made_where_that_is, links_of_the_image_stay_within_the_image,
+	  something_else_at_a_devices_name_is_an_error,
 	  a_node_of_a_number_of_before_gives_way_or_comes_back,
 	  the_containers_own_node_of_a_number_of_before_stays,
 	  a_run_that_was_killed_between_two_nodes_is_gone_on_with,
 	  nothing_is_made_in_the_hosts_own_dev,
-	  what_looks_like_ours_is_adopted_but_not_where_the_host_owns_it, a_read_only_root_gets_the_cache_by_a_bind,
-	  a_cache_that_is_a_link_is_left_alone,
+	  what_looks_like_ours_is_adopted_but_not_where_the_host_owns_it,
+	  a_read_only_root_gets_the_cache_by_a_bind, a_cache_that_is_a_link_is_left_alone,
 	  a_call_that_hangs_inside_is_ended_and_what_it_opened_stays,
 	  one_child_does_several_calls_while_we_go_on, after_its_last_call_a_child_ends_by_itself,
 	  the_last_of_two_calls_is_always_done, after_a_child_that_died_there_is_another,

@@ -428,11 +428,15 @@ START_TEST(a_device_that_is_only_permitted_is_not_bound)
 }
 END_TEST
 
-UNIT_MAIN("apply-stale", what_comes_back_is_what_was_there, a_link_that_is_to_lead_elsewhere_keeps_what_it_has_replaced,
+UNIT_MAIN("apply-stale", what_comes_back_is_what_was_there,
+	  a_link_that_is_to_lead_elsewhere_keeps_what_it_has_replaced,
 	  a_link_that_is_to_lead_elsewhere_is_not_kept_itself,
-	  a_link_that_nobody_has_told_of_is_told_by_the_next_run, nothing_is_put_aside_over_what_is_there,
+	  a_link_that_nobody_has_told_of_is_told_by_the_next_run,
+	  nothing_is_put_aside_over_what_is_there,
 	  another_container_of_the_same_root_keeps_what_the_first_has_replaced,
 	  a_link_that_led_elsewhere_leads_there_again_after_a_failure,
-	  what_is_no_link_and_no_empty_file_is_not_put_back, an_empty_file_gives_way_and_comes_back, a_link_gives_way_and_comes_back,
-	  a_second_run_keeps_what_the_first_has_replaced, anything_else_stays, without_being_told_nothing_gives_way,
-	  a_removal_puts_nothing_over_what_came_after_us, a_device_that_is_only_permitted_is_not_bound)
+	  what_is_no_link_and_no_empty_file_is_not_put_back, an_empty_file_gives_way_and_comes_back,
+	  a_link_gives_way_and_comes_back, a_second_run_keeps_what_the_first_has_replaced,
+	  anything_else_stays, without_being_told_nothing_gives_way,
+	  a_removal_puts_nothing_over_what_came_after_us,
+	  a_device_that_is_only_permitted_is_not_bound)

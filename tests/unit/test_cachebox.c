@@ -299,12 +299,16 @@ START_TEST(the_note_of_an_images_libcuda_is_read_in_the_box)
 		auto_free char *text = NULL, *other = NULL;
 		struct error err = { 0 };
 
-		ck_assert_msg(cachebox_choose(box, fd, COMPAT_AUTO, &host, &text, &err) == 0, "%s", err.text);
-		ck_assert_ptr_nonnull(strstr(text, "why the image's libcuda is newer, and works on the host's branch\n"
-						   "use libcuda.so.580.65.06\nuse libcuda.so.1\n\n"));
-		ck_assert_ptr_nonnull(strstr(text, "\nnote {\"format\":1,\"CUDA version\":\"13.0\""));
+		ck_assert_msg(cachebox_choose(box, fd, COMPAT_AUTO, &host, &text, &err) == 0, "%s",
+			      err.text);
+		ck_assert_ptr_nonnull(strstr(
+			text, "why the image's libcuda is newer, and works on the host's branch\n"
+			      "use libcuda.so.580.65.06\nuse libcuda.so.1\n\n"));
+		ck_assert_ptr_nonnull(
+			strstr(text, "\nnote {\"format\":1,\"CUDA version\":\"13.0\""));
 		ck_assert_int_eq(cachebox_choose(box, fd, COMPAT_AUTO, &newer, &other, NULL), 0);
-		ck_assert_ptr_nonnull(strstr(other, "why the image's libcuda does not work on the host's branch\n\n"));
+		ck_assert_ptr_nonnull(strstr(
+			other, "why the image's libcuda does not work on the host's branch\n\n"));
 	}
 	cachebox_free(box);
 }
@@ -312,7 +316,8 @@ END_TEST
 
 START_TEST(a_list_that_is_none_is_refused_and_the_box_goes_on)
 {
-	auto_close int junk = file_memfd("compat", "junk\n\n", 6), empty = file_memfd("compat", "", 0);
+	auto_close int junk = file_memfd("compat", "junk\n\n", 6),
+		       empty = file_memfd("compat", "", 0);
 	auto_close int good = memfd_of("tests/fuzz/corpus/compat/loop");
 	const struct compat_host host = { .driver = "535.1", .cuda = "" };
 	struct cachebox *box = box_new("cachebox");

@@ -35,9 +35,12 @@ static void put_string(struct request *request, const char *text)
 	put(request, text, strlen(text) + 1);
 }
 
-static int work(const struct request *request, const char *image, char **ret, size_t *ret_len, struct error *err)
+static int work(const struct request *request, const char *image, char **ret, size_t *ret_len,
+		struct error *err)
 {
-	const struct cachebox_input input = { .request = request->bytes, .request_len = request->len, .image = image,
+	const struct cachebox_input input = { .request = request->bytes,
+					      .request_len = request->len,
+					      .image = image,
 					      .image_len = image ? strlen(image) : 0 };
 	void *result = NULL;
 	int r = box_work(&input, &result, ret_len, err);
@@ -121,7 +124,8 @@ END_TEST
 
 static struct request choosing(enum compat_mode mode, const char *driver)
 {
-	struct request request = request_of((struct box_request){ .work = BOX_CHOOSE, .mode = mode });
+	struct request request = request_of(
+		(struct box_request){ .work = BOX_CHOOSE, .mode = mode });
 
 	put_string(&request, driver);
 	put_string(&request, "12.2");
@@ -130,7 +134,8 @@ static struct request choosing(enum compat_mode mode, const char *driver)
 
 START_TEST(a_choice_is_lines_of_text)
 {
-	static const char image[] = "file libcuda.so.550.54.15\nlink libcuda.so.1 libcuda.so.550.54.15\n\n";
+	static const char image[] =
+		"file libcuda.so.550.54.15\nlink libcuda.so.1 libcuda.so.550.54.15\n\n";
 	struct request request = choosing(COMPAT_LDCONFIG, "535.261.03");
 	auto_free char *newer = NULL, *older = NULL;
 	size_t len;
@@ -138,7 +143,9 @@ START_TEST(a_choice_is_lines_of_text)
 	ck_assert_int_eq(work(&request, image, &newer, &len, NULL), 0);
 	ck_assert_uint_eq(strlen(newer), len);
 	ck_assert_int_eq(strncmp(newer, "why ", 4), 0);
-	ck_assert_ptr_nonnull(strstr(newer, "\nuse libcuda.so.550.54.15\nuse libcuda.so.1\n\nfile libcuda.so.550.54.15\n"));
+	ck_assert_ptr_nonnull(strstr(
+		newer,
+		"\nuse libcuda.so.550.54.15\nuse libcuda.so.1\n\nfile libcuda.so.550.54.15\n"));
 	request = choosing(COMPAT_LDCONFIG, "580.159.04");
 	ck_assert_int_eq(work(&request, image, &older, &len, NULL), 0);
 	ck_assert_ptr_null(strstr(older, "use "));
@@ -148,8 +155,8 @@ END_TEST
 
 START_TEST(a_choice_without_sense_is_refused)
 {
-	struct request mode = choosing((enum compat_mode)(COMPAT_DISABLED + 1), "535.1"), cut = choosing(COMPAT_AUTO, "535.1"),
-		       good = choosing(COMPAT_AUTO, "535.1");
+	struct request mode = choosing((enum compat_mode)(COMPAT_DISABLED + 1), "535.1"),
+		       cut = choosing(COMPAT_AUTO, "535.1"), good = choosing(COMPAT_AUTO, "535.1");
 	auto_free char *result = NULL;
 	size_t n;
 
@@ -162,6 +169,7 @@ START_TEST(a_choice_without_sense_is_refused)
 }
 END_TEST
 
-UNIT_MAIN("cachebox_work", without_an_image_the_cache_has_what_is_added, a_request_cut_anywhere_is_refused,
-	  a_number_of_additions_beyond_the_request_is_refused, an_image_that_is_no_cache_is_refused,
-	  a_choice_is_lines_of_text, a_choice_without_sense_is_refused)
+UNIT_MAIN("cachebox_work", without_an_image_the_cache_has_what_is_added,
+	  a_request_cut_anywhere_is_refused, a_number_of_additions_beyond_the_request_is_refused,
+	  an_image_that_is_no_cache_is_refused, a_choice_is_lines_of_text,
+	  a_choice_without_sense_is_refused)

@@ -49,14 +49,21 @@ static void begin(void)
 	ck_assert_int_eq(mknod(path, S_IFCHR | 0666, 0), 0);
 	scratch_path(path, root, "nvidia-uvm");
 	ck_assert_int_eq(mknod(path, S_IFCHR | 0666, 0), 0);
-	scratch_text(root, "devices", "Character devices:\n  0 nvidia\n  0 nvidia-uvm\n  0 nvidia-caps\n");
+	scratch_text(root, "devices",
+		     "Character devices:\n  0 nvidia\n  0 nvidia-uvm\n  0 nvidia-caps\n");
 	scratch_path(path, root, "nvidia-caps");
 	ck_assert_int_eq(mkdir(path, 0755), 0);
 	scratch_path(path, root, "nvidia-caps/nvidia-cap0");
 	ck_assert_int_eq(mknod(path, S_IFCHR | 0444, 0), 0);
 	list = (struct gpu_list){ .gpus = gpus, .n = 3 };
-	request = (struct cdi_request){ .gpus = &list, .nvcaps = &nvcaps, .dev_root = root, .proc_root = root, .vendor = CDI_VENDOR,
-					.class = CDI_CLASS, .nvinject = "/usr/bin/nvinject", .socket = "/s" };
+	request = (struct cdi_request){ .gpus = &list,
+					.nvcaps = &nvcaps,
+					.dev_root = root,
+					.proc_root = root,
+					.vendor = CDI_VENDOR,
+					.class = CDI_CLASS,
+					.nvinject = "/usr/bin/nvinject",
+					.socket = "/s" };
 }
 
 static json_t *spec(void)
@@ -82,7 +89,8 @@ static void has_devices(const json_t *json, const char *names)
 
 static const json_t *edits(const json_t *json, size_t device)
 {
-	return json_object_get(json_array_get(json_object_get(json, "devices"), device), "containerEdits");
+	return json_object_get(json_array_get(json_object_get(json, "devices"), device),
+			       "containerEdits");
 }
 
 /* The value of --cdi-device */
@@ -141,7 +149,8 @@ START_TEST(a_divided_gpu_is_named_by_its_parts)
 	ck_assert_uint_eq(n_nodes(edits(json, 0)), 2);
 	ck_assert_uint_eq(n_nodes(edits(json, 2)), 1);
 	node = json_array_get(json_object_get(edits(json, 0), "deviceNodes"), 1);
-	ck_assert_str_eq(json_string_value(json_object_get(node, "path")), "/dev/nvidia-caps/nvidia-cap0");
+	ck_assert_str_eq(json_string_value(json_object_get(node, "path")),
+			 "/dev/nvidia-caps/nvidia-cap0");
 	ck_assert_str_eq(json_string_value(json_object_get(node, "permissions")), "rw");
 	json_decref(json);
 	list.provisional = true;
@@ -160,7 +169,8 @@ START_TEST(without_hooks_there_is_a_mount)
 	begin();
 	request.tree = "/run/nvfs/host";
 	json = spec();
-	mount = json_array_get(json_object_get(json_object_get(json, "containerEdits"), "mounts"), 0);
+	mount = json_array_get(json_object_get(json_object_get(json, "containerEdits"), "mounts"),
+			       0);
 	ck_assert_str_eq(json_string_value(json_object_get(mount, "hostPath")), "/run/nvfs/host");
 	for (size_t i = 0; i < 4; i++) {
 		ck_assert_ptr_null(json_object_get(edits(json, i), "hooks"));
@@ -174,11 +184,12 @@ END_TEST
 START_TEST(yaml_says_the_same)
 {
 	char *text;
-	json_t *json = json_pack("{s:s, s:[{s:s, s:[s, i], s:[]}], s:{s:b}}", "kind", "a/b", "devices", "name", "0", "l",
-				 "x: \"y\"\n", 7, "e", "o", "t", 1);
+	json_t *json = json_pack("{s:s, s:[{s:s, s:[s, i], s:[]}], s:{s:b}}", "kind", "a/b",
+				 "devices", "name", "0", "l", "x: \"y\"\n", 7, "e", "o", "t", 1);
 
 	text = cdi_text(json, true);
-	ck_assert_str_eq(text, "---\nkind: \"a/b\"\ndevices:\n  -\n    name: \"0\"\n    l:\n      - \"x: \\\"y\\\"\\n\"\n"
+	ck_assert_str_eq(text, "---\nkind: \"a/b\"\ndevices:\n  -\n    name: \"0\"\n    l:\n      "
+			       "- \"x: \\\"y\\\"\\n\"\n"
 			       "      - 7\n    e: []\no:\n  t: true\n");
 	free(text);
 	text = cdi_text(json, false);
@@ -218,5 +229,6 @@ START_TEST(who_claims_a_kind_is_found)
 }
 END_TEST
 
-UNIT_MAIN("cdi", gpus_have_two_names_and_one_whose_node_is_absent_none, a_divided_gpu_is_named_by_its_parts,
-	  without_hooks_there_is_a_mount, yaml_says_the_same, vendor_and_class_are_checked, who_claims_a_kind_is_found)
+UNIT_MAIN("cdi", gpus_have_two_names_and_one_whose_node_is_absent_none,
+	  a_divided_gpu_is_named_by_its_parts, without_hooks_there_is_a_mount, yaml_says_the_same,
+	  vendor_and_class_are_checked, who_claims_a_kind_is_found)

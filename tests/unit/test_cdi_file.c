@@ -33,15 +33,21 @@ static struct daemon begin(void)
 	scratch_path(path, root, "nvidia0");
 	ck_assert_int_eq(mknod(path, S_IFCHR | 0666, 0), 0);
 	scratch_text(root, "devices", "Character devices:\n  0 nvidia\n");
-	gpus[0] = (struct gpu){ .index = 0, .uuid = "GPU-a", .bus_id = "0000:01:00.0", .usable = true };
+	gpus[0] = (struct gpu){
+		.index = 0, .uuid = "GPU-a", .bus_id = "0000:01:00.0", .usable = true
+	};
 	list = (struct gpu_list){ .gpus = gpus, .n = 1 };
 	generation = (struct generation){ .driver = &driver, .gpus = &list, .number = 1 };
 	(void)snprintf(dir, sizeof(dir), "%s/cdi", root);
 	(void)snprintf(file, sizeof(file), "%s/" CDI_FILE, dir);
 	return (struct daemon){
 		.generation = &generation,
-		.config = { .dev_root = root, .proc_root = root, .cdi_dir = dir, .nvinject = nvinject,
-			    .socket = sock, .mountpoint = mountpoint },
+		.config = { .dev_root = root,
+			    .proc_root = root,
+			    .cdi_dir = dir,
+			    .nvinject = nvinject,
+			    .socket = sock,
+			    .mountpoint = mountpoint },
 	};
 }
 
@@ -151,7 +157,8 @@ END_TEST
 START_TEST(a_specification_can_be_asked_for_by_other_names)
 {
 	struct daemon daemon = begin();
-	json_t *params = json_pack("{s:s, s:s, s:b}", "vendor", "example.com", "class", "card", "hooks", 0);
+	json_t *params = json_pack("{s:s, s:s, s:b}", "vendor", "example.com", "class", "card",
+				   "hooks", 0);
 	json_t *reply = NULL;
 	auto_free char *text = NULL;
 	struct error err = { 0 };
@@ -170,6 +177,7 @@ START_TEST(a_specification_can_be_asked_for_by_other_names)
 }
 END_TEST
 
-UNIT_MAIN("cdi_file", it_is_written_once_and_again_when_it_would_say_something_else, what_somebody_took_away_comes_back,
-	  while_names_may_come_what_is_there_stays, without_a_driver_or_a_directory_nothing_is_written,
+UNIT_MAIN("cdi_file", it_is_written_once_and_again_when_it_would_say_something_else,
+	  what_somebody_took_away_comes_back, while_names_may_come_what_is_there_stays,
+	  without_a_driver_or_a_directory_nothing_is_written,
 	  what_fails_is_remembered_and_tried_again, a_specification_can_be_asked_for_by_other_names)

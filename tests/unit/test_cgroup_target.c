@@ -56,4 +56,5 @@ START_TEST(a_process_that_has_ended_is_said_to_have)
 }
 END_TEST
 
-UNIT_MAIN("cgroup_target", of_programs_the_last_ones_are_kept_in_their_order, a_process_that_has_ended_is_said_to_have)
+UNIT_MAIN("cgroup_target", of_programs_the_last_ones_are_kept_in_their_order,
+	  a_process_that_has_ended_is_said_to_have)

@@ -50,8 +50,11 @@ END_TEST
 
 START_TEST(what_is_to_be_left_out_has_a_word)
 {
-	ck_assert_int_eq(parse("{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"driver_capabilities\":\"none\","
-			       "\"without\":\"devices, persistenced,fabricmanager,\",\"lib64_at\":\"/usr/lib64\"}"), 0);
+	ck_assert_int_eq(parse("{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"driver_"
+			       "capabilities\":\"none\","
+			       "\"without\":\"devices, "
+			       "persistenced,fabricmanager,\",\"lib64_at\":\"/usr/lib64\"}"),
+			 0);
 	ck_assert_uint_eq(claim.caps, 0);
 }
 END_TEST
@@ -97,10 +100,12 @@ END_TEST
 
 START_TEST(targets_are_plain_absolute_paths)
 {
-	static const char *const good[] = { "/usr/local/nvidia", "/dev/nvfs", "/a", "/opt/a.b-c_d/..x" };
-	static const char *const bad[] = { "", "/", "//a", "/a/", "/a//b", "/a/./b", "/a/../b", "/a/..",
-					   "/a/.", "a", "/a b", "/a\nb", "/a:b", "/a#b", "/a\"b", "/a\\b",
-					   "/a*", "/\xc3\xa9" };
+	static const char *const good[] = { "/usr/local/nvidia", "/dev/nvfs", "/a",
+					    "/opt/a.b-c_d/..x" };
+	static const char *const bad[] = { "",	     "/",	"//a",	    "/a/",  "/a//b",
+					   "/a/./b", "/a/../b", "/a/..",    "/a/.", "a",
+					   "/a b",   "/a\nb",	"/a:b",	    "/a#b", "/a\"b",
+					   "/a\\b",  "/a*",	"/\xc3\xa9" };
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
 		ck_assert_msg(claim_target_is_valid(good[i]), "%s", good[i]);
@@ -114,11 +119,13 @@ static bool in_group = true;
 static int allowed(uid_t uid, uint64_t user_ns, uint64_t mnt_ns, bool cgroup, uid_t owner,
 		   uint64_t container_ns, unsigned int trees)
 {
-	struct claim c = { .cgroup = cgroup, .process = { .pid = 9, .uid = owner, .mnt_ns = container_ns } };
+	struct claim c = { .cgroup = cgroup,
+			   .process = { .pid = 9, .uid = owner, .mnt_ns = container_ns } };
 	struct peer p = { .uid = uid, .process = { .user_ns = user_ns, .mnt_ns = mnt_ns } };
 
 	memset(&err, 0, sizeof(err));
-	return claim_allowed(&c, &p, &self, &config, &(struct claim_standing){ trees, in_group }, &err);
+	return claim_allowed(&c, &p, &self, &config, &(struct claim_standing){ trees, in_group },
+			     &err);
 }
 
 START_TEST(root_of_the_daemons_namespaces_may_do_all)
@@ -139,14 +146,20 @@ END_TEST
 
 START_TEST(root_that_could_enter_the_daemons_namespace_is_root)
 {
-	struct peer p = { .uid = 0, .process = { .user_ns = 100, .mnt_ns = 201 }, .could_enter = true };
+	struct peer p = { .uid = 0,
+			  .process = { .user_ns = 100, .mnt_ns = 201 },
+			  .could_enter = true };
 
 	ck_assert(peer_is_root(&p, &self));
 	p.could_enter = false;
 	ck_assert(!peer_is_root(&p, &self));
-	p = (struct peer){ .uid = 1000, .process = { .user_ns = 100, .mnt_ns = 201 }, .could_enter = true };
+	p = (struct peer){ .uid = 1000,
+			   .process = { .user_ns = 100, .mnt_ns = 201 },
+			   .could_enter = true };
 	ck_assert(!peer_is_root(&p, &self));
-	p = (struct peer){ .uid = 0, .process = { .user_ns = 101, .mnt_ns = 201 }, .could_enter = true };
+	p = (struct peer){ .uid = 0,
+			   .process = { .user_ns = 101, .mnt_ns = 201 },
+			   .could_enter = true };
 	ck_assert(!peer_is_root(&p, &self));
 }
 END_TEST
@@ -173,9 +186,11 @@ START_TEST(a_group_of_users_leaves_others_and_not_root_out)
 }
 END_TEST
 
-static struct gpu gpus[] = { { .index = 0, .uuid = "GPU-a0", .bus_id = "0000:01:00.0", .usable = true },
-			     { .index = 1, .uuid = "GPU-b1", .bus_id = "0000:02:00.0", .usable = true },
-			     { .index = 2, .uuid = "GPU-c2", .bus_id = "0000:03:00.0", .usable = true } };
+static struct gpu gpus[] = {
+	{ .index = 0, .uuid = "GPU-a0", .bus_id = "0000:01:00.0", .usable = true },
+	{ .index = 1, .uuid = "GPU-b1", .bus_id = "0000:02:00.0", .usable = true },
+	{ .index = 2, .uuid = "GPU-c2", .bus_id = "0000:03:00.0", .usable = true }
+};
 
 static struct mig_device migs[] = { { .gpu = 1, .index = 0, .gi = 1, .uuid = "MIG-0" },
 				    { .gpu = 1, .index = 1, .gi = 2, .uuid = "MIG-1" } };
@@ -252,7 +267,8 @@ START_TEST(users_neither_divide_nor_watch_gpus)
 	claim.privileged = true;
 	ck_assert(claim_control_counts(&claim, ACCEPT_ENV_PRIVILEGED));
 	claim.imex_source = "env";
-	ck_assert(claim_imex_counts(&claim, ACCEPT_ENV_PRIVILEGED) && !claim_imex_counts(&claim, ACCEPT_ENV_NEVER));
+	ck_assert(claim_imex_counts(&claim, ACCEPT_ENV_PRIVILEGED) &&
+		  !claim_imex_counts(&claim, ACCEPT_ENV_NEVER));
 	claim.imex_source = "mounts";
 	ck_assert(claim_imex_counts(&claim, ACCEPT_ENV_NEVER));
 	config.user_group = group;
@@ -261,11 +277,15 @@ END_TEST
 
 START_TEST(the_fabric_goes_by_two_words)
 {
-	ck_assert_int_eq(parse("{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"fabric\":\"imex-mgmt, nvswitch,\"}"), 0);
+	ck_assert_int_eq(parse("{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"fabric\":\"imex-"
+			       "mgmt, nvswitch,\"}"),
+			 0);
 	ck_assert(claim.nvswitch && claim.imex_mgmt);
 	ck_assert_int_eq(parse("{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\"}"), 0);
 	ck_assert(!claim.nvswitch && !claim.imex_mgmt);
-	ck_assert_int_eq(parse("{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"fabric\":\"nvlink\"}"), -EINVAL);
+	ck_assert_int_eq(
+		parse("{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"fabric\":\"nvlink\"}"),
+		-EINVAL);
 	ck_assert_str_eq(err.text, "fabric 'nvlink' is none of nvswitch, imex-mgmt");
 }
 END_TEST
@@ -275,13 +295,19 @@ START_TEST(a_channel_that_is_none_is_a_wrong_device)
 	static const char *const channels[] = { "-1", "2048", "0,x", "1.5", "../0" };
 	char text[128];
 
-	ck_assert_int_eq(parse("{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"imex_channels\":\"7,all,0\"}"), 0);
+	ck_assert_int_eq(parse("{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"imex_channels\":"
+			       "\"7,all,0\"}"),
+			 0);
 	ck_assert(claim.imex.n == 2 && claim.imex.ids[0] == 7 && claim.imex.ids[1] == 0);
-	ck_assert_int_eq(parse("{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"imex_channels\":\"all\"}"), 0);
+	ck_assert_int_eq(
+		parse("{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"imex_channels\":\"all\"}"),
+		0);
 	ck_assert_uint_eq(claim.imex.n, 0);
 	for (size_t i = 0; i < sizeof(channels) / sizeof(*channels); i++) {
-		(void)snprintf(text, sizeof(text),
-			       "{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"imex_channels\":\"%s\"}", channels[i]);
+		(void)snprintf(
+			text, sizeof(text),
+			"{\"id\":\"c1\",\"pidfd\":0,\"devices\":\"all\",\"imex_channels\":\"%s\"}",
+			channels[i]);
 		ck_assert_int_eq(parse(text), -EINVAL);
 		ck_assert_int_eq(error_exit_status(&err), ERROR_DEVICE);
 		ck_assert_ptr_nonnull(strstr(err.text, "is not one from 0 to 2047"));
@@ -310,9 +336,10 @@ static bool counts(const char *text, enum accept_env accept_env)
 
 START_TEST(accept_env_decides_on_the_environment_alone)
 {
-	static const char env[] = "{\"source\":\"env\"}",
-			  privileged[] = "{\"source\":\"env\",\"privileged\":true}",
-			  nonsense[] = "{\"source\":\"env\",\"devices\":7,\"driver_capabilities\":\"x\"}";
+	static const char
+		env[] = "{\"source\":\"env\"}",
+		privileged[] = "{\"source\":\"env\",\"privileged\":true}",
+		nonsense[] = "{\"source\":\"env\",\"devices\":7,\"driver_capabilities\":\"x\"}";
 
 	ck_assert(counts(env, ACCEPT_ENV_ALWAYS));
 	ck_assert(!counts(env, ACCEPT_ENV_PRIVILEGED));
@@ -326,11 +353,13 @@ START_TEST(accept_env_decides_on_the_environment_alone)
 }
 END_TEST
 
-UNIT_MAIN("claim", a_plain_claim_has_the_defaults, what_is_to_be_left_out_has_a_word, what_is_missing_or_wrong_is_refused_as_usage,
-	  a_descriptor_that_is_no_pidfd_is_refused, targets_are_plain_absolute_paths,
-	  root_of_the_daemons_namespaces_may_do_all, root_of_another_namespace_is_no_root,
-	  root_that_could_enter_the_daemons_namespace_is_root,
+UNIT_MAIN("claim", a_plain_claim_has_the_defaults, what_is_to_be_left_out_has_a_word,
+	  what_is_missing_or_wrong_is_refused_as_usage, a_descriptor_that_is_no_pidfd_is_refused,
+	  targets_are_plain_absolute_paths, root_of_the_daemons_namespaces_may_do_all,
+	  root_of_another_namespace_is_no_root, root_that_could_enter_the_daemons_namespace_is_root,
 	  a_group_of_users_leaves_others_and_not_root_out, users_have_no_device_beyond_the_ceiling,
-	  a_ceiling_of_mig_devices_is_for_these_and_the_nodes_of_their_gpus, users_neither_divide_nor_watch_gpus,
-	  a_channel_that_is_none_is_a_wrong_device, the_fabric_goes_by_two_words,
-	  a_ceiling_that_is_nonsense_lets_nothing_through, a_user_may_have_trees_for_namespaces_of_its_own, accept_env_decides_on_the_environment_alone)
+	  a_ceiling_of_mig_devices_is_for_these_and_the_nodes_of_their_gpus,
+	  users_neither_divide_nor_watch_gpus, a_channel_that_is_none_is_a_wrong_device,
+	  the_fabric_goes_by_two_words, a_ceiling_that_is_nonsense_lets_nothing_through,
+	  a_user_may_have_trees_for_namespaces_of_its_own,
+	  accept_env_decides_on_the_environment_alone)

@@ -79,5 +79,7 @@ START_TEST(a_link_out_of_the_root_leads_back_into_it)
 }
 END_TEST
 
-UNIT_MAIN("classic", debian_has_its_directories_by_architecture, others_have_lib64_and_one_of_two_for_32_bits,
-	  one_directory_by_two_names_is_not_taken_for_both, a_link_out_of_the_root_leads_back_into_it)
+UNIT_MAIN("classic", debian_has_its_directories_by_architecture,
+	  others_have_lib64_and_one_of_two_for_32_bits,
+	  one_directory_by_two_names_is_not_taken_for_both,
+	  a_link_out_of_the_root_leads_back_into_it)

@@ -94,7 +94,11 @@ START_TEST(each_rule_of_forward_compatibility_has_a_case)
 		  { .driver = "535.1", .cuda = "" },
 		  { .name = "libcuda.so.new" },
 		  false },
-		{ "no library", COMPAT_MOUNT, { .driver = "535.1", .cuda = "" }, { .name = "cuda.so.580.1" }, false },
+		{ "no library",
+		  COMPAT_MOUNT,
+		  { .driver = "535.1", .cuda = "" },
+		  { .name = "cuda.so.580.1" },
+		  false },
 		{ "unknown driver, no choice",
 		  COMPAT_MOUNT,
 		  { .driver = "", .cuda = "" },
@@ -203,9 +207,10 @@ START_TEST(gpus_of_a_known_brand_must_be_of_those_that_libcuda_works_on)
 {
 	static const char older[] = "libcuda.so.580.65.06";
 	/* 1 to 16 of nvmlBrandType_t, in the words that requirements have for them */
-	static const char *const brands[] = { "Quadro", "Tesla", "NVS", "GRID", "GeForce", "TITAN", "VApps", "VPC",
-					      "VCS", "VWS", "CloudGaming", "QuadroRTX", "NvidiaRTX", "Nvidia", "GeForceRTX",
-					      "TitanRTX" };
+	static const char *const brands[] = { "Quadro",	   "Tesla",  "NVS",	    "GRID",
+					      "GeForce",   "TITAN",  "VApps",	    "VPC",
+					      "VCS",	   "VWS",    "CloudGaming", "QuadroRTX",
+					      "NvidiaRTX", "Nvidia", "GeForceRTX",  "TitanRTX" };
 	static const struct {
 		const char *rule, *note, *brands[2];
 		enum compat_mode mode;
@@ -242,7 +247,8 @@ START_TEST(gpus_of_a_known_brand_must_be_of_those_that_libcuda_works_on)
 		for (size_t b = 0; b < 2 && samples[i].brands[b]; b++)
 			host.brands |= compat_brand_bit(samples[i].brands[b]);
 		check(samples[i].rule, samples[i].mode, host,
-		      (struct compat_file){ .name = older, .note = samples[i].note }, samples[i].expected);
+		      (struct compat_file){ .name = older, .note = samples[i].note },
+		      samples[i].expected);
 	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(brands); i++)
 		ck_assert_msg(compat_brand_bit(brands[i]) == 1U << (i + 1), "%s", brands[i]);
@@ -275,7 +281,8 @@ START_TEST(what_has_no_version_goes_with_what_has_one)
 	/* Of single files the lower ones stay behind. */
 	ck_assert_uint_eq(compat_choose(COMPAT_LDCONFIG, &host, files, ARRAY_SIZE(files), &why), 3);
 	ck_assert(files[0].chosen && files[1].chosen && files[2].chosen);
-	ck_assert_uint_eq(compat_choose(COMPAT_LDCONFIG, &newer, files, ARRAY_SIZE(files), &why), 0);
+	ck_assert_uint_eq(compat_choose(COMPAT_LDCONFIG, &newer, files, ARRAY_SIZE(files), &why),
+			  0);
 }
 END_TEST
 
@@ -287,7 +294,8 @@ START_TEST(libcuda_decides_for_its_folder_if_it_is_the_only_one)
 		{ .name = "libnvidia-nvvm.so.580.65.06", .note = "of no interest" },
 		{ .name = "libcuda.so.550.54.15" },
 	};
-	const struct compat_host host = { .driver = "535.261.03", .cuda = "12.2" }, newer = { .driver = "590.1.1", .cuda = "13.1" };
+	const struct compat_host host = { .driver = "535.261.03", .cuda = "12.2" },
+				 newer = { .driver = "590.1.1", .cuda = "13.1" };
 	const char *why;
 
 	ck_assert_uint_eq(compat_choose(COMPAT_AUTO, &host, files, 3, &why), 3);

@@ -16,9 +16,10 @@ static int parse(const char *text, struct compat_image *image)
 
 START_TEST(names_links_and_a_note_are_read_and_printed_again)
 {
-	static const char text[] = "link libcuda.so libcuda.so.1\nlink libcuda.so.1 libcuda.so.580.65.06\n"
-				   "file libcuda.so.580.65.06\nfile libnvidia-nvvm70.so.4\n"
-				   "note {\"CUDA version\":\"13.0\"}\n\n";
+	static const char text[] =
+		"link libcuda.so libcuda.so.1\nlink libcuda.so.1 libcuda.so.580.65.06\n"
+		"file libcuda.so.580.65.06\nfile libnvidia-nvvm70.so.4\n"
+		"note {\"CUDA version\":\"13.0\"}\n\n";
 	struct compat_image image = { 0 };
 	auto_free char *again = NULL;
 
@@ -107,5 +108,6 @@ START_TEST(there_is_an_end_to_names)
 }
 END_TEST
 
-UNIT_MAIN("compat_image", names_links_and_a_note_are_read_and_printed_again, what_is_not_of_that_form_is_refused,
-	  a_libcuda_that_makes_no_sense_has_no_note, there_is_an_end_to_names)
+UNIT_MAIN("compat_image", names_links_and_a_note_are_read_and_printed_again,
+	  what_is_not_of_that_form_is_refused, a_libcuda_that_makes_no_sense_has_no_note,
+	  there_is_an_end_to_names)

@@ -38,4 +38,5 @@ START_TEST(the_file_that_decides_has_a_version_of_two_parts)
 }
 END_TEST
 
-UNIT_MAIN("compatlist", names_are_those_of_libraries, the_file_that_decides_has_a_version_of_two_parts)
+UNIT_MAIN("compatlist", names_are_those_of_libraries,
+	  the_file_that_decides_has_a_version_of_two_parts)

@@ -20,19 +20,39 @@
 static struct store *store;
 
 static struct driver_file files[] = {
-	{ .kind = DRIVER_LIBRARY, .name = (char[]){ "libcuda.so.535.1" }, .path = (char[]){ "/l/libcuda.so.535.1" },
-	  .soname = (char[]){ "libcuda.so.1" }, .caps = DRIVER_CAP_COMPUTE, .elf_class = 64,
-	  .st.st_mode = 0644, .st.st_size = 11 },
-	{ .kind = DRIVER_LIBRARY, .name = (char[]){ "libnvidia-glcore.so.535.1" }, .path = (char[]){ "/l/gl" },
-	  .soname = (char[]){ "libnvidia-glcore.so.535.1" }, .caps = DRIVER_CAP_GRAPHICS, .elf_class = 64,
+	{ .kind = DRIVER_LIBRARY,
+	  .name = (char[]){ "libcuda.so.535.1" },
+	  .path = (char[]){ "/l/libcuda.so.535.1" },
+	  .soname = (char[]){ "libcuda.so.1" },
+	  .caps = DRIVER_CAP_COMPUTE,
+	  .elf_class = 64,
+	  .st.st_mode = 0644,
+	  .st.st_size = 11 },
+	{ .kind = DRIVER_LIBRARY,
+	  .name = (char[]){ "libnvidia-glcore.so.535.1" },
+	  .path = (char[]){ "/l/gl" },
+	  .soname = (char[]){ "libnvidia-glcore.so.535.1" },
+	  .caps = DRIVER_CAP_GRAPHICS,
+	  .elf_class = 64,
 	  .st.st_mode = 0644 },
-	{ .kind = DRIVER_LIBRARY, .name = (char[]){ "libnvidia-ml.so.535.1" }, .path = (char[]){ "/l/ml" },
-	  .soname = (char[]){ "libnvidia-ml.so.1" }, .caps = DRIVER_CAP_UTILITY, .elf_class = 64,
+	{ .kind = DRIVER_LIBRARY,
+	  .name = (char[]){ "libnvidia-ml.so.535.1" },
+	  .path = (char[]){ "/l/ml" },
+	  .soname = (char[]){ "libnvidia-ml.so.1" },
+	  .caps = DRIVER_CAP_UTILITY,
+	  .elf_class = 64,
 	  .st.st_mode = 0755 },
-	{ .kind = DRIVER_PROGRAM, .name = (char[]){ "nvidia-smi" }, .path = (char[]){ "/b/nvidia-smi" },
-	  .caps = DRIVER_CAP_UTILITY, .elf_class = 64, .st.st_mode = 0755 },
-	{ .kind = DRIVER_FIRMWARE, .name = (char[]){ "gsp_tu10x.bin" }, .path = (char[]){ "/f/gsp" },
-	  .caps = DRIVER_CAP_ALL, .st.st_mode = 0644 },
+	{ .kind = DRIVER_PROGRAM,
+	  .name = (char[]){ "nvidia-smi" },
+	  .path = (char[]){ "/b/nvidia-smi" },
+	  .caps = DRIVER_CAP_UTILITY,
+	  .elf_class = 64,
+	  .st.st_mode = 0755 },
+	{ .kind = DRIVER_FIRMWARE,
+	  .name = (char[]){ "gsp_tu10x.bin" },
+	  .path = (char[]){ "/f/gsp" },
+	  .caps = DRIVER_CAP_ALL,
+	  .st.st_mode = 0644 },
 };
 
 static struct gpu gpus[2] = { { .bus_id = "0000:00:06.0" }, { .bus_id = "0000:00:07.0" } };
@@ -126,8 +146,9 @@ START_TEST(a_library_whose_soname_is_its_file_name_gets_the_so_link_alone)
 
 	open_sample();
 	text = printed(&spec);
-	ck_assert_ptr_nonnull(strstr(text, "link 0777 lib64/libnvidia-glcore.so -> libnvidia-glcore.so.535.1\n"
-					   "host 0444 lib64/libnvidia-glcore.so.535.1 <- /l/gl\n"));
+	ck_assert_ptr_nonnull(
+		strstr(text, "link 0777 lib64/libnvidia-glcore.so -> libnvidia-glcore.so.535.1\n"
+			     "host 0444 lib64/libnvidia-glcore.so.535.1 <- /l/gl\n"));
 	ck_assert_ptr_null(strstr(text, "libcuda"));
 	ck_assert_ptr_null(strstr(text, "nvidia-smi"));
 	free(text);
@@ -148,8 +169,10 @@ START_TEST(gpus_have_the_names_that_the_module_gave_them)
 	(void)strcpy(gpus[1].bus_id, "00010000:01:00.0");
 	open_sample();
 	text = printed(&spec);
-	ck_assert_ptr_nonnull(strstr(text, "proc/driver/nvidia/gpus/ffff:01:00.0/information 3 bytes\n"));
-	ck_assert_ptr_nonnull(strstr(text, "proc/driver/nvidia/gpus/00010000:01:00.0/information 5 bytes\n"));
+	ck_assert_ptr_nonnull(
+		strstr(text, "proc/driver/nvidia/gpus/ffff:01:00.0/information 3 bytes\n"));
+	ck_assert_ptr_nonnull(
+		strstr(text, "proc/driver/nvidia/gpus/00010000:01:00.0/information 5 bytes\n"));
 	free(text);
 	selection.n = 1;
 	text = printed(&spec);
@@ -175,7 +198,8 @@ START_TEST(no_gpu_chosen_means_an_empty_gpus_directory)
 }
 END_TEST
 
-static struct mig_device migs[] = { { .gpu = 1, .gi = 2, .ci = 0 }, { .gpu = 1, .gi = 2, .ci = 1 } };
+static struct mig_device migs[] = { { .gpu = 1, .gi = 2, .ci = 0 },
+				    { .gpu = 1, .gi = 2, .ci = 1 } };
 
 /* The lines below proc/driver/nvidia/capabilities, without what they begin with */
 static void ck_capabilities(const struct compose_spec *spec, const char *expected)
@@ -198,21 +222,25 @@ static void ck_capabilities(const struct compose_spec *spec, const char *expecte
 
 START_TEST(capabilities_are_those_of_what_was_chosen)
 {
-	const struct nvcap known[] = { { NVCAP_CONFIG, 0, 0, 0, 1, 0400 },  { NVCAP_MONITOR, 0, 0, 0, 2, 0444 },
-				       { NVCAP_FABRIC, 0, 0, 0, 4323, 0400 }, { NVCAP_GI, 7, 2, 0, 200, 0444 },
-				       { NVCAP_CI, 7, 2, 0, 201, 0444 },    { NVCAP_CI, 7, 2, 1, 202, 0444 },
-				       { NVCAP_GI, 7, 3, 0, 300, 0444 },    { NVCAP_GI, 6, 1, 0, 12, 0444 } };
+	const struct nvcap known[] = {
+		{ NVCAP_CONFIG, 0, 0, 0, 1, 0400 },    { NVCAP_MONITOR, 0, 0, 0, 2, 0444 },
+		{ NVCAP_FABRIC, 0, 0, 0, 4323, 0400 }, { NVCAP_GI, 7, 2, 0, 200, 0444 },
+		{ NVCAP_CI, 7, 2, 0, 201, 0444 },      { NVCAP_CI, 7, 2, 1, 202, 0444 },
+		{ NVCAP_GI, 7, 3, 0, 300, 0444 },      { NVCAP_GI, 6, 1, 0, 12, 0444 }
+	};
 	size_t second[] = { 1 }, one[] = { 1 };
 	bool parent[] = { true };
-	struct gpu_selection selection = { .wanted = true, .at = second, .n = 1, .migs = one, .n_migs = 1,
-					   .is_parent = parent };
+	struct gpu_selection selection = {
+		.wanted = true, .at = second, .n = 1, .migs = one, .n_migs = 1, .is_parent = parent
+	};
 	struct compose_spec spec = { .caps = DRIVER_CAP_UTILITY, .selection = &selection };
 
 	gpus[0].minor = 6;
 	gpus[1].minor = 7;
 	gpu_list.migs = migs;
 	gpu_list.n_migs = 2;
-	ck_assert_int_eq(nvcap_list_copy(known, sizeof(known) / sizeof(*known), &generation.nvcaps), 0);
+	ck_assert_int_eq(nvcap_list_copy(known, sizeof(known) / sizeof(*known), &generation.nvcaps),
+			 0);
 	ck_capabilities(&spec, "gpu7/mig/gi2/access 61 bytes\ngpu7/mig/gi2/ci1/access 61 bytes\n");
 	selection.n_migs = 0;
 	ck_capabilities(&spec, "");
@@ -275,8 +303,10 @@ START_TEST(the_cache_gets_the_soname_and_the_so_name_of_each_library)
 	size_t n;
 
 	open_sample();
-	ck_assert_int_eq(compose_cache_entries(&generation, DRIVER_CAP_COMPUTE | DRIVER_CAP_GRAPHICS,
-					       "/usr/local/nvidia", NULL, &entries, &n), 0);
+	ck_assert_int_eq(compose_cache_entries(&generation,
+					       DRIVER_CAP_COMPUTE | DRIVER_CAP_GRAPHICS,
+					       "/usr/local/nvidia", NULL, &entries, &n),
+			 0);
 	ck_assert_uint_eq(n, 4);
 	ck_assert_str_eq(entries[0].soname, "libcuda.so.1");
 	ck_assert_str_eq(entries[0].path, "/usr/local/nvidia/lib64/libcuda.so.1");
@@ -290,25 +320,53 @@ END_TEST
 
 /* A driver of its own for what stands beside the core. */
 static struct driver_file more[] = {
-	{ .kind = DRIVER_LIBRARY, .name = (char[]){ "libGLX_nvidia.so.535.1" }, .path = (char[]){ "/l/glx" },
-	  .soname = (char[]){ "libGLX_nvidia.so.0" }, .caps = DRIVER_CAP_GRAPHICS, .elf_class = 64,
+	{ .kind = DRIVER_LIBRARY,
+	  .name = (char[]){ "libGLX_nvidia.so.535.1" },
+	  .path = (char[]){ "/l/glx" },
+	  .soname = (char[]){ "libGLX_nvidia.so.0" },
+	  .caps = DRIVER_CAP_GRAPHICS,
+	  .elf_class = 64,
 	  .st.st_mode = 0644 },
-	{ .kind = DRIVER_LIBRARY, .name = (char[]){ "libnvidia-allocator.so.535.1" }, .path = (char[]){ "/l/a" },
-	  .soname = (char[]){ "libnvidia-allocator.so.1" }, .caps = DRIVER_CAP_GRAPHICS | DRIVER_CAP_COMPUTE, .elf_class = 64,
+	{ .kind = DRIVER_LIBRARY,
+	  .name = (char[]){ "libnvidia-allocator.so.535.1" },
+	  .path = (char[]){ "/l/a" },
+	  .soname = (char[]){ "libnvidia-allocator.so.1" },
+	  .caps = DRIVER_CAP_GRAPHICS | DRIVER_CAP_COMPUTE,
+	  .elf_class = 64,
 	  .st.st_mode = 0644 },
-	{ .kind = DRIVER_LIBRARY, .name = (char[]){ "libGLX_nvidia.so.535.1" }, .path = (char[]){ "/l32/glx" },
-	  .soname = (char[]){ "libGLX_nvidia.so.0" }, .caps = DRIVER_CAP_GRAPHICS, .elf_class = 32,
+	{ .kind = DRIVER_LIBRARY,
+	  .name = (char[]){ "libGLX_nvidia.so.535.1" },
+	  .path = (char[]){ "/l32/glx" },
+	  .soname = (char[]){ "libGLX_nvidia.so.0" },
+	  .caps = DRIVER_CAP_GRAPHICS,
+	  .elf_class = 32,
 	  .st.st_mode = 0644 },
-	{ .kind = DRIVER_MODULE, .name = (char[]){ "libglxserver_nvidia.so.535.1" }, .path = (char[]){ "/x/glx" },
-	  .dir = (char[]){ "lib64/xorg/modules/extensions" }, .caps = DRIVER_CAP_DISPLAY, .elf_class = 64,
+	{ .kind = DRIVER_MODULE,
+	  .name = (char[]){ "libglxserver_nvidia.so.535.1" },
+	  .path = (char[]){ "/x/glx" },
+	  .dir = (char[]){ "lib64/xorg/modules/extensions" },
+	  .caps = DRIVER_CAP_DISPLAY,
+	  .elf_class = 64,
 	  .st.st_mode = 0644 },
-	{ .kind = DRIVER_DATA, .name = (char[]){ "nvoptix.bin" }, .path = (char[]){ "/s/nvoptix.bin" },
-	  .dir = (char[]){ "share/nvidia" }, .caps = DRIVER_CAP_GRAPHICS, .st.st_mode = 0644 },
-	{ .kind = DRIVER_CONFIG, .name = (char[]){ "nvidia_icd.json" }, .path = (char[]){ "/s/nvidia_icd.json" },
-	  .dir = (char[]){ "share/vulkan/icd.d" }, .caps = DRIVER_CAP_GRAPHICS, .text = (char[]){ "rewritten" },
+	{ .kind = DRIVER_DATA,
+	  .name = (char[]){ "nvoptix.bin" },
+	  .path = (char[]){ "/s/nvoptix.bin" },
+	  .dir = (char[]){ "share/nvidia" },
+	  .caps = DRIVER_CAP_GRAPHICS,
 	  .st.st_mode = 0644 },
-	{ .kind = DRIVER_LIBRARY, .name = (char[]){ "libEGL_nvidia.so.535.1" }, .path = (char[]){ "/l/egl" },
-	  .soname = (char[]){ "libEGL_nvidia.so.0" }, .caps = DRIVER_CAP_GRAPHICS, .elf_class = 64,
+	{ .kind = DRIVER_CONFIG,
+	  .name = (char[]){ "nvidia_icd.json" },
+	  .path = (char[]){ "/s/nvidia_icd.json" },
+	  .dir = (char[]){ "share/vulkan/icd.d" },
+	  .caps = DRIVER_CAP_GRAPHICS,
+	  .text = (char[]){ "rewritten" },
+	  .st.st_mode = 0644 },
+	{ .kind = DRIVER_LIBRARY,
+	  .name = (char[]){ "libEGL_nvidia.so.535.1" },
+	  .path = (char[]){ "/l/egl" },
+	  .soname = (char[]){ "libEGL_nvidia.so.0" },
+	  .caps = DRIVER_CAP_GRAPHICS,
+	  .elf_class = 64,
 	  .st.st_mode = 0644 },
 };
 #define N_MORE (sizeof(more) / sizeof(more[0]))
@@ -319,8 +377,11 @@ static struct gpu more_gpus[3] = { { .bus_id = "0000:00:06.0", .minor = 0 },
 				   { .bus_id = "0000:00:08.0", .minor = 64, .index = 2 } };
 static struct gpu_list more_gpu_list = { .gpus = more_gpus, .n = 3 };
 static struct generation_gpu more_texts[3];
-static struct generation more_generation = { .number = 1, .driver = &more_driver, .gpus = &more_gpu_list,
-					     .objects = more_objects, .gpu_texts = more_texts };
+static struct generation more_generation = { .number = 1,
+					     .driver = &more_driver,
+					     .gpus = &more_gpu_list,
+					     .objects = more_objects,
+					     .gpu_texts = more_texts };
 
 static void open_more(void)
 {
@@ -364,16 +425,20 @@ static const struct {
 	  DRIVER_CAP_GRAPHICS, true },
 	{ "none of it without graphics", "share/", DRIVER_CAP_COMPUTE, false },
 	{ "GBM's backend leads to the allocator",
-	  "link 0777 lib64/gbm/nvidia-drm_gbm.so -> ../libnvidia-allocator.so.1\n", DRIVER_CAP_GRAPHICS, true },
-	{ "the allocator is for compute too", "lib64/libnvidia-allocator.so.535.1", DRIVER_CAP_COMPUTE, true },
+	  "link 0777 lib64/gbm/nvidia-drm_gbm.so -> ../libnvidia-allocator.so.1\n",
+	  DRIVER_CAP_GRAPHICS, true },
+	{ "the allocator is for compute too", "lib64/libnvidia-allocator.so.535.1",
+	  DRIVER_CAP_COMPUTE, true },
 	{ "GBM is not", "gbm", DRIVER_CAP_COMPUTE, false },
 	{ "indirect rendering", "link 0777 lib64/libGLX_indirect.so.0 -> libGLX_nvidia.so.0\n",
 	  DRIVER_CAP_GRAPHICS, true },
 	{ "modules of X need display", "xorg", DRIVER_CAP_GRAPHICS, false },
-	{ "a module of X", "host 0444 lib64/xorg/modules/extensions/libglxserver_nvidia.so.535.1 <- /x/glx\n",
+	{ "a module of X",
+	  "host 0444 lib64/xorg/modules/extensions/libglxserver_nvidia.so.535.1 <- /x/glx\n",
 	  DRIVER_CAP_DISPLAY, true },
 	{ "a module's name without version",
-	  "link 0777 lib64/xorg/modules/extensions/libglxserver_nvidia.so -> libglxserver_nvidia.so.535.1\n",
+	  "link 0777 lib64/xorg/modules/extensions/libglxserver_nvidia.so -> "
+	  "libglxserver_nvidia.so.535.1\n",
 	  DRIVER_CAP_DISPLAY, true },
 	{ "32 bits need compat32", "lib32", DRIVER_CAP_GRAPHICS, false },
 	{ "compat32 alone has no libraries", "lib32", DRIVER_CAP_COMPAT32, false },
@@ -382,8 +447,8 @@ static const struct {
 	  DRIVER_CAP_GRAPHICS | DRIVER_CAP_COMPAT32, true },
 	{ "and links", "link 0777 lib32/libGLX_nvidia.so.0 -> libGLX_nvidia.so.535.1\n",
 	  DRIVER_CAP_GRAPHICS | DRIVER_CAP_COMPAT32, true },
-	{ "a vendor's file is made where there is none", "text 0444 share/glvnd/egl_vendor.d/10_nvidia.json",
-	  DRIVER_CAP_GRAPHICS, true },
+	{ "a vendor's file is made where there is none",
+	  "text 0444 share/glvnd/egl_vendor.d/10_nvidia.json", DRIVER_CAP_GRAPHICS, true },
 	{ "none without its library", "nvidia.icd", DRIVER_CAP_ALL, false },
 	{ "the reference tree has no profile", "10-container.conf", DRIVER_CAP_ALL, false },
 };
@@ -394,7 +459,8 @@ START_TEST(what_stands_beside_the_core_of_a_driver)
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		char *text = printed_more(lines[i].caps);
 
-		ck_assert_msg(!strstr(text, lines[i].line) == !lines[i].there, "%s:\n%s", lines[i].rule, text);
+		ck_assert_msg(!strstr(text, lines[i].line) == !lines[i].there, "%s:\n%s",
+			      lines[i].rule, text);
 		free(text);
 	}
 	store_free(store);
@@ -406,12 +472,15 @@ START_TEST(a_cache_with_compat32_has_entries_of_both_kinds)
 	struct ldcache_add *entries;
 	size_t n, of_i386 = 0;
 
-	ck_assert_int_eq(compose_cache_entries(&more_generation, DRIVER_CAP_GRAPHICS | DRIVER_CAP_COMPAT32,
-					       "/t", NULL, &entries, &n), 0);
+	ck_assert_int_eq(compose_cache_entries(&more_generation,
+					       DRIVER_CAP_GRAPHICS | DRIVER_CAP_COMPAT32, "/t",
+					       NULL, &entries, &n),
+			 0);
 	for (size_t i = 0; i < n; i++) {
 		bool lib32 = strncmp(entries[i].path, "/t/lib32/", 9) == 0;
 
-		ck_assert_int_eq(entries[i].flags, lib32 ? LDCACHE_FLAGS_I386 : ldcache_native_flags());
+		ck_assert_int_eq(entries[i].flags,
+				 lib32 ? LDCACHE_FLAGS_I386 : ldcache_native_flags());
 		of_i386 += lib32;
 	}
 	ck_assert_uint_eq(of_i386, 3); /* soname, ".so" and the alias */
@@ -487,7 +556,9 @@ START_TEST(names_that_the_image_has_are_links_to_it)
 				       { "libcudadebugger.so.1", "libcudadebugger.so.1" },
 				       { "libcudadebugger.so", "libcudadebugger.so" } };
 	struct compat_verdict verdict = { .links = links, .n = 4, .why = "it is newer" };
-	struct compose_spec spec = { .caps = DRIVER_CAP_COMPUTE, .compat = &verdict, .compat_mode = "auto" };
+	struct compose_spec spec = { .caps = DRIVER_CAP_COMPUTE,
+				     .compat = &verdict,
+				     .compat_mode = "auto" };
 	struct ldcache_add *entries;
 	json_t *compat;
 	uint32_t layout;
@@ -498,15 +569,18 @@ START_TEST(names_that_the_image_has_are_links_to_it)
 	layout = compose(&spec);
 	text = compose_print(store, layout);
 	ck_assert_ptr_nonnull(strstr(text, "link 0777 lib64/libcuda.so -> libcuda.so.1\n"));
-	ck_assert_ptr_nonnull(strstr(text, "link 0777 lib64/libcuda.so.1 -> /usr/local/cuda/compat/libcuda.so.1\n"));
-	ck_assert_ptr_nonnull(strstr(text, "lib64/libcudadebugger.so.1 -> /usr/local/cuda/compat/libcudadebugger"));
+	ck_assert_ptr_nonnull(strstr(
+		text, "link 0777 lib64/libcuda.so.1 -> /usr/local/cuda/compat/libcuda.so.1\n"));
+	ck_assert_ptr_nonnull(strstr(
+		text, "lib64/libcudadebugger.so.1 -> /usr/local/cuda/compat/libcudadebugger"));
 	ck_assert_ptr_null(strstr(text, "lib64/libcuda.so.535.1"));
 	free(text);
 	compat = compose_compat(store, layout);
 	ck_assert_str_eq(json_string_value(json_object_get(compat, "why")), "it is newer");
 	ck_assert_uint_eq(json_array_size(json_object_get(compat, "libraries")), 4);
 	json_decref(compat);
-	ck_assert_int_eq(compose_cache_entries(&generation, DRIVER_CAP_COMPUTE, "/n", &verdict, &entries, &n),
+	ck_assert_int_eq(compose_cache_entries(&generation, DRIVER_CAP_COMPUTE, "/n", &verdict,
+					       &entries, &n),
 			 0);
 	ck_assert_uint_eq(n, 4);
 	ck_assert_str_eq(entries[0].path, "/n/lib64/libcuda.so.1");
@@ -519,12 +593,13 @@ START_TEST(names_that_the_image_has_are_links_to_it)
 }
 END_TEST
 
-UNIT_MAIN("compose", gpus_have_the_names_that_the_module_gave_them, names_that_the_image_has_are_links_to_it, a_compute_and_utility_tree_with_one_gpu,
+UNIT_MAIN("compose", gpus_have_the_names_that_the_module_gave_them,
+	  names_that_the_image_has_are_links_to_it, a_compute_and_utility_tree_with_one_gpu,
 	  a_library_whose_soname_is_its_file_name_gets_the_so_link_alone,
-	  no_gpu_chosen_means_an_empty_gpus_directory,
-	  capabilities_are_those_of_what_was_chosen, the_same_request_twice_is_one_layout,
-	  the_manifest_names_no_path_of_the_host,
+	  no_gpu_chosen_means_an_empty_gpus_directory, capabilities_are_those_of_what_was_chosen,
+	  the_same_request_twice_is_one_layout, the_manifest_names_no_path_of_the_host,
 	  the_cache_gets_the_soname_and_the_so_name_of_each_library,
 	  what_stands_beside_the_core_of_a_driver, a_cache_with_compat32_has_entries_of_both_kinds,
-	  egl_is_told_of_the_gpus_that_were_given, a_gpu_that_egl_cannot_be_told_of_is_an_error_by_name,
+	  egl_is_told_of_the_gpus_that_were_given,
+	  a_gpu_that_egl_cannot_be_told_of_is_an_error_by_name,
 	  params_are_rewritten_so_that_no_device_file_is_made)

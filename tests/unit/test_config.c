@@ -57,8 +57,10 @@ END_TEST
 
 START_TEST(a_file_is_laid_over_the_defaults)
 {
-	ck_assert_int_eq(read_text("# comment\n[nvfs]\ndriver_root = /opt/nvidia\naccept_env=privileged\n"
-				   "grace = 0\nselinux_context = system_u:object_r:container_file_t:s0\n"), 0);
+	ck_assert_int_eq(
+		read_text("# comment\n[nvfs]\ndriver_root = /opt/nvidia\naccept_env=privileged\n"
+			  "grace = 0\nselinux_context = system_u:object_r:container_file_t:s0\n"),
+		0);
 	ck_assert_str_eq(config.driver_root, "/opt/nvidia");
 	ck_assert_int_eq(config.accept_env, ACCEPT_ENV_PRIVILEGED);
 	ck_assert_uint_eq(config.grace_s, 0);
@@ -78,9 +80,15 @@ END_TEST
 
 START_TEST(a_bad_value_is_named_with_its_line)
 {
-	static const char *const texts[] = { "grace = 60\ngrace = soon\n", "\ndriver_root = relative\n",
-					     "\naccept_env = maybe\n", "\non_daemon_down = maybe\n", "\ncuda_compat_mode = maybe\n", "\nworkers = 0\n",
-					     "\ngrace = -1\n", "\nheal = 3601\n", "\ngrace = 99999999999\n" };
+	static const char *const texts[] = { "grace = 60\ngrace = soon\n",
+					     "\ndriver_root = relative\n",
+					     "\naccept_env = maybe\n",
+					     "\non_daemon_down = maybe\n",
+					     "\ncuda_compat_mode = maybe\n",
+					     "\nworkers = 0\n",
+					     "\ngrace = -1\n",
+					     "\nheal = 3601\n",
+					     "\ngrace = 99999999999\n" };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		ck_assert_int_eq(read_text(texts[i]), -EINVAL);
@@ -139,7 +147,8 @@ static void on_unknown(void *data, const char *section, const char *key, int lin
 	struct seen *seen = data;
 	size_t len = strlen(seen->unknown);
 
-	(void)snprintf(seen->unknown + len, sizeof(seen->unknown) - len, "[%s]%s:%d ", section, key, line);
+	(void)snprintf(seen->unknown + len, sizeof(seen->unknown) - len, "[%s]%s:%d ", section, key,
+		       line);
 }
 
 START_TEST(each_key_is_told_with_its_line)
@@ -147,7 +156,9 @@ START_TEST(each_key_is_told_with_its_line)
 	struct seen seen = { 0 };
 
 	watcher = (struct config_watcher){ on_key, on_unknown, &seen };
-	ck_assert_int_eq(read_text("# comment\n\ngrace = 1\ngracee = 2\n[other]\nx = y\n[nvfs]\npin = yes"), 0);
+	ck_assert_int_eq(
+		read_text("# comment\n\ngrace = 1\ngracee = 2\n[other]\nx = y\n[nvfs]\npin = yes"),
+		0);
 	ck_assert_str_eq(seen.keys, "grace:3 pin:8 ");
 	ck_assert_str_eq(seen.unknown, "[]gracee:4 [other]x:6 ");
 	config_done(&config);
@@ -200,7 +211,8 @@ static size_t count_examples(const char *text)
 		char key[32];
 
 		line += *line == '\n';
-		if (sscanf(line, "# %31[a-z0-9_] =", key) != 1 && sscanf(line, "%31[a-z0-9_] =", key) != 1)
+		if (sscanf(line, "# %31[a-z0-9_] =", key) != 1 &&
+		    sscanf(line, "%31[a-z0-9_] =", key) != 1)
 			continue;
 		if (!strstr(line, " =") || strcspn(line, "=") > strlen(key) + 3)
 			continue;
@@ -252,7 +264,8 @@ START_TEST(the_manual_page_has_every_key_and_no_other)
 		for (at = keys; (at = strstr(at, ".TP\n.B")); at++) {
 			const char *line = strchr(at, '\n') + 1, *found = strstr(line, bold);
 
-			if (found && found < strchr(line, '\n') && !isalnum((unsigned char)found[strlen(bold)]) &&
+			if (found && found < strchr(line, '\n') &&
+			    !isalnum((unsigned char)found[strlen(bold)]) &&
 			    found[strlen(bold)] != '_' && found[-1] == ' ')
 				break;
 		}
@@ -276,8 +289,9 @@ START_TEST(the_example_has_every_key_and_no_other)
 END_TEST
 
 UNIT_MAIN("config", each_key_is_told_with_its_line,
-	  a_line_longer_than_the_parser_reads_at_once_is_one_line, a_value_is_told_as_the_file_has_it,
-	  the_manual_page_has_every_key_and_no_other, the_example_has_every_key_and_no_other, every_key_has_a_default, a_file_is_laid_over_the_defaults,
-	  an_unknown_key_is_ignored, a_bad_value_is_named_with_its_line,
-	  a_long_value_does_not_hide_file_and_line,
+	  a_line_longer_than_the_parser_reads_at_once_is_one_line,
+	  a_value_is_told_as_the_file_has_it, the_manual_page_has_every_key_and_no_other,
+	  the_example_has_every_key_and_no_other, every_key_has_a_default,
+	  a_file_is_laid_over_the_defaults, an_unknown_key_is_ignored,
+	  a_bad_value_is_named_with_its_line, a_long_value_does_not_hide_file_and_line,
 	  a_line_that_is_no_key_is_refused, only_a_file_that_was_asked_for_must_be_there)

@@ -15,8 +15,12 @@
 #include "tests/unit/unit.h"
 
 static struct driver_file files[] = {
-	{ .kind = DRIVER_LIBRARY, .name = (char[]){ "libcuda.so.535.1" }, .path = (char[]){ "/l/cuda" },
-	  .soname = (char[]){ "libcuda.so.1" }, .caps = DRIVER_CAP_COMPUTE, .elf_class = 64,
+	{ .kind = DRIVER_LIBRARY,
+	  .name = (char[]){ "libcuda.so.535.1" },
+	  .path = (char[]){ "/l/cuda" },
+	  .soname = (char[]){ "libcuda.so.1" },
+	  .caps = DRIVER_CAP_COMPUTE,
+	  .elf_class = 64,
 	  .st.st_mode = 0644 },
 };
 static struct gpu_list no_gpus;
@@ -35,7 +39,8 @@ static void open_sample(void)
 	ck_assert_int_eq(store_new(memfd_create("state", MFD_CLOEXEC), &store, NULL), 0);
 	objects[0] = store_object_add(store, &object);
 	deriver = deriver_new(store, NULL);
-	request = (struct derive_request){ .caps = DRIVER_CAP_COMPUTE, .target = "/usr/local/nvidia" };
+	request = (struct derive_request){ .caps = DRIVER_CAP_COMPUTE,
+					   .target = "/usr/local/nvidia" };
 }
 
 static void close_sample(void)

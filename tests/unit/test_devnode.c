@@ -137,14 +137,16 @@ START_TEST(on_wsl_one_node_stands_for_all)
 	ck_assert_str_eq(world.findings.items[0].text, "device node dxg: does not exist, left out");
 	free(nodes);
 	if (make_node(&world, "dxg", 10, 58)) {
-		ck_assert_int_eq(devnode_list(&world.request, &nodes, &n, &world.findings, NULL), 0);
+		ck_assert_int_eq(devnode_list(&world.request, &nodes, &n, &world.findings, NULL),
+				 0);
 		ck_assert_uint_eq(n, 1);
 		ck_assert_str_eq(nodes[0].path, "dxg");
 		ck_assert_uint_eq(nodes[0].major, 10);
 		ck_assert_uint_eq(nodes[0].minor, 58);
 		free(nodes);
 	} else {
-		(void)fprintf(stderr, "# mknod is not allowed: not checked that the node is given\n");
+		(void)fprintf(stderr,
+			      "# mknod is not allowed: not checked that the node is given\n");
 	}
 	world_done(&world);
 }

@@ -21,8 +21,10 @@
 #include "tests/unit/scratch.h"
 #include "tests/unit/unit.h"
 
-static struct gpu gpus[] = { { .index = 0, .minor = 0, .uuid = "GPU-a", .bus_id = "0000:01:00.0", .usable = true },
-			     { .index = 1, .minor = 1, .uuid = "GPU-b", .bus_id = "0000:02:00.0", .usable = true } };
+static struct gpu gpus[] = {
+	{ .index = 0, .minor = 0, .uuid = "GPU-a", .bus_id = "0000:01:00.0", .usable = true },
+	{ .index = 1, .minor = 1, .uuid = "GPU-b", .bus_id = "0000:02:00.0", .usable = true }
+};
 static struct mig_device migs[] = { { .gpu = 0, .index = 0, .gi = 1, .ci = 0 },
 				    { .gpu = 0, .index = 1, .gi = 1, .ci = 1 },
 				    { .gpu = 0, .index = 2, .gi = 13, .ci = 0 },
@@ -30,10 +32,11 @@ static struct mig_device migs[] = { { .gpu = 0, .index = 0, .gi = 1, .ci = 0 },
 static const struct gpu_list list = { .gpus = gpus, .n = 2, .migs = migs, .n_migs = 4 };
 
 static const struct nvcap known[] = {
-	{ NVCAP_CONFIG, 0, 0, 0, 1, 0400 },  { NVCAP_MONITOR, 0, 0, 0, 2, 0444 }, { NVCAP_GI, 0, 1, 0, 12, 0444 },
-	{ NVCAP_CI, 0, 1, 0, 13, 0444 },     { NVCAP_CI, 0, 1, 1, 14, 0444 },     { NVCAP_GI, 0, 13, 0, 120, 0444 },
-	{ NVCAP_CI, 0, 13, 0, 121, 0444 },   { NVCAP_GI, 0, 5, 0, 48, 0444 },     { NVCAP_GI, 1, 2, 0, 200, 0444 },
-	{ NVCAP_CI, 1, 2, 0, 201, 0400 },
+	{ NVCAP_CONFIG, 0, 0, 0, 1, 0400 }, { NVCAP_MONITOR, 0, 0, 0, 2, 0444 },
+	{ NVCAP_GI, 0, 1, 0, 12, 0444 },    { NVCAP_CI, 0, 1, 0, 13, 0444 },
+	{ NVCAP_CI, 0, 1, 1, 14, 0444 },    { NVCAP_GI, 0, 13, 0, 120, 0444 },
+	{ NVCAP_CI, 0, 13, 0, 121, 0444 },  { NVCAP_GI, 0, 5, 0, 48, 0444 },
+	{ NVCAP_GI, 1, 2, 0, 200, 0444 },   { NVCAP_CI, 1, 2, 0, 201, 0400 },
 };
 
 static char root[64];
@@ -61,17 +64,23 @@ static void world_init(void)
 	scratch_new(root);
 	scratch_path(path, root, "probe");
 	real = mknod(path, S_IFCHR, makedev(241, 1)) == 0;
-	scratch_text(root, "devices",
-		     "Character devices:\n195 nvidia\n241 nvidia-caps\n242 nvidia-caps-imex-channels\n");
+	scratch_text(
+		root, "devices",
+		"Character devices:\n195 nvidia\n241 nvidia-caps\n242 nvidia-caps-imex-channels\n");
 	if (!real)
 		scratch_text(root, "devices",
-			     "Character devices:\n0 nvidia\n0 nvidia-caps\n0 nvidia-caps-imex-channels\n");
+			     "Character devices:\n0 nvidia\n0 nvidia-caps\n0 "
+			     "nvidia-caps-imex-channels\n");
 	make_node("nvidia0", 195, 0, 0666);
 	ck_assert_int_eq(nvcap_list_copy(known, sizeof(known) / sizeof(*known), &nvcaps), 0);
 	imex = (struct imex_channels){ .n = 0 };
 	memset(&err, 0, sizeof(err));
-	request = (struct devnode_request){ .dev_root = root, .proc_root = root, .gpus = &list, .nvcaps = &nvcaps,
-					    .imex = &imex, .may_make = true };
+	request = (struct devnode_request){ .dev_root = root,
+					    .proc_root = root,
+					    .gpus = &list,
+					    .nvcaps = &nvcaps,
+					    .imex = &imex,
+					    .may_make = true };
 }
 
 static void world_done(void)
@@ -95,9 +104,9 @@ static void gives(const char *devices, const char *expected)
 	r = devnode_list(&request, &nodes, &n, NULL, &err);
 	for (size_t i = 0; r == 0 && i < n; i++)
 		if (strchr(nodes[i].path, '/'))
-			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s %o%s", used ? "," : "",
-						 strchr(nodes[i].path, '/') + 1, nodes[i].mode,
-						 nodes[i].is_made ? " made" : "");
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s %o%s",
+						 used ? "," : "", strchr(nodes[i].path, '/') + 1,
+						 nodes[i].mode, nodes[i].is_made ? " made" : "");
 	ck_assert_str_eq(r < 0 ? err.text : text, expected);
 	ck_assert(r == 0 || (r == -ENODEV && err.class == ERROR_DEVICE && err.remedy[0]));
 	free(nodes);
@@ -147,11 +156,13 @@ START_TEST(what_is_another_device_is_refused_and_not_made_anew)
 	world_init();
 	if (real) {
 		make_node("nvidia-caps/nvidia-cap13", 240, 13, 0444);
-		gives("0:0", "MIG-GPU-a/1/0: device node nvidia-caps/nvidia-cap13 is device 240:13, "
-			     "the module's is 241:13");
+		gives("0:0",
+		      "MIG-GPU-a/1/0: device node nvidia-caps/nvidia-cap13 is device 240:13, "
+		      "the module's is 241:13");
 		make_node("nvidia-caps-imex-channels/channel0", 242, 1, 0666);
 		imex.n = 1;
-		gives("none", "IMEX channel 0: device node nvidia-caps-imex-channels/channel0 is device 242:1, "
+		gives("none", "IMEX channel 0: device node nvidia-caps-imex-channels/channel0 is "
+			      "device 242:1, "
 			      "the module's is 242:0");
 		imex.n = 0;
 	}
@@ -170,7 +181,8 @@ START_TEST(who_divides_or_watches_gpus_has_what_is_on_them)
 {
 	world_init();
 	request.mig_monitor = true;
-	gives("0", "nvidia-cap2 444 made,nvidia-cap12 444 made,nvidia-cap48 444 made,nvidia-cap120 444 made,"
+	gives("0", "nvidia-cap2 444 made,nvidia-cap12 444 made,nvidia-cap48 444 made,nvidia-cap120 "
+		   "444 made,"
 		   "nvidia-cap13 444 made,nvidia-cap14 444 made,nvidia-cap121 444 made");
 	request.mig_config = true;
 	gives("none", "nvidia-cap1 400 made,nvidia-cap2 444 made");
@@ -195,7 +207,8 @@ END_TEST
 START_TEST(a_module_without_these_drivers_is_an_error_by_name)
 {
 	world_init();
-	scratch_text(root, "devices", real ? "Character devices:\n195 nvidia\n" : "Character devices:\n0 nvidia\n");
+	scratch_text(root, "devices",
+		     real ? "Character devices:\n195 nvidia\n" : "Character devices:\n0 nvidia\n");
 	gives("0:0", "MIG-GPU-a/1/0: the module has no nvidia-caps in /proc/devices");
 	imex.n = 1;
 	gives("0", "IMEX channel 0: the module has no nvidia-caps-imex-channels in /proc/devices");
@@ -222,8 +235,9 @@ START_TEST(nvswitches_are_those_that_the_host_has)
 	world_init();
 	request.nvswitch = true;
 	gives("none", "NVSwitch: the module has no nvidia-nvswitch in /proc/devices");
-	scratch_text(root, "devices", real ? "Character devices:\n195 nvidia\n239 nvidia-nvswitch\n" :
-					     "Character devices:\n0 nvidia\n0 nvidia-nvswitch\n");
+	scratch_text(root, "devices",
+		     real ? "Character devices:\n195 nvidia\n239 nvidia-nvswitch\n"
+			  : "Character devices:\n0 nvidia\n0 nvidia-nvswitch\n");
 	gives("none", "NVSwitch: device node nvidia-nvswitchctl does not exist");
 	make_node("nvidia-nvswitchctl", 239, real ? 255 : 0, 0666);
 	if (real) {
@@ -238,14 +252,19 @@ START_TEST(nvswitches_are_those_that_the_host_has)
 		ck_assert(!nodes[2].is_made && nodes[1].mode == 0660 && nodes[0].minor == 255);
 		free(nodes);
 		make_node("nvidia-nvswitch2", 240, 2, 0666);
-		gives("none", "NVSwitch: device node nvidia-nvswitch2 is device 240:2, the module's is 239:2");
+		gives("none", "NVSwitch: device node nvidia-nvswitch2 is device 240:2, the "
+			      "module's is 239:2");
 	}
 	world_done();
 }
 END_TEST
 
-UNIT_MAIN("devnode_nvcap", nvswitches_are_those_that_the_host_has, a_mig_device_has_the_nodes_of_its_two_instances_and_no_other,
-	  a_node_of_the_host_is_taken_with_its_own_mode, who_may_not_make_nodes_gets_those_of_the_host_alone,
-	  what_is_another_device_is_refused_and_not_made_anew, who_divides_or_watches_gpus_has_what_is_on_them,
+UNIT_MAIN("devnode_nvcap", nvswitches_are_those_that_the_host_has,
+	  a_mig_device_has_the_nodes_of_its_two_instances_and_no_other,
+	  a_node_of_the_host_is_taken_with_its_own_mode,
+	  who_may_not_make_nodes_gets_those_of_the_host_alone,
+	  what_is_another_device_is_refused_and_not_made_anew,
+	  who_divides_or_watches_gpus_has_what_is_on_them,
 	  a_capability_that_the_module_does_not_have_is_named,
-	  a_module_without_these_drivers_is_an_error_by_name, imex_channels_are_given_in_the_order_asked_for)
+	  a_module_without_these_drivers_is_an_error_by_name,
+	  imex_channels_are_given_in_the_order_asked_for)

@@ -356,7 +356,8 @@ static size_t blind(const struct bpf_insn *in, size_t n, struct bpf_insn *out)
 START_TEST(rules_of_several_accesses_are_told_apart_and_read_back)
 {
 	const struct cgroup_rule rule[] = {
-		{ 195, 0, R | W }, { 4095, 1048575, R }, { 510, 1, R | W }, { 0, 0, W }, { 195, 1, R },
+		{ 195, 0, R | W }, { 4095, 1048575, R }, { 510, 1, R | W },
+		{ 0, 0, W },	   { 195, 1, R },
 	};
 	struct devprog_rules rules = rules_of(ARRAY_SIZE(rule), rule), found;
 	auto_free struct bpf_insn *p = NULL, *again = NULL;
@@ -366,9 +367,11 @@ START_TEST(rules_of_several_accesses_are_told_apart_and_read_back)
 	for (size_t i = 0; i < ARRAY_SIZE(rule); i++) {
 		/* not mknod alone, which the runtime grants */
 		for (unsigned int access = 2; access < 8; access++)
-			ck_assert_int_eq(ask(p, n, BPF_DEVCG_DEV_CHAR, rule[i].major, rule[i].minor, access),
-					 !(access & ~rule[i].access));
-		ck_assert_int_eq(ask(p, n, BPF_DEVCG_DEV_BLOCK, rule[i].major, rule[i].minor, R), 0);
+			ck_assert_int_eq(
+				ask(p, n, BPF_DEVCG_DEV_CHAR, rule[i].major, rule[i].minor, access),
+				!(access & ~rule[i].access));
+		ck_assert_int_eq(ask(p, n, BPF_DEVCG_DEV_BLOCK, rule[i].major, rule[i].minor, R),
+				 0);
 	}
 	ck_assert_int_eq(ask(p, n, BPF_DEVCG_DEV_CHAR, 195, 2, R), 0);
 	len = devprog_split(p, n, &found);

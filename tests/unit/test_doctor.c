@@ -48,7 +48,8 @@ static bool says(const char *state, const char *words)
 		if (strcmp(varlink_string(finding, "state", ""), state) == 0 &&
 		    strstr(varlink_string(finding, "what", ""), words)) {
 			/* What is not well has a remedy, and what is well none. */
-			ck_assert_int_eq(json_is_string(json_object_get(finding, "remedy")), strcmp(state, "ok") != 0);
+			ck_assert_int_eq(json_is_string(json_object_get(finding, "remedy")),
+					 strcmp(state, "ok") != 0);
 			return true;
 		}
 	}
@@ -170,7 +171,8 @@ START_TEST(two_files_of_one_kind_are_refused_by_engines)
 END_TEST
 
 #define OUR_HOOK "{\"version\":\"1.0.0\",\"hook\":{\"path\":\"/usr/local/bin/nvinject\"}}"
-#define THEIR_HOOK "{\"version\":\"1.0.0\",\"hook\":{\"path\":\"/usr/bin/nvidia-container-toolkit\"}}"
+#define THEIR_HOOK \
+	"{\"version\":\"1.0.0\",\"hook\":{\"path\":\"/usr/bin/nvidia-container-toolkit\"}}"
 
 START_TEST(two_hooks_for_one_gpu_are_a_failure)
 {
@@ -220,9 +222,12 @@ START_TEST(runtimes_of_docker_and_containerd_are_told_apart)
 {
 	begin();
 	scratch_text(root, "etc/docker/daemon.json",
-		     "{\"default-runtime\":\"nvidia\",\"runtimes\":{\"nvidia\":{\"path\":\"nvidia-container-runtime\"},"
-		     "\"nvfs\":{\"path\":\"/usr/local/bin/nvfs-runtime\"},\"kata\":{\"path\":\"/x/kata\"}}}");
-	scratch_text(root, "etc/containerd/config.toml", "BinaryName = \"/usr/bin/nvidia-container-runtime\"\n");
+		     "{\"default-runtime\":\"nvidia\",\"runtimes\":{\"nvidia\":{\"path\":\"nvidia-"
+		     "container-runtime\"},"
+		     "\"nvfs\":{\"path\":\"/usr/local/bin/nvfs-runtime\"},\"kata\":{\"path\":\"/x/"
+		     "kata\"}}}");
+	scratch_text(root, "etc/containerd/config.toml",
+		     "BinaryName = \"/usr/bin/nvidia-container-runtime\"\n");
 	doctor_engines(&doctor, report);
 	check_says("warn", "docker: runtime 'nvidia', the default, is NVIDIA's own");
 	check_says("ok", "docker: runtime 'nvfs' is");
@@ -261,11 +266,13 @@ START_TEST(what_the_daemon_says_of_itself_is_passed_on)
 	begin();
 	doctor_daemon(&doctor, report);
 	ck_assert_uint_eq(json_array_size(report), 0);
-	doctor.check = json_pack("{s:s, s:[s]}", "state", "down", "reasons", "connect to 'x': No such file");
+	doctor.check = json_pack("{s:s, s:[s]}", "state", "down", "reasons",
+				 "connect to 'x': No such file");
 	doctor_daemon(&doctor, report);
 	check_says("fail", "connect to 'x'");
 	json_decref(doctor.check);
-	doctor.check = json_pack("{s:s, s:[s, s]}", "state", "degraded", "reasons", "the keeper is gone", "no driver");
+	doctor.check = json_pack("{s:s, s:[s, s]}", "state", "degraded", "reasons",
+				 "the keeper is gone", "no driver");
 	doctor.status = json_pack("{s:s}", "version", "0.0.1");
 	doctor_daemon(&doctor, report);
 	check_says("warn", "the keeper is gone");
@@ -292,9 +299,12 @@ START_TEST(a_process_that_is_none_and_one_without_a_tree_are_failures)
 }
 END_TEST
 
-UNIT_MAIN("doctor", what_strangers_wrote_is_printable, a_module_that_is_not_loaded_is_told_by_what_else_is_there,
-	  files_and_nodes_that_are_missing_are_told_by_name, without_a_module_no_node_is_missed, nobody_else_is_well,
-	  two_files_of_one_kind_are_refused_by_engines, two_hooks_for_one_gpu_are_a_failure,
-	  nvidias_hook_alone_is_a_warning, a_link_of_nvidias_name_to_nvinject_is_ours,
+UNIT_MAIN("doctor", what_strangers_wrote_is_printable,
+	  a_module_that_is_not_loaded_is_told_by_what_else_is_there,
+	  files_and_nodes_that_are_missing_are_told_by_name, without_a_module_no_node_is_missed,
+	  nobody_else_is_well, two_files_of_one_kind_are_refused_by_engines,
+	  two_hooks_for_one_gpu_are_a_failure, nvidias_hook_alone_is_a_warning,
+	  a_link_of_nvidias_name_to_nvinject_is_ours,
 	  runtimes_of_docker_and_containerd_are_told_apart, an_unknown_key_is_told_with_its_line,
-	  what_the_daemon_says_of_itself_is_passed_on, a_process_that_is_none_and_one_without_a_tree_are_failures)
+	  what_the_daemon_says_of_itself_is_passed_on,
+	  a_process_that_is_none_and_one_without_a_tree_are_failures)

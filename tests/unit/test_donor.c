@@ -35,7 +35,8 @@ static bool make_world(void)
 	int fuse;
 
 	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0) {
-		(void)fprintf(stderr, "donor: no user namespace may be made here: nothing is checked\n");
+		(void)fprintf(stderr,
+			      "donor: no user namespace may be made here: nothing is checked\n");
 		return false;
 	}
 	put("/proc/self/setgroups", "deny");
@@ -68,7 +69,9 @@ static double now(void)
 static int take(const char *path, struct donor_clone *clone, struct error *err)
 {
 	*clone = (struct donor_clone){ .path = path, .fd = -1 };
-	const struct donor_request request = { .dev_root = "/tmp/dev", .is_locked = true, .clones = clone, .n = 1 };
+	const struct donor_request request = {
+		.dev_root = "/tmp/dev", .is_locked = true, .clones = clone, .n = 1
+	};
 
 	return donor_take(donors, &request, err);
 }

@@ -399,7 +399,9 @@ START_TEST(what_does_not_answer_is_left_out_by_all_its_names_and_told)
 {
 	static char path[] = "/" LIB "libnvidia-ml.so." V;
 	const struct driver_guard guard = { .enter = leave_out, .data = path };
-	const struct driver_config config = { .driver_root = root, .proc_root = root, .guard = &guard };
+	const struct driver_config config = { .driver_root = root,
+					      .proc_root = root,
+					      .guard = &guard };
 
 	host_new();
 	load_module(V);
@@ -417,7 +419,9 @@ START_TEST(a_root_that_does_not_answer_is_an_error)
 {
 	static char path[] = "/";
 	const struct driver_guard guard = { .enter = leave_out, .data = path };
-	const struct driver_config config = { .driver_root = root, .proc_root = root, .guard = &guard };
+	const struct driver_config config = { .driver_root = root,
+					      .proc_root = root,
+					      .guard = &guard };
 
 	host_new();
 	ck_assert_int_eq(driver_discover(&config, &driver, &err), -ETIMEDOUT);

@@ -71,36 +71,36 @@ static const struct {
 	const char *rule, *path, *text, *dir, *name;
 	unsigned int caps;
 } found[] = {
-	{ "Vulkan's ICD, Debian", "usr/share/vulkan/icd.d/nvidia_icd.json", GLX, "share/vulkan/icd.d",
-	  "nvidia_icd.json", DRIVER_CAP_GRAPHICS },
-	{ "Vulkan's ICD, the installer", "etc/vulkan/icd.d/nvidia_icd.json", GLX, "share/vulkan/icd.d",
-	  "nvidia_icd.json", DRIVER_CAP_GRAPHICS },
-	{ "Vulkan's ICD, Fedora", "usr/share/vulkan/icd.d/nvidia_icd.x86_64.json", GLX, "share/vulkan/icd.d",
-	  "nvidia_icd.x86_64.json", DRIVER_CAP_GRAPHICS },
+	{ "Vulkan's ICD, Debian", "usr/share/vulkan/icd.d/nvidia_icd.json", GLX,
+	  "share/vulkan/icd.d", "nvidia_icd.json", DRIVER_CAP_GRAPHICS },
+	{ "Vulkan's ICD, the installer", "etc/vulkan/icd.d/nvidia_icd.json", GLX,
+	  "share/vulkan/icd.d", "nvidia_icd.json", DRIVER_CAP_GRAPHICS },
+	{ "Vulkan's ICD, Fedora", "usr/share/vulkan/icd.d/nvidia_icd.x86_64.json", GLX,
+	  "share/vulkan/icd.d", "nvidia_icd.x86_64.json", DRIVER_CAP_GRAPHICS },
 	{ "Vulkan's ICD, a bare image", "usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json", GLX,
 	  "share/vulkan/icd.d", "nvidia_icd.json", DRIVER_CAP_GRAPHICS },
-	{ "Vulkan's ICD, a driver container", "run/nvidia/driver/etc/vulkan/icd.d/nvidia_icd.json", GLX,
-	  "share/vulkan/icd.d", "nvidia_icd.json", DRIVER_CAP_GRAPHICS },
+	{ "Vulkan's ICD, a driver container", "run/nvidia/driver/etc/vulkan/icd.d/nvidia_icd.json",
+	  GLX, "share/vulkan/icd.d", "nvidia_icd.json", DRIVER_CAP_GRAPHICS },
 	{ "Vulkan's layers", "usr/share/vulkan/implicit_layer.d/nvidia_layers.json",
-	  "{\"layer\": {\"library_path\": \"libGLX_nvidia.so.0\"}}", "share/vulkan/implicit_layer.d",
-	  "nvidia_layers.json", DRIVER_CAP_GRAPHICS },
+	  "{\"layer\": {\"library_path\": \"libGLX_nvidia.so.0\"}}",
+	  "share/vulkan/implicit_layer.d", "nvidia_layers.json", DRIVER_CAP_GRAPHICS },
 	{ "Vulkan SC", "usr/share/vulkansc/icd.d/nvidia_icd_vksc.json", GLX, "share/vulkansc/icd.d",
 	  "nvidia_icd_vksc.json", DRIVER_CAP_GRAPHICS },
 	{ "EGL's vendor", "usr/share/glvnd/egl_vendor.d/10_nvidia.json",
 	  "{\"ICD\": {\"library_path\": \"libEGL_nvidia.so.0\"}}", "share/glvnd/egl_vendor.d",
 	  "10_nvidia.json", DRIVER_CAP_GRAPHICS },
 	{ "EGL's external platform", "usr/share/egl/egl_external_platform.d/15_nvidia_gbm.json",
-	  "{\"ICD\": {\"library_path\": \"libEGL_nvidia.so.0\"}}", "share/egl/egl_external_platform.d",
-	  "15_nvidia_gbm.json", DRIVER_CAP_GRAPHICS },
-	{ "OpenCL's ICD", "etc/OpenCL/vendors/nvidia.icd", "libnvidia-opencl.so.1\n", "etc/OpenCL/vendors",
-	  "nvidia.icd", DRIVER_CAP_COMPUTE | DRIVER_CAP_VIDEO },
-	{ "OptiX's weights", "usr/share/nvidia/nvoptix.bin", "weights", "share/nvidia", "nvoptix.bin",
-	  DRIVER_CAP_GRAPHICS },
+	  "{\"ICD\": {\"library_path\": \"libEGL_nvidia.so.0\"}}",
+	  "share/egl/egl_external_platform.d", "15_nvidia_gbm.json", DRIVER_CAP_GRAPHICS },
+	{ "OpenCL's ICD", "etc/OpenCL/vendors/nvidia.icd", "libnvidia-opencl.so.1\n",
+	  "etc/OpenCL/vendors", "nvidia.icd", DRIVER_CAP_COMPUTE | DRIVER_CAP_VIDEO },
+	{ "OptiX's weights", "usr/share/nvidia/nvoptix.bin", "weights", "share/nvidia",
+	  "nvoptix.bin", DRIVER_CAP_GRAPHICS },
 #ifdef __x86_64__
-	{ "OptiX's weights, Debian unpacked", "usr/lib/x86_64-linux-gnu/nvidia/current/nvoptix.bin", "weights",
-	  "share/nvidia", "nvoptix.bin", DRIVER_CAP_GRAPHICS },
-	{ "NGX for Wine", "usr/lib/x86_64-linux-gnu/nvidia/wine/_nvngx.dll", "MZ", "lib64/nvidia/wine",
-	  "_nvngx.dll", DRIVER_CAP_NGX },
+	{ "OptiX's weights, Debian unpacked", "usr/lib/x86_64-linux-gnu/nvidia/current/nvoptix.bin",
+	  "weights", "share/nvidia", "nvoptix.bin", DRIVER_CAP_GRAPHICS },
+	{ "NGX for Wine", "usr/lib/x86_64-linux-gnu/nvidia/wine/_nvngx.dll", "MZ",
+	  "lib64/nvidia/wine", "_nvngx.dll", DRIVER_CAP_NGX },
 #endif
 	{ "application profiles", "usr/share/nvidia/nvidia-application-profiles-" V "-rc", "{}",
 	  "share/nvidia", "nvidia-application-profiles-" V "-rc", DRIVER_CAP_GRAPHICS },
@@ -119,7 +119,8 @@ START_TEST(each_file_is_found_where_distributions_put_it)
 		f = file(found[i].dir, found[i].name);
 		ck_assert_msg(f, "%s", found[i].rule);
 		ck_assert_msg(f->caps == found[i].caps, "%s: %x", found[i].rule, f->caps);
-		ck_assert_msg(!strcmp(f->path + 1, found[i].path), "%s: %s", found[i].rule, f->path);
+		ck_assert_msg(!strcmp(f->path + 1, found[i].path), "%s: %s", found[i].rule,
+			      f->path);
 		ck_assert_msg(!f->text, "%s", found[i].rule);
 		host_done();
 	}
@@ -132,19 +133,24 @@ static const struct {
 } refused[] = {
 	{ "a library that the driver has not", "etc/vulkan/icd.d/nvidia_icd.json",
 	  "{\"ICD\": {\"library_path\": \"libGLX_other.so.0\"}}",
-	  "nvidia_icd.json: it names 'libGLX_other.so.0', which the driver does not have, left out" },
-	{ "no JSON", "etc/vulkan/icd.d/nvidia_icd.json", "{", "nvidia_icd.json: line 1 is no JSON, left out" },
-	{ "an empty file", "etc/vulkan/icd.d/nvidia_icd.json", "", "nvidia_icd.json: empty, left out" },
-	{ "profiles of another version", "usr/share/nvidia/nvidia-application-profiles-" OTHER "-rc", "{}",
+	  "nvidia_icd.json: it names 'libGLX_other.so.0', which the driver does not have, left "
+	  "out" },
+	{ "no JSON", "etc/vulkan/icd.d/nvidia_icd.json", "{",
+	  "nvidia_icd.json: line 1 is no JSON, left out" },
+	{ "an empty file", "etc/vulkan/icd.d/nvidia_icd.json", "",
+	  "nvidia_icd.json: empty, left out" },
+	{ "profiles of another version",
+	  "usr/share/nvidia/nvidia-application-profiles-" OTHER "-rc", "{}",
 	  "profiles-" OTHER "-rc: version differs from " V },
-	{ "a module of X of another version", "usr/lib/xorg/modules/extensions/libglxserver_nvidia.so." OTHER,
-	  "x", "libglxserver_nvidia.so." OTHER ": version differs from " V },
+	{ "a module of X of another version",
+	  "usr/lib/xorg/modules/extensions/libglxserver_nvidia.so." OTHER, "x",
+	  "libglxserver_nvidia.so." OTHER ": version differs from " V },
 	{ "a module that is none", "usr/lib/xorg/modules/drivers/nvidia_drv.so", "x",
 	  "nvidia_drv.so: not an ELF file, left out" },
 	{ "an ICD for 32 bits", "usr/share/vulkan/icd.d/nvidia_icd.i686.json", GLX, NULL },
 	{ "somebody else's ICD", "usr/share/vulkan/icd.d/radeon_icd.json", GLX, NULL },
-	{ "a key to profiles", "usr/share/nvidia/nvidia-application-profiles-" V "-key-documentation", "x",
-	  NULL },
+	{ "a key to profiles",
+	  "usr/share/nvidia/nvidia-application-profiles-" V "-key-documentation", "x", NULL },
 	{ "a loader of GL", LIB "libGL.so.1.7.0", "x", NULL },
 };
 
@@ -155,7 +161,8 @@ START_TEST(what_would_be_of_no_use_is_left_out_and_told)
 		scratch_text(root, refused[i].path, refused[i].text);
 		discover();
 		for (size_t k = 0; k < driver->n_files; k++)
-			ck_assert_msg(driver->files[k].kind == DRIVER_LIBRARY, "%s", refused[i].rule);
+			ck_assert_msg(driver->files[k].kind == DRIVER_LIBRARY, "%s",
+				      refused[i].rule);
 		if (refused[i].told)
 			ck_assert_msg(told(refused[i].told), "%s", refused[i].rule);
 		host_done();
@@ -183,10 +190,13 @@ START_TEST(the_first_of_two_files_of_one_name_counts)
 	host_new();
 	scratch_text(root, "etc/vulkan/icd.d/nvidia_icd.json", GLX);
 	scratch_text(root, "usr/share/vulkan/icd.d/nvidia_icd.json", GLX);
-	scratch_link(root, "usr/local/share/vulkan/icd.d/nvidia_icd.json", "/etc/vulkan/icd.d/nvidia_icd.json");
+	scratch_link(root, "usr/local/share/vulkan/icd.d/nvidia_icd.json",
+		     "/etc/vulkan/icd.d/nvidia_icd.json");
 	discover();
-	ck_assert_str_eq(file("share/vulkan/icd.d", "nvidia_icd.json")->path, "/etc/vulkan/icd.d/nvidia_icd.json");
-	ck_assert(told("/usr/share/vulkan/icd.d/nvidia_icd.json: /etc/vulkan/icd.d/nvidia_icd.json comes first"));
+	ck_assert_str_eq(file("share/vulkan/icd.d", "nvidia_icd.json")->path,
+			 "/etc/vulkan/icd.d/nvidia_icd.json");
+	ck_assert(told("/usr/share/vulkan/icd.d/nvidia_icd.json: /etc/vulkan/icd.d/nvidia_icd.json "
+		       "comes first"));
 	host_done();
 }
 END_TEST
@@ -196,8 +206,10 @@ START_TEST(modules_of_x_are_no_libraries)
 	const struct driver_file *f;
 
 	host_new();
-	scratch_library(root, "usr/lib/nvidia/current/libglxserver_nvidia.so." V, "libglxserver_nvidia.so");
-	scratch_link(root, "usr/lib/nvidia/current/libglxserver_nvidia.so", "libglxserver_nvidia.so." V);
+	scratch_library(root, "usr/lib/nvidia/current/libglxserver_nvidia.so." V,
+			"libglxserver_nvidia.so");
+	scratch_link(root, "usr/lib/nvidia/current/libglxserver_nvidia.so",
+		     "libglxserver_nvidia.so." V);
 	scratch_library(root, LIB "libglxserver_nvidia.so." V, "libglxserver_nvidia.so");
 	scratch_library(root, "usr/lib/xorg/modules/drivers/nvidia_drv.so", NULL);
 	discover();
@@ -229,8 +241,12 @@ static const struct driver_file *library32(const char *name)
 
 START_TEST(libraries_of_32_bits_are_found_beside_the_native_ones)
 {
-	static const char *const places[] = { "usr/lib/i386-linux-gnu/", "usr/lib/i386-linux-gnu/nvidia/current/",
-					      "usr/lib32/", "usr/lib/", "lib32/", "usr/local/nvidia/lib32/",
+	static const char *const places[] = { "usr/lib/i386-linux-gnu/",
+					      "usr/lib/i386-linux-gnu/nvidia/current/",
+					      "usr/lib32/",
+					      "usr/lib/",
+					      "lib32/",
+					      "usr/local/nvidia/lib32/",
 					      "run/nvidia/driver/usr/lib/i386-linux-gnu/" };
 
 	for (size_t i = 0; has_compat32() && i < sizeof(places) / sizeof(places[0]); i++) {
@@ -254,7 +270,8 @@ END_TEST
 
 START_TEST(the_cache_leads_to_libraries_of_32_bits_too)
 {
-	const struct ldcache_add add = { "libcuda.so.1", "/opt/x/libcuda.so.1", LDCACHE_FLAGS_I386 };
+	const struct ldcache_add add = { "libcuda.so.1", "/opt/x/libcuda.so.1",
+					 LDCACHE_FLAGS_I386 };
 	void *image;
 	size_t len;
 
@@ -293,9 +310,15 @@ END_TEST
 START_TEST(firmware_is_found_wherever_the_kernel_looks)
 {
 	static const char *const places[] = {
-		"lib/firmware/updates/" RELEASE, "lib/firmware/updates", "lib/firmware/" RELEASE, "lib/firmware",
-		"usr/lib/firmware/updates", "usr/lib/firmware/" RELEASE, "opt/fw",
-		"usr/local/nvidia/firmware", "run/nvidia/driver/lib/firmware",
+		"lib/firmware/updates/" RELEASE,
+		"lib/firmware/updates",
+		"lib/firmware/" RELEASE,
+		"lib/firmware",
+		"usr/lib/firmware/updates",
+		"usr/lib/firmware/" RELEASE,
+		"opt/fw",
+		"usr/local/nvidia/firmware",
+		"run/nvidia/driver/lib/firmware",
 	};
 
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
@@ -321,7 +344,8 @@ START_TEST(the_kernels_order_decides_between_two_of_one_name)
 	scratch_text(root, "lib/firmware/nvidia/" V "/gsp_ga10x.bin", "old");
 	scratch_text(root, "lib/firmware/updates/nvidia/" V "/gsp_ga10x.bin", "new");
 	discover();
-	ck_assert_str_eq(file("", "gsp_ga10x.bin")->path, "/lib/firmware/updates/nvidia/" V "/gsp_ga10x.bin");
+	ck_assert_str_eq(file("", "gsp_ga10x.bin")->path,
+			 "/lib/firmware/updates/nvidia/" V "/gsp_ga10x.bin");
 	scratch_text(root, "opt/fw/nvidia/" V "/gsp_ga10x.bin", "told");
 	scratch_text(root, "module/firmware_class/parameters/path", "/opt/fw\n");
 	discover();
@@ -375,9 +399,11 @@ START_TEST(wsl_has_its_libraries_and_the_store_of_the_windows_driver)
 	ck_assert_ptr_nonnull(file("", "libcuda.so.1"));
 	ck_assert_ptr_nonnull(file("", "libcuda.so.1.1"));
 	ck_assert_uint_eq(file("", "libdxcore.so")->caps, DRIVER_CAP_ALL);
-	ck_assert_uint_eq(file("", "libd3d12core.so")->caps, DRIVER_CAP_GRAPHICS | DRIVER_CAP_VIDEO);
+	ck_assert_uint_eq(file("", "libd3d12core.so")->caps,
+			  DRIVER_CAP_GRAPHICS | DRIVER_CAP_VIDEO);
 	ck_assert_int_eq(file("", "nvidia-smi")->kind, DRIVER_PROGRAM);
-	ck_assert_uint_eq(file("wsl/drivers/nv_dispi.inf_amd64_1", "nvcubins.bin")->caps, DRIVER_CAP_ALL);
+	ck_assert_uint_eq(file("wsl/drivers/nv_dispi.inf_amd64_1", "nvcubins.bin")->caps,
+			  DRIVER_CAP_ALL);
 	ck_assert_ptr_nonnull(file("wsl/drivers/nv_dispi.inf_amd64_1", "nvcuda64.dll"));
 	ck_assert_ptr_null(file("wsl/drivers/nv_dispi.inf_amd64_1", "nvidia.cat"));
 	ck_assert_uint_eq(driver->n_files, 10);
@@ -390,7 +416,8 @@ START_TEST(with_a_module_loaded_it_is_no_wsl)
 {
 	host_new();
 	scratch_library(root, "usr/lib/wsl/lib/libdxcore.so", NULL);
-	scratch_text(root, "driver/nvidia/version", "NVRM version: NVIDIA UNIX x86_64 Kernel Module  " V "  x\n");
+	scratch_text(root, "driver/nvidia/version",
+		     "NVRM version: NVIDIA UNIX x86_64 Kernel Module  " V "  x\n");
 	discover();
 	ck_assert_str_eq(driver->version, V);
 	ck_assert_ptr_null(file("", "libdxcore.so"));
@@ -417,16 +444,18 @@ START_TEST(rules_add_files_with_their_capabilities)
 	scratch_library(root, "opt/site/libsite.so.2.1", "libsite.so.2");
 	scratch_library(root, "opt/site/gpu-top", NULL);
 	scratch_text(root, "opt/site/gpu-top.json", "{}");
-	rule_file("[a]\nlibrary = /opt/site/libsite.so.2.1\ndriver_capabilities = compute\n"
-		  "[b]\nprogram = /opt/site/gpu-top\nfile = /opt/site/gpu-top.json\nto = share/top\n"
-		  "library = /opt/site/missing.so\n");
+	rule_file(
+		"[a]\nlibrary = /opt/site/libsite.so.2.1\ndriver_capabilities = compute\n"
+		"[b]\nprogram = /opt/site/gpu-top\nfile = /opt/site/gpu-top.json\nto = share/top\n"
+		"library = /opt/site/missing.so\n");
 	discover();
 	f = file("", "libsite.so.2.1");
 	ck_assert_uint_eq(f->caps, DRIVER_CAP_COMPUTE);
 	ck_assert_str_eq(f->soname, "libsite.so.2");
 	ck_assert_int_eq(file("", "gpu-top")->kind, DRIVER_PROGRAM);
 	ck_assert_uint_eq(file("share/top", "gpu-top.json")->caps, DRIVER_CAP_ALL);
-	ck_assert(told("/opt/site/missing.so: No such file or directory, named by 50-site.conf:8, left out"));
+	ck_assert(told("/opt/site/missing.so: No such file or directory, named by 50-site.conf:8, "
+		       "left out"));
 	host_done();
 }
 END_TEST
@@ -437,8 +466,10 @@ START_TEST(an_added_library_comes_before_the_drivers_own)
 	scratch_library(root, "opt/site/libnvidia-opencl.so." V, "libnvidia-opencl.so.1");
 	rule_file("[a]\nlibrary = /opt/site/libnvidia-opencl.so." V "\n");
 	discover();
-	ck_assert_str_eq(file("", "libnvidia-opencl.so." V)->path, "/opt/site/libnvidia-opencl.so." V);
-	ck_assert(told("/" LIB "libnvidia-opencl.so." V ": /opt/site/libnvidia-opencl.so." V " comes first"));
+	ck_assert_str_eq(file("", "libnvidia-opencl.so." V)->path,
+			 "/opt/site/libnvidia-opencl.so." V);
+	ck_assert(told("/" LIB "libnvidia-opencl.so." V ": /opt/site/libnvidia-opencl.so." V
+		       " comes first"));
 	host_done();
 }
 END_TEST
@@ -476,12 +507,14 @@ END_TEST
 
 UNIT_MAIN("driver_extra", each_file_is_found_where_distributions_put_it,
 	  what_would_be_of_no_use_is_left_out_and_told,
-	  an_absolute_path_in_a_file_of_a_loader_is_rewritten, the_first_of_two_files_of_one_name_counts,
-	  modules_of_x_are_no_libraries,
+	  an_absolute_path_in_a_file_of_a_loader_is_rewritten,
+	  the_first_of_two_files_of_one_name_counts, modules_of_x_are_no_libraries,
 	  libraries_of_32_bits_are_found_beside_the_native_ones,
 	  the_cache_leads_to_libraries_of_32_bits_too, libraries_of_32_bits_alone_are_no_driver,
-	  firmware_is_found_wherever_the_kernel_looks, the_kernels_order_decides_between_two_of_one_name,
-	  wsl_has_its_libraries_and_the_store_of_the_windows_driver, with_a_module_loaded_it_is_no_wsl,
-	  a_path_told_to_the_kernel_may_name_the_driver_root, rules_add_files_with_their_capabilities,
-	  an_added_library_comes_before_the_drivers_own, rules_leave_files_out_and_the_rule_is_named,
+	  firmware_is_found_wherever_the_kernel_looks,
+	  the_kernels_order_decides_between_two_of_one_name,
+	  wsl_has_its_libraries_and_the_store_of_the_windows_driver,
+	  with_a_module_loaded_it_is_no_wsl, a_path_told_to_the_kernel_may_name_the_driver_root,
+	  rules_add_files_with_their_capabilities, an_added_library_comes_before_the_drivers_own,
+	  rules_leave_files_out_and_the_rule_is_named,
 	  a_table_row_with_a_directory_is_modules_data_or_configuration)

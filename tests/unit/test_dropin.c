@@ -21,7 +21,8 @@ static const char *reason(const char *text)
 
 START_TEST(the_reason_begins_in_lower_case_and_names_do_not)
 {
-	ck_assert_str_eq(reason("open '/x': No such file or directory"), "open '/x': no such file or directory");
+	ck_assert_str_eq(reason("open '/x': No such file or directory"),
+			 "open '/x': no such file or directory");
 	ck_assert_str_eq(reason("a: B: Permission denied"), "a: B: permission denied");
 	ck_assert_str_eq(reason("GPU-1: unknown device"), "GPU-1: unknown device");
 	ck_assert_str_eq(reason("ask: NVML has not told"), "ask: NVML has not told");
@@ -40,8 +41,10 @@ START_TEST(each_class_of_ours_is_one_that_callers_know)
 		{ ERROR_USAGE, "no process has the id 7", "container error" },
 		{ ERROR_OTHER, "interrupted", "container error" },
 		{ ERROR_DEVICE, "7: unknown device", "device error" },
-		{ ERROR_DEVICE, "cannot enable mig-config with specific MIG devices selected", "mig-config error" },
-		{ ERROR_DEVICE, "cannot enable mig-monitor with specific MIG devices selected", "mig-monitor error" },
+		{ ERROR_DEVICE, "cannot enable mig-config with specific MIG devices selected",
+		  "mig-config error" },
+		{ ERROR_DEVICE, "cannot enable mig-monitor with specific MIG devices selected",
+		  "mig-monitor error" },
 		{ ERROR_REQUIREMENT, "unsatisfied condition: cuda>=999", "requirement error" },
 		{ ERROR_PERMISSION, "uid 7 may not", "permission error" },
 		{ ERROR_MOUNT, "open root", "mount error" },
@@ -97,5 +100,5 @@ START_TEST(lists_grow_by_commas)
 END_TEST
 
 UNIT_MAIN("dropin", the_reason_begins_in_lower_case_and_names_do_not,
-	  each_class_of_ours_is_one_that_callers_know, a_container_without_id_is_named_by_its_root_and_namespace,
-	  lists_grow_by_commas)
+	  each_class_of_ours_is_one_that_callers_know,
+	  a_container_without_id_is_named_by_its_root_and_namespace, lists_grow_by_commas)

@@ -263,7 +263,8 @@ START_TEST(a_note_is_found_at_either_end_of_a_file)
 {
 	const uint64_t gap = 12345677;
 	struct noted_elf noted = noted_elf(OWNER, 0, "x"), moved = noted;
-	size_t sections = offsetof(struct noted_elf, sections), notes = offsetof(struct noted_elf, notes);
+	size_t sections = offsetof(struct noted_elf, sections),
+	       notes = offsetof(struct noted_elf, notes);
 	char text[64] = "";
 
 	ck_assert_int_eq(note_of_pieces(noted, sizeof(noted), 0, text), 0);

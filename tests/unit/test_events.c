@@ -24,10 +24,13 @@ static void check_printed(const char *event, const char *wanted)
 START_TEST(an_event_is_one_line)
 {
 	ck_assert_int_eq(setenv("TZ", "UTC", 1), 0);
-	check_printed("{\"event\":\"injected\",\"time_us\":1700000000123456,\"id\":\"box\",\"pid\":41}",
-		      "2023-11-14T22:13:20+0000 injected id=box pid=41\n");
-	check_printed("{\"time_us\":0,\"event\":\"finding\",\"what\":\"two words\",\"list\":[1,2],\"none\":null,\"empty\":\"\"}",
-		      "1970-01-01T00:00:00+0000 finding what=\"two words\" list=[1,2] none=null empty=\"\"\n");
+	check_printed(
+		"{\"event\":\"injected\",\"time_us\":1700000000123456,\"id\":\"box\",\"pid\":41}",
+		"2023-11-14T22:13:20+0000 injected id=box pid=41\n");
+	check_printed("{\"time_us\":0,\"event\":\"finding\",\"what\":\"two "
+		      "words\",\"list\":[1,2],\"none\":null,\"empty\":\"\"}",
+		      "1970-01-01T00:00:00+0000 finding what=\"two words\" list=[1,2] none=null "
+		      "empty=\"\"\n");
 }
 END_TEST
 

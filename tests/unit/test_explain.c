@@ -9,14 +9,18 @@
 #define TEXT(s) ((char[]){ s })
 
 static struct driver_file files[] = {
-	{ .kind = DRIVER_LIBRARY, .name = TEXT("libcuda.so.535.261.03"), .soname = TEXT("libcuda.so.1"),
+	{ .kind = DRIVER_LIBRARY,
+	  .name = TEXT("libcuda.so.535.261.03"),
+	  .soname = TEXT("libcuda.so.1"),
 	  .path = TEXT("/usr/lib64/libcuda.so.535.261.03") },
 	{ .kind = DRIVER_PROGRAM, .name = TEXT("nvidia-smi"), .path = TEXT("/usr/bin/nvidia-smi") },
 };
 
 static struct driver_finding findings[] = {
-	{ FINDING_VERSION, true, TEXT("/usr/lib64/libnvidia-ml.so.550.1: version differs from 535.261.03, left out") },
-	{ FINDING_MACHINE, false, TEXT("/usr/lib32/libnvcuvid.so.535.261.03: it is 32-bit i386, left out") },
+	{ FINDING_VERSION, true,
+	  TEXT("/usr/lib64/libnvidia-ml.so.550.1: version differs from 535.261.03, left out") },
+	{ FINDING_MACHINE, false,
+	  TEXT("/usr/lib32/libnvcuvid.so.535.261.03: it is 32-bit i386, left out") },
 	{ FINDING_OTHER, true, TEXT("/etc/ld.so.cache: broken, using known directories") },
 	{ FINDING_MISSING, true, TEXT("missing: libnvidia-cfg.so") },
 	{ FINDING_EXCLUDED, false, TEXT("/usr/lib/nvidia/nvidia-debugdump: left out by x.conf:2") },
@@ -31,13 +35,15 @@ static enum finding_rule rule_of(const char *what)
 
 	driver_explain(&driver, what, &explanation);
 	ck_assert_ptr_null(explanation.file);
-	ck_assert_ptr_nonnull(strstr(explanation.text, what[0] == '/' ? strrchr(what, '/') + 1 : "lib"));
+	ck_assert_ptr_nonnull(
+		strstr(explanation.text, what[0] == '/' ? strrchr(what, '/') + 1 : "lib"));
 	return explanation.rule;
 }
 
 START_TEST(a_file_has_several_names)
 {
-	static const char *const names[] = { "libcuda", "libcuda.so", "libcuda.so.1", "libcuda.so.535.261.03",
+	static const char *const names[] = { "libcuda", "libcuda.so", "libcuda.so.1",
+					     "libcuda.so.535.261.03",
 					     "/usr/lib64/libcuda.so.535.261.03" };
 	struct explanation explanation;
 

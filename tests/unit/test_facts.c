@@ -50,7 +50,8 @@ END_TEST
 
 START_TEST(findings_name_gpus_and_are_not_for_everybody)
 {
-	struct generation generation = { .nvml = { .state = GENERATION_NVML_FAILED, .took_ms = 12 } };
+	struct generation generation = { .nvml = { .state = GENERATION_NVML_FAILED,
+						   .took_ms = 12 } };
 	struct daemon daemon = { .generation = &generation };
 	struct facts facts = { .daemon = &daemon };
 	struct finding_list findings = { 0 };
@@ -60,7 +61,8 @@ START_TEST(findings_name_gpus_and_are_not_for_everybody)
 	facts_set_findings(&facts, &generation, &findings); /* taken over */
 	all = status_of(&daemon, true);
 	less = status_of(&daemon, false);
-	ck_assert_str_eq(all, "{\"findings\":[\"GPU 3: it hangs\"],\"state\":\"failed\",\"took_ms\":12}");
+	ck_assert_str_eq(
+		all, "{\"findings\":[\"GPU 3: it hangs\"],\"state\":\"failed\",\"took_ms\":12}");
 	ck_assert_str_eq(less, "{\"findings\":[],\"state\":\"failed\",\"took_ms\":12}");
 	memset(&findings, 0, sizeof(findings));
 	facts_set_findings(&facts, &generation, &findings); /* those of before are gone */
@@ -68,5 +70,6 @@ START_TEST(findings_name_gpus_and_are_not_for_everybody)
 }
 END_TEST
 
-UNIT_MAIN("facts", each_failure_doubles_the_wait_up_to_an_hour, without_a_driver_nvml_is_to_be_asked_or_is_off,
+UNIT_MAIN("facts", each_failure_doubles_the_wait_up_to_an_hour,
+	  without_a_driver_nvml_is_to_be_asked_or_is_off,
 	  findings_name_gpus_and_are_not_for_everybody)

@@ -38,12 +38,14 @@ START_TEST(what_is_offered_and_allowed_is_asked_for)
 {
 	features_allowed(NULL, &allowed);
 	offer(KFUSE_INIT_EXT | KFUSE_PASSTHROUGH | KFUSE_HAS_RESEND);
-	features_negotiate(&request, sizeof(request), &reply, sizeof(reply), &allowed, false, &result);
+	features_negotiate(&request, sizeof(request), &reply, sizeof(reply), &allowed, false,
+			   &result);
 	ck_assert(result.passthrough && result.resend && !result.idmap);
 	ck_assert_uint_eq(reply.flags, KFUSE_INIT_EXT);
 	ck_assert_uint_eq(reply.flags2, (KFUSE_PASSTHROUGH | KFUSE_HAS_RESEND) >> 32);
 	ck_assert_uint_eq(reply.max_stack_depth, 1);
-	features_negotiate(&request, sizeof(request), &reply, sizeof(reply), &allowed, true, &result);
+	features_negotiate(&request, sizeof(request), &reply, sizeof(reply), &allowed, true,
+			   &result);
 	ck_assert_uint_eq(reply.max_stack_depth, 2);
 }
 END_TEST
@@ -53,7 +55,8 @@ START_TEST(what_is_turned_off_is_not_asked_for)
 	features_allowed("passthrough, statmount,idmap", &allowed);
 	ck_assert(!allowed.passthrough && allowed.resend && !allowed.idmap);
 	offer(KFUSE_INIT_EXT | KFUSE_PASSTHROUGH | KFUSE_HAS_RESEND | KFUSE_ALLOW_IDMAP);
-	features_negotiate(&request, sizeof(request), &reply, sizeof(reply), &allowed, false, &result);
+	features_negotiate(&request, sizeof(request), &reply, sizeof(reply), &allowed, false,
+			   &result);
 	ck_assert(!result.passthrough && result.resend);
 	ck_assert_uint_eq(reply.flags2, KFUSE_HAS_RESEND >> 32);
 	ck_assert_uint_eq(reply.max_stack_depth, 0);
@@ -68,15 +71,15 @@ START_TEST(an_old_kernel_gets_libfuses_reply_as_it_is)
 	features_allowed("", &allowed);
 	for (size_t i = 0; i < sizeof(offers) / sizeof(offers[0]); i++) {
 		offer(offers[i]);
-		features_negotiate(&request, sizeof(request), &reply, sizeof(reply), &allowed, false,
-				   &result);
+		features_negotiate(&request, sizeof(request), &reply, sizeof(reply), &allowed,
+				   false, &result);
 		ck_assert(!result.passthrough && !result.resend && !result.idmap);
 		ck_assert_int_eq(memcmp(&reply, &untouched, sizeof(reply)), 0);
 	}
 	/* 5.10 sends a shorter INIT: no flags2 */
 	offer(KFUSE_INIT_EXT | KFUSE_PASSTHROUGH);
-	features_negotiate(&request, sizeof(request.header) + 16, &reply, sizeof(reply), &allowed, false,
-			   &result);
+	features_negotiate(&request, sizeof(request.header) + 16, &reply, sizeof(reply), &allowed,
+			   false, &result);
 	ck_assert(!result.passthrough);
 }
 END_TEST
@@ -87,13 +90,16 @@ START_TEST(the_epoch_goes_by_the_protocols_minor_number)
 	offer(KFUSE_INIT_EXT);
 	request.in.major = 7;
 	request.in.minor = 43;
-	features_negotiate(&request, sizeof(request), &reply, sizeof(reply), &allowed, false, &result);
+	features_negotiate(&request, sizeof(request), &reply, sizeof(reply), &allowed, false,
+			   &result);
 	ck_assert(!result.epoch);
 	request.in.minor = 44;
-	features_negotiate(&request, sizeof(request), &reply, sizeof(reply), &allowed, false, &result);
+	features_negotiate(&request, sizeof(request), &reply, sizeof(reply), &allowed, false,
+			   &result);
 	ck_assert(result.epoch);
 	features_allowed("epoch", &allowed);
-	features_negotiate(&request, sizeof(request), &reply, sizeof(reply), &allowed, false, &result);
+	features_negotiate(&request, sizeof(request), &reply, sizeof(reply), &allowed, false,
+			   &result);
 	ck_assert(!result.epoch);
 }
 END_TEST
@@ -110,5 +116,7 @@ START_TEST(passthrough_is_expected_by_the_kernels_age)
 }
 END_TEST
 
-UNIT_MAIN("features", passthrough_is_expected_by_the_kernels_age, the_epoch_goes_by_the_protocols_minor_number, the_layouts_are_the_kernels, what_is_offered_and_allowed_is_asked_for,
-	  what_is_turned_off_is_not_asked_for, an_old_kernel_gets_libfuses_reply_as_it_is)
+UNIT_MAIN("features", passthrough_is_expected_by_the_kernels_age,
+	  the_epoch_goes_by_the_protocols_minor_number, the_layouts_are_the_kernels,
+	  what_is_offered_and_allowed_is_asked_for, what_is_turned_off_is_not_asked_for,
+	  an_old_kernel_gets_libfuses_reply_as_it_is)

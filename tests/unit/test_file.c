@@ -74,7 +74,8 @@ START_TEST(errors_name_the_file)
 {
 	char *text = NULL;
 
-	ck_assert_int_eq(file_read_at(AT_FDCWD, "/nowhere/at/all", 100, &text, NULL, &err), -ENOENT);
+	ck_assert_int_eq(file_read_at(AT_FDCWD, "/nowhere/at/all", 100, &text, NULL, &err),
+			 -ENOENT);
 	ck_assert_ptr_nonnull(strstr(err.text, "'/nowhere/at/all'"));
 	ck_assert_int_eq(file_read_at(AT_FDCWD, "/", 100, &text, NULL, &err), -EISDIR);
 	ck_assert_ptr_nonnull(strstr(err.text, "'/'"));

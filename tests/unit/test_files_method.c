@@ -19,13 +19,29 @@
 #include "tests/unit/unit.h"
 
 static struct driver_file files[] = {
-	{ .kind = DRIVER_LIBRARY, .name = (char[]){ "libcuda.so.580.1" }, .path = (char[]){ "/usr/lib/libcuda.so.580.1" },
-	  .soname = (char[]){ "libcuda.so.1" }, .caps = DRIVER_CAP_COMPUTE, .elf_class = 64 },
+	{ .kind = DRIVER_LIBRARY,
+	  .name = (char[]){ "libcuda.so.580.1" },
+	  .path = (char[]){ "/usr/lib/libcuda.so.580.1" },
+	  .soname = (char[]){ "libcuda.so.1" },
+	  .caps = DRIVER_CAP_COMPUTE,
+	  .elf_class = 64 },
 };
-static struct driver driver = { .version = "580.1", .root = (char[]){ "/drv" }, .files = files, .n_files = 1 };
+static struct driver driver = {
+	.version = "580.1", .root = (char[]){ "/drv" }, .files = files, .n_files = 1
+};
 static struct gpu gpus[] = {
-	{ .index = 0, .minor = 0, .uuid = "GPU-a", .bus_id = "0000:01:00.0", .mig_mode = GPU_MIG_ON, .usable = true },
-	{ .index = 1, .minor = 7, .uuid = "GPU-b", .bus_id = "0000:02:00.0", .mig_mode = GPU_MIG_NONE, .usable = true },
+	{ .index = 0,
+	  .minor = 0,
+	  .uuid = "GPU-a",
+	  .bus_id = "0000:01:00.0",
+	  .mig_mode = GPU_MIG_ON,
+	  .usable = true },
+	{ .index = 1,
+	  .minor = 7,
+	  .uuid = "GPU-b",
+	  .bus_id = "0000:02:00.0",
+	  .mig_mode = GPU_MIG_NONE,
+	  .usable = true },
 };
 static struct mig_device migs[] = { { .gpu = 0, .index = 0, .gi = 3, .ci = 1, .uuid = "MIG-x" } };
 static struct gpu_list list;
@@ -41,11 +57,15 @@ static struct daemon begin(void)
 	scratch_path(path, root, "nvidia0");
 	ck_assert_int_eq(mknod(path, S_IFCHR | 0666, 0), 0);
 	scratch_text(root, "devices", "Character devices:\n  0 nvidia\n");
-	list = (struct gpu_list){ .gpus = gpus, .n = 2, .migs = migs, .n_migs = 1, .has_nvcaps = true };
+	list = (struct gpu_list){
+		.gpus = gpus, .n = 2, .migs = migs, .n_migs = 1, .has_nvcaps = true
+	};
 	generation = (struct generation){ .driver = &driver, .gpus = &list, .number = 1 };
 	ck_assert_int_eq(ipc_looker_new(&looker, NULL), 0);
-	return (struct daemon){ .generation = &generation, .ipc_looker = looker,
-				.config = { .dev_root = root, .proc_root = root, .ipc_root = root } };
+	return (struct daemon){ .generation = &generation,
+				.ipc_looker = looker,
+				.config = {
+					.dev_root = root, .proc_root = root, .ipc_root = root } };
 }
 
 static void end(struct daemon *daemon)
@@ -66,7 +86,8 @@ static int ask(struct daemon *daemon, const char *devices, json_t **ret, struct 
 
 static void ck_member(const json_t *json, const char *key, const char *expected)
 {
-	auto_free char *text = json_dumps(json_object_get(json, key), JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+	auto_free char *text = json_dumps(json_object_get(json, key),
+					  JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
 
 	ck_assert_msg(!strcmp(text ? text : "", expected), "%s: %s", key, text ? text : "absent");
 }
@@ -136,5 +157,5 @@ START_TEST(without_a_gpu_any_list_is_none)
 END_TEST
 
 UNIT_MAIN("files_method", files_are_told_and_nodes_only_where_devices_are_asked_for,
-	  chosen_gpus_and_mig_devices_are_told_by_the_modules_numbers, what_is_not_there_is_an_error_by_name,
-	  without_a_gpu_any_list_is_none)
+	  chosen_gpus_and_mig_devices_are_told_by_the_modules_numbers,
+	  what_is_not_there_is_an_error_by_name, without_a_gpu_any_list_is_none)

@@ -73,7 +73,9 @@ static int call_beyond_the_list(void)
 		if (number != 457 /* statmount */ && !is_refused(number))
 			return 1;
 	}
-	return is_refused(512) && is_refused(512 + SYS_read) && is_refused(0x40000000 + SYS_read) ? 0 : 1;
+	return is_refused(512) && is_refused(512 + SYS_read) && is_refused(0x40000000 + SYS_read)
+		       ? 0
+		       : 1;
 }
 
 /* x32's read(2) */
@@ -110,7 +112,8 @@ static int put_strange_kernel(bool everything)
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PR_SET_SECCOMP, 0, 4),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, fprog),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, everything ? SECCOMP_RET_ERRNO | EINVAL : SECCOMP_RET_ALLOW),
+		BPF_STMT(BPF_RET | BPF_K,
+			 everything ? SECCOMP_RET_ERRNO | EINVAL : SECCOMP_RET_ALLOW),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
@@ -268,7 +271,8 @@ static const uint32_t hiding[] = { PR_SET_DUMPABLE, PR_SET_PDEATHSIG };
 
 static void build_by_libseccomp(enum filter_place place, struct code *ret)
 {
-	scmp_filter_ctx ctx = seccomp_init(place == FILTER_HOST ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_KILL_PROCESS);
+	scmp_filter_ctx ctx = seccomp_init(place == FILTER_HOST ? SCMP_ACT_ERRNO(EPERM)
+								: SCMP_ACT_KILL_PROCESS);
 	int calls[FILTER_CALLS_MAX], fd = memfd_create("filter", MFD_CLOEXEC);
 	size_t n = filter_calls(place, calls);
 	ssize_t len;
@@ -316,14 +320,18 @@ static void compare(const struct code *ours, const struct code *theirs, struct s
 		ck_assert_uint_ne(a, SECCOMP_RET_ALLOW);
 		ck_assert_uint_ne(b, SECCOMP_RET_ALLOW);
 	} else {
-		ck_assert_msg(a == b, "arch %#x, call %#x: %#x, and %#x by libseccomp", data->arch, data->nr, a, b);
+		ck_assert_msg(a == b, "arch %#x, call %#x: %#x, and %#x by libseccomp", data->arch,
+			      data->nr, a, b);
 	}
 }
 
 static void compare_all(enum filter_place place)
 {
-	static const uint32_t archs[] = { NATIVE, AUDIT_ARCH_I386, AUDIT_ARCH_ARM, AUDIT_ARCH_RISCV64, 0, ~0U };
-	static const uint32_t bases[] = { 0, 0x1000, 0x3ffffc00, 0x40000000, 0x7ffffc00, 0x80000000, 0xfffffc00 };
+	static const uint32_t archs[] = {
+		NATIVE, AUDIT_ARCH_I386, AUDIT_ARCH_ARM, AUDIT_ARCH_RISCV64, 0, ~0U
+	};
+	static const uint32_t bases[] = { 0,	      0x1000,	  0x3ffffc00, 0x40000000,
+					  0x7ffffc00, 0x80000000, 0xfffffc00 };
 	static struct code ours, theirs;
 	struct seccomp_data data;
 
@@ -354,12 +362,25 @@ END_TEST
 /* Nothing that is dangerous by itself has come into a list; asked by name, whatever the numbers are. */
 START_TEST(what_must_not_be_in_a_list_is_in_none)
 {
-	static const char *const never[] = { "execve",	 "execveat",	 "ptrace",	      "process_vm_readv",
-					     "mount",	 "pivot_root",	 "chroot",	      "init_module",
-					     "mknodat",	 "fchmodat",	 "fchownat",	      "kexec_load",
-					     "open_by_handle_at", "finit_module", "process_vm_writev", "keyctl" };
-	static const char *const not_inside[] = { "socket", "connect", "bpf", "clone", "setns", "ioctl", "sendmsg",
-						  "seccomp", "prctl", "pidfd_open" };
+	static const char *const never[] = { "execve",
+					     "execveat",
+					     "ptrace",
+					     "process_vm_readv",
+					     "mount",
+					     "pivot_root",
+					     "chroot",
+					     "init_module",
+					     "mknodat",
+					     "fchmodat",
+					     "fchownat",
+					     "kexec_load",
+					     "open_by_handle_at",
+					     "finit_module",
+					     "process_vm_writev",
+					     "keyctl" };
+	static const char *const not_inside[] = { "socket", "connect",	 "bpf",	    "clone",
+						  "setns",  "ioctl",	 "sendmsg", "seccomp",
+						  "prctl",  "pidfd_open" };
 	static struct code code;
 	struct seccomp_data data = { .arch = NATIVE };
 
@@ -372,13 +393,15 @@ START_TEST(what_must_not_be_in_a_list_is_in_none)
 	}
 	for (size_t i = 0; i < sizeof(not_inside) / sizeof(*not_inside); i++) {
 		data.nr = seccomp_syscall_resolve_name(not_inside[i]);
-		ck_assert_msg(answer(&code, &data) == SECCOMP_RET_KILL_PROCESS, "%s", not_inside[i]);
+		ck_assert_msg(answer(&code, &data) == SECCOMP_RET_KILL_PROCESS, "%s",
+			      not_inside[i]);
 	}
 }
 END_TEST
 
-UNIT_MAIN("filter", the_programs_are_what_libseccomp_would_make_of_the_lists, what_must_not_be_in_a_list_is_in_none,
+UNIT_MAIN("filter", the_programs_are_what_libseccomp_would_make_of_the_lists,
+	  what_must_not_be_in_a_list_is_in_none,
 	  inside_a_container_it_can_stay_hidden_and_no_other_prctl_is_left,
-	  a_filter_is_done_without_where_the_kernel_has_none_alone, inside_a_container_files_are_left_and_little_else, on_the_host_no_program_is_run,
-	  numbers_that_are_no_call_of_ours_are_refused,
-	  files_may_be_looked_at_everywhere)
+	  a_filter_is_done_without_where_the_kernel_has_none_alone,
+	  inside_a_container_files_are_left_and_little_else, on_the_host_no_program_is_run,
+	  numbers_that_are_no_call_of_ours_are_refused, files_may_be_looked_at_everywhere)

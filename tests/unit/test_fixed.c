@@ -24,7 +24,8 @@ static char *links_of(const char *const *files, size_t n)
 	ck_assert_int_eq(fixed_links_list(layout, "/dev/nvfs", &links, NULL, NULL), 0);
 	for (size_t i = 0; i < links.n; i++)
 		fprintf(out, "%s -> %s%s%s%s\n", links.items[i].path, links.items[i].to,
-			links.items[i].where ? " (" : "", links.items[i].where ? links.items[i].where : "",
+			links.items[i].where ? " (" : "",
+			links.items[i].where ? links.items[i].where : "",
 			links.items[i].where ? ")" : "");
 	fixed_links_done(&links);
 	layout_builder_free(builder);
@@ -38,50 +39,56 @@ static char *links_of(const char *const *files, size_t n)
 
 START_TEST(every_program_of_the_tree_has_a_link)
 {
-	char *text = LINKS_OF("bin/nvidia-smi", "bin/nvidia-cuda-mps-control", "lib64/libcuda.so.1");
+	char *text = LINKS_OF("bin/nvidia-smi", "bin/nvidia-cuda-mps-control",
+			      "lib64/libcuda.so.1");
 
-	ck_assert_str_eq(text, "/usr/bin/nvidia-cuda-mps-control -> /dev/nvfs/bin/nvidia-cuda-mps-control\n"
-			       "/usr/bin/nvidia-smi -> /dev/nvfs/bin/nvidia-smi\n");
+	ck_assert_str_eq(
+		text, "/usr/bin/nvidia-cuda-mps-control -> /dev/nvfs/bin/nvidia-cuda-mps-control\n"
+		      "/usr/bin/nvidia-smi -> /dev/nvfs/bin/nvidia-smi\n");
 	free(text);
 }
 END_TEST
 
 START_TEST(configuration_is_linked_where_loaders_look_for_it)
 {
-	char *text = LINKS_OF(
-		"etc/OpenCL/vendors/nvidia.icd", "etc/nvidia/nvidia-application-profiles-rc.d/10.json",
-		"share/nvidia/nvidia-application-profiles-535.1-rc", "share/nvidia/nvoptix.bin",
-		"share/vulkan/icd.d/nvidia_icd.json", "share/vulkan/implicit_layer.d/nvidia_layers.json",
-		"share/glvnd/egl_vendor.d/10_nvidia.json",
-		"share/egl/egl_external_platform.d/15_nvidia_gbm.json");
+	char *text = LINKS_OF("etc/OpenCL/vendors/nvidia.icd",
+			      "etc/nvidia/nvidia-application-profiles-rc.d/10.json",
+			      "share/nvidia/nvidia-application-profiles-535.1-rc",
+			      "share/nvidia/nvoptix.bin", "share/vulkan/icd.d/nvidia_icd.json",
+			      "share/vulkan/implicit_layer.d/nvidia_layers.json",
+			      "share/glvnd/egl_vendor.d/10_nvidia.json",
+			      "share/egl/egl_external_platform.d/15_nvidia_gbm.json");
 
 	ck_assert_str_eq(
-		text,
-		"/etc/OpenCL/vendors/nvidia.icd -> /dev/nvfs/etc/OpenCL/vendors/nvidia.icd\n"
-		"/etc/nvidia/nvidia-application-profiles-rc.d/10.json -> "
-		"/dev/nvfs/etc/nvidia/nvidia-application-profiles-rc.d/10.json\n"
-		"/usr/share/nvidia/nvidia-application-profiles-535.1-rc -> "
-		"/dev/nvfs/share/nvidia/nvidia-application-profiles-535.1-rc\n"
-		"/usr/share/nvidia/nvoptix.bin -> /dev/nvfs/share/nvidia/nvoptix.bin\n"
-		"/etc/vulkan/icd.d/nvidia_icd.json -> /dev/nvfs/share/vulkan/icd.d/nvidia_icd.json\n"
-		"/etc/vulkan/implicit_layer.d/nvidia_layers.json -> "
-		"/dev/nvfs/share/vulkan/implicit_layer.d/nvidia_layers.json\n"
-		"/usr/share/glvnd/egl_vendor.d/10_nvidia.json -> "
-		"/dev/nvfs/share/glvnd/egl_vendor.d/10_nvidia.json\n"
-		"/usr/share/egl/egl_external_platform.d/15_nvidia_gbm.json -> "
-		"/dev/nvfs/share/egl/egl_external_platform.d/15_nvidia_gbm.json\n");
+		text, "/etc/OpenCL/vendors/nvidia.icd -> /dev/nvfs/etc/OpenCL/vendors/nvidia.icd\n"
+		      "/etc/nvidia/nvidia-application-profiles-rc.d/10.json -> "
+		      "/dev/nvfs/etc/nvidia/nvidia-application-profiles-rc.d/10.json\n"
+		      "/usr/share/nvidia/nvidia-application-profiles-535.1-rc -> "
+		      "/dev/nvfs/share/nvidia/nvidia-application-profiles-535.1-rc\n"
+		      "/usr/share/nvidia/nvoptix.bin -> /dev/nvfs/share/nvidia/nvoptix.bin\n"
+		      "/etc/vulkan/icd.d/nvidia_icd.json -> "
+		      "/dev/nvfs/share/vulkan/icd.d/nvidia_icd.json\n"
+		      "/etc/vulkan/implicit_layer.d/nvidia_layers.json -> "
+		      "/dev/nvfs/share/vulkan/implicit_layer.d/nvidia_layers.json\n"
+		      "/usr/share/glvnd/egl_vendor.d/10_nvidia.json -> "
+		      "/dev/nvfs/share/glvnd/egl_vendor.d/10_nvidia.json\n"
+		      "/usr/share/egl/egl_external_platform.d/15_nvidia_gbm.json -> "
+		      "/dev/nvfs/share/egl/egl_external_platform.d/15_nvidia_gbm.json\n");
 	free(text);
 }
 END_TEST
 
 START_TEST(some_links_want_a_place_that_not_every_image_has)
 {
-	char *text = LINKS_OF("lib64/gbm/nvidia-drm_gbm.so", "lib64/xorg/modules/drivers/nvidia_drv.so");
+	char *text = LINKS_OF("lib64/gbm/nvidia-drm_gbm.so",
+			      "lib64/xorg/modules/drivers/nvidia_drv.so");
 
-	ck_assert_ptr_nonnull(strstr(text, "-linux-gnu/gbm/nvidia-drm_gbm.so -> /dev/nvfs/lib64/gbm/nvidia-drm_gbm.so "
-					   "(/usr/lib/"));
-	ck_assert_ptr_nonnull(strstr(text, "/usr/lib64/gbm/nvidia-drm_gbm.so -> /dev/nvfs/lib64/gbm/nvidia-drm_gbm.so "
-					   "(/usr/lib64/libc.so.6)\n"));
+	ck_assert_ptr_nonnull(strstr(
+		text, "-linux-gnu/gbm/nvidia-drm_gbm.so -> /dev/nvfs/lib64/gbm/nvidia-drm_gbm.so "
+		      "(/usr/lib/"));
+	ck_assert_ptr_nonnull(strstr(
+		text, "/usr/lib64/gbm/nvidia-drm_gbm.so -> /dev/nvfs/lib64/gbm/nvidia-drm_gbm.so "
+		      "(/usr/lib64/libc.so.6)\n"));
 	ck_assert_ptr_nonnull(strstr(text, "/usr/lib/xorg/modules/drivers/nvidia_drv.so -> "
 					   "/dev/nvfs/lib64/xorg/modules/drivers/nvidia_drv.so "
 					   "(/usr/lib/xorg/modules)\n"));
@@ -100,8 +107,9 @@ END_TEST
 
 START_TEST(nothing_else_of_a_tree_is_linked)
 {
-	char *text = LINKS_OF("etc/ld.so.cache", "proc/driver/nvidia/version", ".nvfs/manifest.json",
-			      "firmware/nvidia/535.1/gsp.bin", "bin/inner/file");
+	char *text = LINKS_OF("etc/ld.so.cache", "proc/driver/nvidia/version",
+			      ".nvfs/manifest.json", "firmware/nvidia/535.1/gsp.bin",
+			      "bin/inner/file");
 
 	ck_assert_str_eq(text, "");
 	free(text);
@@ -131,7 +139,8 @@ START_TEST(more_links_than_a_plan_has_room_for_are_cut)
 	}
 	layout = layout_finish(builder);
 	ck_assert_int_eq(fixed_links_list(layout, "/t", &links, &findings, NULL), 0);
-	ck_assert_str_eq(findings.items[0].text, "more than 96 links at fixed paths, ignoring the rest");
+	ck_assert_str_eq(findings.items[0].text,
+			 "more than 96 links at fixed paths, ignoring the rest");
 	ck_assert_uint_eq(links.n, FIXED_LINKS_MAX);
 	ck_assert_str_eq(links.items[FIXED_LINKS_MAX - 1].to, "/t/bin/program-095");
 	fixed_links_done(&links);
@@ -159,16 +168,23 @@ START_TEST(libraries_are_linked_where_the_container_has_its_own)
 	layout = layout_finish(builder);
 	ck_assert_int_eq(fixed_links_list(layout, "/t", &links, NULL, NULL), 0);
 	ck_assert_uint_eq(links.n, 1);
-	ck_assert_int_eq(fixed_links_libraries(layout, "lib64", "/usr/lib64", "/t", &links, &findings, NULL), 0);
+	ck_assert_int_eq(
+		fixed_links_libraries(layout, "lib64", "/usr/lib64", "/t", &links, &findings, NULL),
+		0);
 	ck_assert_uint_eq(links.n, 2);
 	ck_assert_str_eq(links.items[1].path, "/usr/lib64/libcuda.so.1");
 	ck_assert_str_eq(links.items[1].to, "/t/lib64/libcuda.so.1");
 	ck_assert_ptr_null(links.items[1].where);
-	ck_assert_int_eq(fixed_links_libraries(layout, "libnone", "/usr/lib", "/t", &links, &findings, NULL), 0);
+	ck_assert_int_eq(
+		fixed_links_libraries(layout, "libnone", "/usr/lib", "/t", &links, &findings, NULL),
+		0);
 	ck_assert_uint_eq(findings.n, 0);
-	ck_assert_int_eq(fixed_links_libraries(layout, "lib32", "/usr/lib", "/t", &links, &findings, NULL), 0);
+	ck_assert_int_eq(
+		fixed_links_libraries(layout, "lib32", "/usr/lib", "/t", &links, &findings, NULL),
+		0);
 	ck_assert_uint_eq(links.n, FIXED_LIBRARIES_MAX + FIXED_LINKS_MAX);
-	ck_assert_str_eq(findings.items[0].text, "more than 256 libraries for '/usr/lib', ignoring the rest");
+	ck_assert_str_eq(findings.items[0].text,
+			 "more than 256 libraries for '/usr/lib', ignoring the rest");
 	fixed_links_done(&links);
 	finding_list_done(&findings);
 	layout_builder_free(builder);
@@ -180,4 +196,5 @@ UNIT_MAIN("fixed", the_store_of_wsl_is_linked_as_a_whole,
 	  some_links_want_a_place_that_not_every_image_has, every_program_of_the_tree_has_a_link,
 	  configuration_is_linked_where_loaders_look_for_it, nothing_else_of_a_tree_is_linked,
 	  a_file_in_the_place_of_a_directory_gives_no_link,
-	  more_links_than_a_plan_has_room_for_are_cut, libraries_are_linked_where_the_container_has_its_own)
+	  more_links_than_a_plan_has_room_for_are_cut,
+	  libraries_are_linked_where_the_container_has_its_own)

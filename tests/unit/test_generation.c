@@ -19,8 +19,9 @@
 #define OTHER "550.163.01"
 #define LIB "usr/lib64/"
 #define GPU "driver/nvidia/gpus/0000:00:06.0/"
-#define INFORMATION "Model: \t\t NVIDIA H100\nGPU UUID: \t GPU-5a3d1e00-0000-0000-0000-000000000001\n" \
-		    "Bus Location: \t 0000:00:06.0\nDevice Minor: \t 3\n"
+#define INFORMATION                                                                        \
+	"Model: \t\t NVIDIA H100\nGPU UUID: \t GPU-5a3d1e00-0000-0000-0000-000000000001\n" \
+	"Bus Location: \t 0000:00:06.0\nDevice Minor: \t 3\n"
 
 /* A host, whose driver root and proc root are the same scratch directory, and a store for it. */
 static char root[64];
@@ -31,9 +32,11 @@ static void load_module(const char *version, int major)
 {
 	char text[256];
 
-	(void)snprintf(text, sizeof(text), "NVRM version: NVIDIA UNIX x86_64 Kernel Module  %s  Thu\n", version);
+	(void)snprintf(text, sizeof(text),
+		       "NVRM version: NVIDIA UNIX x86_64 Kernel Module  %s  Thu\n", version);
 	scratch_text(root, "driver/nvidia/version", text);
-	(void)snprintf(text, sizeof(text), "Character devices:\n  1 mem\n195 nvidia\n%d nvidia-uvm\n", major);
+	(void)snprintf(text, sizeof(text),
+		       "Character devices:\n  1 mem\n195 nvidia\n%d nvidia-uvm\n", major);
 	scratch_text(root, "devices", text);
 }
 
@@ -54,7 +57,8 @@ static void host_new(void)
 	ck_assert_int_eq(store_new(memfd_create("state", MFD_CLOEXEC), &store, NULL), 0);
 	load_module(V, 510);
 	add_libraries(V);
-	scratch_text(root, "driver/nvidia/params", "ResmanDebugLevel: 4294967295\nModifyDeviceFiles: 1\n");
+	scratch_text(root, "driver/nvidia/params",
+		     "ResmanDebugLevel: 4294967295\nModifyDeviceFiles: 1\n");
 	scratch_text(root, "driver/nvidia/registry", "Binary: \"\"\n");
 	scratch_text(root, GPU "information", INFORMATION);
 	scratch_text(root, GPU "registry", "Binary: \"\"\n");
@@ -340,7 +344,8 @@ START_TEST(a_library_less_is_less_whatever_came)
 	remove_file(LIB "libnvidia-ml.so." V);
 	ck_assert_int_eq(change(g), GENERATION_LESS);
 	scratch_library(root, LIB "libnvidia-cfg.so." V, "libnvidia-cfg.so.1");
-	scratch_library(root, LIB "libnvidia-ptxjitcompiler.so." V, "libnvidia-ptxjitcompiler.so.1");
+	scratch_library(root, LIB "libnvidia-ptxjitcompiler.so." V,
+			"libnvidia-ptxjitcompiler.so.1");
 	ck_assert_int_eq(change(g), GENERATION_LESS);
 	generation_free(g);
 	host_done();
@@ -351,7 +356,9 @@ START_TEST(a_library_that_the_admin_leaves_out_is_no_loss)
 {
 	struct generation *before, *now;
 	static char rules[128];
-	struct driver_config config = { .driver_root = root, .proc_root = root, .rules_dir = rules };
+	struct driver_config config = { .driver_root = root,
+					.proc_root = root,
+					.rules_dir = rules };
 
 	host_new();
 	before = recorded(1, NULL);
@@ -406,7 +413,8 @@ START_TEST(gpus_capabilities_majors_and_parameters_that_changed_are_other_device
 		  "GPU UUID: \t GPU-5a3d1e00-0000-0000-0000-000000000002\nDevice Minor: \t 4\n" },
 		{ "devices", "195 nvidia\n511 nvidia-uvm\n" },
 		{ "driver/nvidia/capabilities/gpu3/mig/gi1/access", "DeviceFileMinor: 3\n" },
-		{ "driver/nvidia/capabilities/mig/config", "DeviceFileMinor: 1\nDeviceFileMode: 256\n" },
+		{ "driver/nvidia/capabilities/mig/config",
+		  "DeviceFileMinor: 1\nDeviceFileMode: 256\n" },
 	};
 
 	for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++) {
@@ -427,7 +435,8 @@ START_TEST(what_nvml_tells_of_mig_devices_is_no_change)
 	struct generation *g;
 
 	host_new();
-	scratch_text(root, "driver/nvidia/capabilities/gpu3/mig/gi1/ci0/access", "DeviceFileMinor: 3\n");
+	scratch_text(root, "driver/nvidia/capabilities/gpu3/mig/gi1/ci0/access",
+		     "DeviceFileMinor: 3\n");
 	g = recorded(1, NULL);
 	ck_assert_uint_eq(g->gpus->n_migs, 1);
 	(void)snprintf(g->gpus->migs[0].uuid, sizeof(g->gpus->migs[0].uuid), "MIG-1");
@@ -443,7 +452,8 @@ START_TEST(files_are_the_same_or_not)
 
 	host_new();
 	a = recorded(1, NULL);
-	scratch_text(root, "driver/nvidia/capabilities/gpu3/mig/gi1/access", "DeviceFileMinor: 3\n");
+	scratch_text(root, "driver/nvidia/capabilities/gpu3/mig/gi1/access",
+		     "DeviceFileMinor: 3\n");
 	b = recorded(2, a);
 	replace_library(LIB "libnvidia-ml.so." V, "libnvidia-ml.so.1");
 	c = recorded(3, b);
@@ -644,23 +654,28 @@ START_TEST(what_is_no_generation_is_refused)
 	ck_assert_int_eq(load_text("{}"), -EBADMSG);
 	ck_assert_int_eq(load_text("[1]"), -EBADMSG);
 	ck_assert_int_eq(load_text("[{\"files\":[{}]}]"), -EBADMSG);
-	ck_assert_int_eq(load_text("[{\"files\":[{\"name\":\"x\",\"path\":\"/x\",\"object\":99}]}]"), -EBADMSG);
+	ck_assert_int_eq(
+		load_text("[{\"files\":[{\"name\":\"x\",\"path\":\"/x\",\"object\":99}]}]"),
+		-EBADMSG);
 	ck_assert_int_eq(load_text("[{},{\"files\":[{}]}]"), -EBADMSG);
 	host_done();
 }
 END_TEST
 
-UNIT_MAIN("generation", texts_that_are_huge_or_have_nul_bytes_do_no_harm, a_generation_holds_copies_of_the_texts_of_proc, majors_are_the_drivers_lines_alone,
+UNIT_MAIN("generation", texts_that_are_huge_or_have_nul_bytes_do_no_harm,
+	  a_generation_holds_copies_of_the_texts_of_proc, majors_are_the_drivers_lines_alone,
 	  no_driver_is_an_error_by_name_and_no_generation,
 	  only_the_modify_parameter_is_changed_for_a_container,
 	  recorded_files_are_objects_and_the_store_has_their_descriptors,
-	  a_file_that_is_still_the_same_one_keeps_its_object, nothing_changed_is_the_same_generation,
-	  a_library_more_is_more, a_library_that_was_written_anew_is_more,
-	  a_library_that_was_written_in_place_is_more, a_library_less_is_less_whatever_came,
-	  a_library_that_the_admin_leaves_out_is_no_loss, another_version_is_other,
+	  a_file_that_is_still_the_same_one_keeps_its_object,
+	  nothing_changed_is_the_same_generation, a_library_more_is_more,
+	  a_library_that_was_written_anew_is_more, a_library_that_was_written_in_place_is_more,
+	  a_library_less_is_less_whatever_came, a_library_that_the_admin_leaves_out_is_no_loss,
+	  another_version_is_other,
 	  packages_of_another_version_beside_the_loaded_module_change_nothing,
 	  gpus_capabilities_majors_and_parameters_that_changed_are_other_devices,
-	  what_nvml_tells_of_mig_devices_is_no_change, files_are_the_same_or_not, a_module_is_known_by_its_version_and_majors,
+	  what_nvml_tells_of_mig_devices_is_no_change, files_are_the_same_or_not,
+	  a_module_is_known_by_its_version_and_majors,
 	  generations_are_loaded_as_they_were_saved_older_ones_too,
 	  a_loaded_generation_compares_as_the_saved_one_did, what_is_saved_last_is_loaded,
 	  what_is_no_generation_is_refused)

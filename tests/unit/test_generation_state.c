@@ -19,9 +19,9 @@
 	"{\"kind\":" kind ",\"name\":\"" name "\",\"path\":\"/usr/lib/x\",\"soname\":\"x.so.1\"," \
 	"\"caps\":1,\"class\":64,\"machine\":62,\"size\":10,\"mode\":33261,\"object\":" object "}"
 #define GPU_TEXT(bus_id) "{\"uuid\":\"GPU-1\",\"bus_id\":\"" bus_id "\",\"usable\":true}"
-#define TEXT(version, files, gpus)                                                          \
-	"[{\"number\":3,\"root\":\"/\",\"version\":\"" version "\",\"files\":[" files "],\"gpus\":[" gpus \
-	"]}]"
+#define TEXT(version, files, gpus)                                                    \
+	"[{\"number\":3,\"root\":\"/\",\"version\":\"" version "\",\"files\":[" files \
+	"],\"gpus\":[" gpus "]}]"
 
 static struct generation *generation;
 static struct error err;
@@ -45,8 +45,9 @@ static int load(const char *text)
 
 START_TEST(what_was_saved_is_loaded)
 {
-	ck_assert_int_eq(load(TEXT("535.1", FILE_TEXT("1", "nvidia-smi", "0"), GPU_TEXT("0000:00:06.0"))),
-			 0);
+	ck_assert_int_eq(
+		load(TEXT("535.1", FILE_TEXT("1", "nvidia-smi", "0"), GPU_TEXT("0000:00:06.0"))),
+		0);
 	ck_assert_uint_eq(generation->number, 3);
 	ck_assert_str_eq(generation->driver->files[0].name, "nvidia-smi");
 	ck_assert_int_eq(generation->driver->files[0].kind, DRIVER_PROGRAM);
@@ -59,8 +60,10 @@ START_TEST(what_is_shown_elsewhere_or_rewritten_is_loaded_as_such)
 {
 	const struct driver_file *file;
 
-	ck_assert_int_eq(load(TEXT("535.1", FILE_TEXT("5", "x.json\",\"dir\":\"share/a\",\"text\":\"{}", "0"), "")),
-			 0);
+	ck_assert_int_eq(
+		load(TEXT("535.1",
+			  FILE_TEXT("5", "x.json\",\"dir\":\"share/a\",\"text\":\"{}", "0"), "")),
+		0);
 	file = &generation->driver->files[0];
 	ck_assert_int_eq(file->kind, DRIVER_CONFIG);
 	ck_assert_str_eq(file->dir, "share/a");
@@ -71,11 +74,12 @@ END_TEST
 
 START_TEST(facts_are_derived_anew_from_what_was_saved)
 {
-	ck_assert_int_eq(load("[{\"number\":3,\"root\":\"/\",\"version\":\"999.1\",\"files\":[],"
-			      "\"cuda_note\":\"{\\\"CUDA version\\\":\\\"13.0\\\"}\","
-			      "\"gpus\":[{\"bus_id\":\"0000:00:06.0\",\"model\":\"NVIDIA H100 PCIe\"},"
-			      "{\"bus_id\":\"0000:00:07.0\",\"device_id\":7864}]}]"),
-			 0);
+	ck_assert_int_eq(
+		load("[{\"number\":3,\"root\":\"/\",\"version\":\"999.1\",\"files\":[],"
+		     "\"cuda_note\":\"{\\\"CUDA version\\\":\\\"13.0\\\"}\","
+		     "\"gpus\":[{\"bus_id\":\"0000:00:06.0\",\"model\":\"NVIDIA H100 PCIe\"},"
+		     "{\"bus_id\":\"0000:00:07.0\",\"device_id\":7864}]}]"),
+		0);
 	ck_assert_str_eq(generation->driver->cuda, "13.0");
 	ck_assert_int_eq(generation->driver->cuda_source, FACT_LIBCUDA);
 	ck_assert_str_eq(generation->gpus->gpus[0].arch, "9.0");
@@ -93,13 +97,15 @@ END_TEST
 
 START_TEST(what_nvml_told_is_kept)
 {
-	static const char gpu[] = "{\"bus_id\":\"0000:00:06.0\",\"model\":\"NVIDIA H100 PCIe\",\"arch\":\"9.9\","
-				  "\"mig_mode\":3,\"mig_source\":5,\"fabric\":\"completed\"}";
-	static const char told[] = "[{\"number\":3,\"root\":\"/\",\"version\":\"999.1\",\"files\":[],\"gpus\":[%s],"
-				   "\"migs\":[{\"gpu\":%d,\"index\":6,\"gi\":1,\"ci\":2,\"uuid\":\"MIG-1\","
-				   "\"source\":5}],"
-				   "\"nvml\":{\"state\":%d,\"cuda\":\"13.5\",\"print_migs\":-7,\"findings\":"
-				   "[{\"problem\":true,\"text\":\"x\"}]}}]";
+	static const char gpu[] =
+		"{\"bus_id\":\"0000:00:06.0\",\"model\":\"NVIDIA H100 PCIe\",\"arch\":\"9.9\","
+		"\"mig_mode\":3,\"mig_source\":5,\"fabric\":\"completed\"}";
+	static const char told[] =
+		"[{\"number\":3,\"root\":\"/\",\"version\":\"999.1\",\"files\":[],\"gpus\":[%s],"
+		"\"migs\":[{\"gpu\":%d,\"index\":6,\"gi\":1,\"ci\":2,\"uuid\":\"MIG-1\","
+		"\"source\":5}],"
+		"\"nvml\":{\"state\":%d,\"cuda\":\"13.5\",\"print_migs\":-7,\"findings\":"
+		"[{\"problem\":true,\"text\":\"x\"}]}}]";
 	struct store *store;
 	char text[1024];
 
@@ -138,9 +144,13 @@ END_TEST
 
 START_TEST(the_same_driver_is_another_generation)
 {
-	static const char told[] = "[{\"number\":3,\"root\":\"/\",\"version\":\"535.1\",\"files\":["
-				   FILE_TEXT("1", "nvidia-smi", "0") "],\"gpus\":[" GPU_TEXT("0000:00:06.0") "],"
-				   "\"nvml\":{\"state\":1,\"cuda\":\"13.5\",\"print_migs\":-7}}]";
+	static const char told[] =
+		"[{\"number\":3,\"root\":\"/\",\"version\":\"535.1\",\"files\":[" FILE_TEXT(
+			"1", "nvidia-smi",
+			"0") "],\"gpus\":[" GPU_TEXT("0000:00:06.0") "],"
+								     "\"nvml\":{\"state\":1,"
+								     "\"cuda\":\"13.5\",\"print_"
+								     "migs\":-7}}]";
 	struct generation *next;
 
 	ck_assert_int_eq(load(told), 0);
@@ -198,13 +208,14 @@ START_TEST(a_refusal_closes_no_descriptor_of_anybody_else)
 
 	if (fcntl(0, F_GETFD) < 0)
 		ck_assert_int_eq(dup2(zero, 0), 0);
-	ck_assert_int_eq(load(TEXT("535.1",
-				   FILE_TEXT("0", "x", "9") "," FILE_TEXT("0", "y", "0"), "")), -EBADMSG);
+	ck_assert_int_eq(
+		load(TEXT("535.1", FILE_TEXT("0", "x", "9") "," FILE_TEXT("0", "y", "0"), "")),
+		-EBADMSG);
 	ck_assert_int_ge(fcntl(0, F_GETFD), 0);
 }
 END_TEST
 
-UNIT_MAIN("generation_state", what_nvml_told_is_kept, the_same_driver_is_another_generation, what_was_saved_is_loaded,
-	  what_is_shown_elsewhere_or_rewritten_is_loaded_as_such, facts_are_derived_anew_from_what_was_saved,
-	  what_no_discovery_gives_is_refused,
+UNIT_MAIN("generation_state", what_nvml_told_is_kept, the_same_driver_is_another_generation,
+	  what_was_saved_is_loaded, what_is_shown_elsewhere_or_rewritten_is_loaded_as_such,
+	  facts_are_derived_anew_from_what_was_saved, what_no_discovery_gives_is_refused,
 	  a_refusal_closes_no_descriptor_of_anybody_else)

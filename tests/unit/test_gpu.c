@@ -227,7 +227,9 @@ START_TEST(an_information_file_cut_anywhere_is_a_gpu_or_a_note)
 		ck_assert_str_eq(gpu.bus_id, "0000:00:06.0");
 		/* No other GPU's minor, and of a UUID all or nothing that names another one. */
 		ck_assert(!gpu.usable || gpu.minor == 0);
-		ck_assert_int_eq(strncmp("GPU-9caf6bc3-46be-f1a2-99ef-f61d756ddecf", gpu.uuid, strlen(gpu.uuid)), 0);
+		ck_assert_int_eq(strncmp("GPU-9caf6bc3-46be-f1a2-99ef-f61d756ddecf", gpu.uuid,
+					 strlen(gpu.uuid)),
+				 0);
 	}
 }
 END_TEST
@@ -243,7 +245,8 @@ START_TEST(huge_files_and_nul_bytes_harm_their_own_gpu_alone)
 	memcpy(huge, "Device Minor: 0\n", 16);
 	scratch_new(root);
 	scratch_write(root, "driver/nvidia/gpus/0000:01:00.0/information", huge, sizeof(huge));
-	scratch_write(root, "driver/nvidia/gpus/0000:02:00.0/information", with_nul, sizeof(with_nul));
+	scratch_write(root, "driver/nvidia/gpus/0000:02:00.0/information", with_nul,
+		      sizeof(with_nul));
 	scratch_write(root, "driver/nvidia/gpus/0000:03:00.0/information", "\0\0\0", 3);
 	add_gpu(root, "0000:04:00.0", "Device Minor: 3\nGPU UUID: GPU-dd\n");
 	list = list_of(root);
@@ -282,9 +285,10 @@ START_TEST(of_four_thousand_gpus_there_is_an_end)
 }
 END_TEST
 
-UNIT_MAIN("gpu", an_information_file_cut_anywhere_is_a_gpu_or_a_note, huge_files_and_nul_bytes_harm_their_own_gpu_alone,
-	  of_four_thousand_gpus_there_is_an_end, the_kernels_list_of_pci_devices_tells_the_kind, a_real_information_file_is_read, gpus_stand_in_the_order_of_their_bus_ids,
-	  no_module_is_an_empty_list, one_broken_entry_is_marked_and_keeps_its_index,
-	  an_excluded_gpu_has_no_index, gpus_that_share_a_minor_are_not_given,
-	  a_uuid_not_known_yet_is_empty_and_said, long_and_wild_values_are_cut_and_cleaned,
-	  bus_ids_are_numbers_and_nothing_else)
+UNIT_MAIN("gpu", an_information_file_cut_anywhere_is_a_gpu_or_a_note,
+	  huge_files_and_nul_bytes_harm_their_own_gpu_alone, of_four_thousand_gpus_there_is_an_end,
+	  the_kernels_list_of_pci_devices_tells_the_kind, a_real_information_file_is_read,
+	  gpus_stand_in_the_order_of_their_bus_ids, no_module_is_an_empty_list,
+	  one_broken_entry_is_marked_and_keeps_its_index, an_excluded_gpu_has_no_index,
+	  gpus_that_share_a_minor_are_not_given, a_uuid_not_known_yet_is_empty_and_said,
+	  long_and_wild_values_are_cut_and_cleaned, bus_ids_are_numbers_and_nothing_else)

@@ -54,4 +54,5 @@ START_TEST(a_number_needs_no_file)
 }
 END_TEST
 
-UNIT_MAIN("group", a_group_is_found_by_its_name, one_that_is_not_there_is_told, a_number_needs_no_file)
+UNIT_MAIN("group", a_group_is_found_by_its_name, one_that_is_not_there_is_told,
+	  a_number_needs_no_file)

@@ -35,7 +35,9 @@ START_TEST(a_state_that_can_be_read_can_be_gone_on_with)
 	struct store *store = new_state(&fd);
 
 	ck_assert_msg(handover_rehearse(fd, &err) == 0, "%s", err.text); /* no driver yet */
-	set_generation(store, "[{\"number\":1,\"root\":\"/\",\"version\":\"535.1\",\"files\":[],\"gpus\":[]}]");
+	set_generation(
+		store,
+		"[{\"number\":1,\"root\":\"/\",\"version\":\"535.1\",\"files\":[],\"gpus\":[]}]");
 	ck_assert_msg(handover_rehearse(fd, &err) == 0, "%s", err.text);
 	store_free(store);
 	(void)close(fd);
@@ -59,7 +61,8 @@ END_TEST
 
 START_TEST(a_generation_that_cannot_be_read_is_refused)
 {
-	static const char *const texts[] = { "[", "{}", "[5]", "[{}]", "[{\"root\":\"/\",\"files\":[{}]}]" };
+	static const char *const texts[] = { "[", "{}", "[5]", "[{}]",
+					     "[{\"root\":\"/\",\"files\":[{}]}]" };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		struct error err = { 0 };

@@ -123,8 +123,8 @@ START_TEST(environment_and_mounts_choose_as_with_the_toolkit_rule_by_rule)
 		{ "unset, legacy image: all", LEGACY, "", "all", "all" },
 		{ "unset, NVIDIA_REQUIRE_CUDA: no legacy image",
 		  LEGACY ",\"NVIDIA_REQUIRE_CUDA=cuda>=8.0\"", "", NULL, NULL },
-		{ "NVIDIA_REQUIRE_CUDA is empty: legacy image", LEGACY ",\"NVIDIA_REQUIRE_CUDA=\"", "",
-		  "all", "all" },
+		{ "NVIDIA_REQUIRE_CUDA is empty: legacy image", LEGACY ",\"NVIDIA_REQUIRE_CUDA=\"",
+		  "", "all", "all" },
 		{ "CUDA_VERSION is empty: no legacy image", "\"CUDA_VERSION=\"", "", NULL, NULL },
 		{ "set, legacy image: the list counts", LEGACY "," VISIBLE("1"), "", "1", "all" },
 		{ "empty, legacy image: nothing", LEGACY "," VISIBLE(""), "", NULL, NULL },
@@ -138,33 +138,40 @@ START_TEST(environment_and_mounts_choose_as_with_the_toolkit_rule_by_rule)
 		{ "none wins", VISIBLE("0,none"), "", "none", NULL },
 		{ "trimmed, empty ones dropped", VISIBLE(" 0 ,,1"), "", "0,1", NULL },
 		{ "nothing but empty ones: nothing", VISIBLE(" ,,"), "", NULL, NULL },
-		{ "index, UUID, bus id", VISIBLE("0,GPU-1,0000:00:06.0"), "", "0,GPU-1,0000:00:06.0", NULL },
+		{ "index, UUID, bus id", VISIBLE("0,GPU-1,0000:00:06.0"), "",
+		  "0,GPU-1,0000:00:06.0", NULL },
 		{ "MIG", VISIBLE("0:1,MIG-1,MIG-GPU-1/2/0"), "", "0:1,MIG-1,MIG-GPU-1/2/0", NULL },
 		{ "names of CDI", VISIBLE("nvidia.com/gpu=0"), "", "nvidia.com/gpu=0", NULL },
 		{ "the last one counts", VISIBLE("0") "," VISIBLE("1"), "", "1", NULL },
 		{ "a whole name", "\"NVIDIA_VISIBLE_DEVICESX=0\"", "", NULL, NULL },
 		{ "swarm resource", "\"DOCKER_RESOURCE_GPU=GPU-1\"", "", "GPU-1", NULL },
-		{ "swarm resource counts more", VISIBLE("0") ",\"DOCKER_RESOURCE_GPU=1\"", "", "1", NULL },
-		{ "swarm resource, set and empty: nothing", VISIBLE("0") ",\"DOCKER_RESOURCE_GPU=\"", "", NULL,
+		{ "swarm resource counts more", VISIBLE("0") ",\"DOCKER_RESOURCE_GPU=1\"", "", "1",
 		  NULL },
-		{ "swarm resource: several add up", "\"DOCKER_RESOURCE_MORE=2\",\"DOCKER_RESOURCE_GPU=0, 1\"", "",
-		  "0,1,2", NULL },
-		{ "swarm resource: void anywhere", "\"DOCKER_RESOURCE_MORE=void\",\"DOCKER_RESOURCE_GPU=0\"", "",
+		{ "swarm resource, set and empty: nothing",
+		  VISIBLE("0") ",\"DOCKER_RESOURCE_GPU=\"", "", NULL, NULL },
+		{ "swarm resource: several add up",
+		  "\"DOCKER_RESOURCE_MORE=2\",\"DOCKER_RESOURCE_GPU=0, 1\"", "", "0,1,2", NULL },
+		{ "swarm resource: void anywhere",
+		  "\"DOCKER_RESOURCE_MORE=void\",\"DOCKER_RESOURCE_GPU=0\"", "", NULL, NULL },
+		{ "swarm resource, legacy image: no all", LEGACY ",\"DOCKER_RESOURCE_GPU=\"", "",
 		  NULL, NULL },
-		{ "swarm resource, legacy image: no all", LEGACY ",\"DOCKER_RESOURCE_GPU=\"", "", NULL, NULL },
-		{ "swarm resource, legacy image: the capabilities stay", LEGACY ",\"DOCKER_RESOURCE_GPU=0\"", "",
-		  "0", "all" },
-		{ "swarm resource: a name that is not in the setting", "\"DOCKER_RESOURCE_TPU=0\"", "", NULL, NULL },
-		{ "mounts count more than a swarm resource", "\"DOCKER_RESOURCE_GPU=1\"", MOUNT("0"), "0", NULL },
-		{ "gated variables are for others", "\"NVIDIA_GDS=enabled\",\"NVIDIA_MOFED=enabled\"", "",
-		  NULL, NULL },
+		{ "swarm resource, legacy image: the capabilities stay",
+		  LEGACY ",\"DOCKER_RESOURCE_GPU=0\"", "", "0", "all" },
+		{ "swarm resource: a name that is not in the setting", "\"DOCKER_RESOURCE_TPU=0\"",
+		  "", NULL, NULL },
+		{ "mounts count more than a swarm resource", "\"DOCKER_RESOURCE_GPU=1\"",
+		  MOUNT("0"), "0", NULL },
+		{ "gated variables are for others",
+		  "\"NVIDIA_GDS=enabled\",\"NVIDIA_MOFED=enabled\"", "", NULL, NULL },
 		{ "mounts", "", MOUNT("GPU-1") "," MOUNT("2"), "GPU-1,2", NULL },
 		{ "mounts count more", VISIBLE("7"), MOUNT("0"), "0", NULL },
 		{ "mounts below /run", "",
-		  "{\"destination\":\"/run/nvidia-container-devices/0\",\"source\":\"/dev/null\"}", "0", NULL },
-		{ "mounts: an image's VOLUME", "", MOUNT_OF("/var/lib/docker/volumes/1/_data", "all"), NULL, NULL },
-		{ "mounts: no source", "", "{\"destination\":\"/var/run/nvidia-container-devices/all\"}", NULL,
-		  NULL },
+		  "{\"destination\":\"/run/nvidia-container-devices/0\",\"source\":\"/dev/null\"}",
+		  "0", NULL },
+		{ "mounts: an image's VOLUME", "",
+		  MOUNT_OF("/var/lib/docker/volumes/1/_data", "all"), NULL, NULL },
+		{ "mounts: no source", "",
+		  "{\"destination\":\"/var/run/nvidia-container-devices/all\"}", NULL, NULL },
 		{ "mounts: one of two", "", MOUNT_OF("/dev/zero", "0") "," MOUNT("1"), "1", NULL },
 		{ "mounts: all", "", MOUNT("all"), "all", NULL },
 		{ "mounts: void, then the environment", VISIBLE("1"), MOUNT("void"), "1", NULL },
@@ -173,23 +180,28 @@ START_TEST(environment_and_mounts_choose_as_with_the_toolkit_rule_by_rule)
 		{ "mounts: CDI of others", "", MOUNT("cdi/example.com/net/0"), NULL, NULL },
 		{ "mounts: the folder itself", "", MOUNT(""), NULL, NULL },
 		{ "mounts: elsewhere", "",
-		  "{\"destination\":\"/nvidia-container-devices/0\",\"source\":\"/dev/null\"}", NULL, NULL },
+		  "{\"destination\":\"/nvidia-container-devices/0\",\"source\":\"/dev/null\"}",
+		  NULL, NULL },
 		{ "capabilities: unset", VISIBLE("0"), "", "0", NULL },
 		{ "capabilities: empty", VISIBLE("0") "," CAPS(""), "", "0", NULL },
-		{ "capabilities: empty, legacy image", LEGACY "," VISIBLE("0") "," CAPS(""), "", "0", NULL },
-		{ "capabilities: a list", VISIBLE("0") "," CAPS("compute,video"), "", "0", "compute,video" },
+		{ "capabilities: empty, legacy image", LEGACY "," VISIBLE("0") "," CAPS(""), "",
+		  "0", NULL },
+		{ "capabilities: a list", VISIBLE("0") "," CAPS("compute,video"), "", "0",
+		  "compute,video" },
 		{ "capabilities: all", VISIBLE("0") "," CAPS("all"), "", "0", "all" },
-		{ "capabilities: unknown ones are the daemon's to refuse", VISIBLE("0") "," CAPS("teleport"),
-		  "", "0", "teleport" },
-		{ "capabilities: mounts, from the environment", CAPS("video"), MOUNT("0"), "0", "video" },
+		{ "capabilities: unknown ones are the daemon's to refuse",
+		  VISIBLE("0") "," CAPS("teleport"), "", "0", "teleport" },
+		{ "capabilities: mounts, from the environment", CAPS("video"), MOUNT("0"), "0",
+		  "video" },
 	};
 	char config[1024];
 
 	for (size_t i = 0; i < sizeof(samples) / sizeof(*samples); i++) {
 		struct hook_wish wish;
 
-		(void)snprintf(config, sizeof(config), "{\"process\":{\"env\":[%s]},\"mounts\":[%s]}",
-			       samples[i].env, samples[i].mounts);
+		(void)snprintf(config, sizeof(config),
+			       "{\"process\":{\"env\":[%s]},\"mounts\":[%s]}", samples[i].env,
+			       samples[i].mounts);
 		wish = wish_of(config);
 		ck_assert_msg(wish.wanted == (samples[i].devices != NULL) &&
 				      !strcmp(wish.devices ? wish.devices : "",
@@ -197,7 +209,8 @@ START_TEST(environment_and_mounts_choose_as_with_the_toolkit_rule_by_rule)
 				      !strcmp(wish.driver_caps ? wish.driver_caps : "",
 					      samples[i].caps ? samples[i].caps : ""),
 			      "%s: devices '%s', capabilities '%s'", samples[i].rule,
-			      wish.devices ? wish.devices : "", wish.driver_caps ? wish.driver_caps : "");
+			      wish.devices ? wish.devices : "",
+			      wish.driver_caps ? wish.driver_caps : "");
 		hook_wish_done(&wish);
 	}
 }
@@ -209,26 +222,32 @@ START_TEST(imex_channels_and_mig_control_go_along)
 		const char *rule, *env, *mounts, *channels, *source;
 	} samples[] = {
 		{ "none", VISIBLE("0"), "", NULL, NULL },
-		{ "the environment", VISIBLE("0") ",\"NVIDIA_IMEX_CHANNELS=0,1\"", "", "0,1", "env" },
+		{ "the environment", VISIBLE("0") ",\"NVIDIA_IMEX_CHANNELS=0,1\"", "", "0,1",
+		  "env" },
 		{ "mounts", VISIBLE("0"), MOUNT("imex/3") "," MOUNT("imex/4"), "3,4", "mounts" },
-		{ "mounts count more", VISIBLE("0") ",\"NVIDIA_IMEX_CHANNELS=0\"", MOUNT("imex/3"), "3", "mounts" },
+		{ "mounts count more", VISIBLE("0") ",\"NVIDIA_IMEX_CHANNELS=0\"", MOUNT("imex/3"),
+		  "3", "mounts" },
 		{ "GPUs by mounts", "\"NVIDIA_IMEX_CHANNELS=0\"", MOUNT("GPU-1"), "0", "env" },
 		{ "the folder itself", VISIBLE("0"), MOUNT("imex/"), NULL, NULL },
 		{ "below a channel", VISIBLE("0"), MOUNT("imex/1/2"), NULL, NULL },
-		{ "nonsense is the daemon's to refuse", VISIBLE("0"), MOUNT("imex/all"), "all", "mounts" },
+		{ "nonsense is the daemon's to refuse", VISIBLE("0"), MOUNT("imex/all"), "all",
+		  "mounts" },
 	};
-	static const char control[] = "{\"process\":{\"env\":[" VISIBLE("all") ",\"NVIDIA_MIG_CONFIG_DEVICES=all\"]%s}}";
+	static const char control[] = "{\"process\":{\"env\":[" VISIBLE(
+		"all") ",\"NVIDIA_MIG_CONFIG_DEVICES=all\"]%s}}";
 	const struct hook_rules rules = { 0 };
 	char config[1024];
 	struct hook_wish wish;
 	struct error err = { 0 };
 
 	for (size_t i = 0; i < sizeof(samples) / sizeof(*samples); i++) {
-		(void)snprintf(config, sizeof(config), "{\"process\":{\"env\":[%s]},\"mounts\":[%s]}",
-			       samples[i].env, samples[i].mounts);
+		(void)snprintf(config, sizeof(config),
+			       "{\"process\":{\"env\":[%s]},\"mounts\":[%s]}", samples[i].env,
+			       samples[i].mounts);
 		wish = wish_of(config);
-		ck_assert_msg(wish.wanted && !strcmp(wish.imex_channels ? wish.imex_channels : "",
-						     samples[i].channels ? samples[i].channels : ""),
+		ck_assert_msg(wish.wanted &&
+				      !strcmp(wish.imex_channels ? wish.imex_channels : "",
+					      samples[i].channels ? samples[i].channels : ""),
 			      "%s: '%s'", samples[i].rule, wish.imex_channels);
 		if (samples[i].source)
 			ck_assert_str_eq(wish.imex_source, samples[i].source);
@@ -240,14 +259,16 @@ START_TEST(imex_channels_and_mig_control_go_along)
 	wish = wish_of("{\"process\":{\"env\":[" VISIBLE("0") ",\"NVIDIA_NVSWITCH=1\"]}}");
 	ck_assert(!wish.nvswitch);
 	hook_wish_done(&wish);
-	(void)snprintf(config, sizeof(config), control, ",\"capabilities\":{\"bounding\":[\"CAP_SYS_ADMIN\"]}");
+	(void)snprintf(config, sizeof(config), control,
+		       ",\"capabilities\":{\"bounding\":[\"CAP_SYS_ADMIN\"]}");
 	wish = wish_of(config);
 	ck_assert_str_eq(wish.mig_config, "all");
 	ck_assert_ptr_null(wish.mig_monitor);
 	hook_wish_done(&wish);
 	(void)snprintf(config, sizeof(config), control, "");
 	ck_assert_int_eq(hook_config_parse(config, strlen(config), &rules, &wish, &err), -EPERM);
-	ck_assert_ptr_nonnull(strstr(err.text, "cannot set MIG_CONFIG_DEVICES in non privileged container"));
+	ck_assert_ptr_nonnull(
+		strstr(err.text, "cannot set MIG_CONFIG_DEVICES in non privileged container"));
 }
 END_TEST
 
@@ -263,7 +284,8 @@ START_TEST(requirements_go_along_with_what_is_wanted)
 	ck_assert_str_eq(json_string_value(json_array_get(wish.requirements, 0)), "cuda>=12");
 	hook_wish_done(&wish);
 	/* A container without GPUs may require what it likes. */
-	wish = wish_of("{\"process\":{\"env\":[\"CUDA_VERSION=cu121\",\"NVIDIA_VISIBLE_DEVICES=\"]}}");
+	wish = wish_of(
+		"{\"process\":{\"env\":[\"CUDA_VERSION=cu121\",\"NVIDIA_VISIBLE_DEVICES=\"]}}");
 	ck_assert(!wish.wanted && !wish.requirements);
 	hook_wish_done(&wish);
 	ck_assert_int_eq(hook_config_parse(bad, strlen(bad), &rules, &wish, &err), -EINVAL);
@@ -323,7 +345,8 @@ START_TEST(a_container_is_privileged_by_its_bounding_set_alone)
 	for (size_t i = 0; i < sizeof(samples) / sizeof(*samples); i++) {
 		struct hook_wish wish;
 
-		(void)snprintf(config, sizeof(config), "{\"process\":{\"env\":[" VISIBLE("0") "],\"capabilities\":%s}}",
+		(void)snprintf(config, sizeof(config),
+			       "{\"process\":{\"env\":[" VISIBLE("0") "],\"capabilities\":%s}}",
 			       samples[i].caps);
 		wish = wish_of(config);
 		ck_assert_msg(wish.privileged == samples[i].expected, "%s", samples[i].rule);
@@ -373,10 +396,11 @@ START_TEST(a_hook_becomes_a_request)
 	struct request req = { .action = REQUEST_HOOK };
 	char *why = NULL;
 
-	ck_assert_int_eq(request_from("{\"root\":{\"path\":\"fs\"},\"process\":{\"env\":"
-				      "[\"NVIDIA_VISIBLE_DEVICES=0\",\"NVIDIA_REQUIRE_CUDA=cuda>=9\"]}}",
-				      ",\"pid\":4123", &req, &why, NULL),
-			 0);
+	ck_assert_int_eq(
+		request_from("{\"root\":{\"path\":\"fs\"},\"process\":{\"env\":"
+			     "[\"NVIDIA_VISIBLE_DEVICES=0\",\"NVIDIA_REQUIRE_CUDA=cuda>=9\"]}}",
+			     ",\"pid\":4123", &req, &why, NULL),
+		0);
 	ck_assert_ptr_null(why);
 	ck_assert_int_eq(req.action, REQUEST_INJECT);
 	ck_assert_int_eq(req.pid, 4123);
@@ -469,8 +493,9 @@ END_TEST
 
 START_TEST(unlimited_is_a_number_too)
 {
-	struct hook_wish wish = wish_of("{\"process\":{\"env\":[" VISIBLE("0") "],\"rlimits\":[{\"type\":"
-					"\"RLIMIT_MEMLOCK\",\"hard\":18446744073709551615}]}}");
+	struct hook_wish wish = wish_of("{\"process\":{\"env\":[" VISIBLE(
+		"0") "],\"rlimits\":[{\"type\":"
+		     "\"RLIMIT_MEMLOCK\",\"hard\":18446744073709551615}]}}");
 
 	ck_assert(wish.wanted);
 	hook_wish_done(&wish);
@@ -482,8 +507,9 @@ END_TEST
 
 START_TEST(the_first_hook_of_cdi_gives_all_devices)
 {
-	const char *two = "{\"process\":{\"env\":[" VISIBLE("void") "]},\"hooks\":{\"createRuntime\":[" OTHERS
-			  CDI("GPU-1") "," CDI("none") "," CDI("GPU-2") "]}}";
+	const char *two = "{\"process\":{\"env\":[" VISIBLE(
+		"void") "]},\"hooks\":{\"createRuntime\":[" OTHERS
+		CDI("GPU-1") "," CDI("none") "," CDI("GPU-2") "]}}";
 	struct hook_wish wish = wish_of_cdi(two, "GPU-1");
 
 	ck_assert(wish.wanted);
@@ -504,9 +530,10 @@ END_TEST
 
 START_TEST(cdi_with_the_driver_alone_and_with_capabilities)
 {
-	struct hook_wish wish = wish_of_cdi("{\"hooks\":{\"prestart\":[{\"args\":[\"n\",\"hook\","
-					    "\"--cdi-device=none\"]}]},\"process\":{\"env\":[" CAPS("utility")
-					    "]}}", "none");
+	struct hook_wish wish = wish_of_cdi(
+		"{\"hooks\":{\"prestart\":[{\"args\":[\"n\",\"hook\","
+		"\"--cdi-device=none\"]}]},\"process\":{\"env\":[" CAPS("utility") "]}}",
+		"none");
 
 	ck_assert_str_eq(wish.devices, "none");
 	ck_assert_str_eq(wish.driver_caps, "utility");
@@ -517,14 +544,17 @@ START_TEST(cdi_with_the_driver_alone_and_with_capabilities)
 }
 END_TEST
 
-#define FILES(at) "{\"process\":{\"env\":[" VISIBLE("0") "]},\"mounts\":[{\"destination\":\"" at "\",\"source\":\"/x\"}]}"
+#define FILES(at)                                                                      \
+	"{\"process\":{\"env\":[" VISIBLE("0") "]},\"mounts\":[{\"destination\":\"" at \
+					       "\",\"source\":\"/x\"}]}"
 
 START_TEST(who_has_the_driver_already_is_left_alone)
 {
 	struct hook_wish wish = wish_of(FILES("/usr/lib64/libnvidia-ml.so.580.95.05"));
 
 	ck_assert(!wish.wanted && !wish.devices);
-	ck_assert_ptr_nonnull(strstr(wish.why, "'/usr/lib64/libnvidia-ml.so.580.95.05' is mounted"));
+	ck_assert_ptr_nonnull(
+		strstr(wish.why, "'/usr/lib64/libnvidia-ml.so.580.95.05' is mounted"));
 	hook_wish_done(&wish);
 	wish = wish_of(FILES("/usr/lib64/libcuda.so.1"));
 	ck_assert(wish.wanted);
@@ -537,13 +567,13 @@ END_TEST
 
 UNIT_MAIN("hook", unlimited_is_a_number_too, the_first_hook_of_cdi_gives_all_devices,
 	  cdi_with_the_driver_alone_and_with_capabilities, who_has_the_driver_already_is_left_alone,
-	  a_state_of_runc_and_one_of_crun_are_read,
-	  the_containers_own_view_of_its_pid_is_none, a_bad_state_is_refused_by_name,
-	  deep_nesting_is_refused, environment_and_mounts_choose_as_with_the_toolkit_rule_by_rule,
-	  imex_channels_and_mig_control_go_along,
-	  requirements_go_along_with_what_is_wanted, device_mounts_count_more_than_the_environment,
-	  capabilities_privilege_and_root_are_read, a_container_is_privileged_by_its_bounding_set_alone,
-	  members_of_wrong_types_ask_for_nothing,
-	  a_hook_becomes_a_request, a_hook_without_a_pid_is_standalone_and_cruns_root_counts,
+	  a_state_of_runc_and_one_of_crun_are_read, the_containers_own_view_of_its_pid_is_none,
+	  a_bad_state_is_refused_by_name, deep_nesting_is_refused,
+	  environment_and_mounts_choose_as_with_the_toolkit_rule_by_rule,
+	  imex_channels_and_mig_control_go_along, requirements_go_along_with_what_is_wanted,
+	  device_mounts_count_more_than_the_environment, capabilities_privilege_and_root_are_read,
+	  a_container_is_privileged_by_its_bounding_set_alone,
+	  members_of_wrong_types_ask_for_nothing, a_hook_becomes_a_request,
+	  a_hook_without_a_pid_is_standalone_and_cruns_root_counts,
 	  a_container_without_gpus_is_not_wanted, a_bundle_without_config_json_is_an_error,
 	  cdi_does_without_config_json_where_the_root_is_known, ten_megabytes_of_state_are_refused)

@@ -26,7 +26,8 @@ static void begin(const char *params, const char *devices)
 	scratch_parents(path);
 	scratch_text(root, "driver/nvidia/version", "NVRM version: x\n");
 	scratch_text(root, "driver/nvidia/params", params);
-	scratch_text(root, "driver/nvidia/gpus/0000:01:00.0/information", "Device Minor: 0\nGPU UUID: GPU-a\n");
+	scratch_text(root, "driver/nvidia/gpus/0000:01:00.0/information",
+		     "Device Minor: 0\nGPU UUID: GPU-a\n");
 	scratch_text(root, "devices", devices);
 	scratch_text(root, "modules", "nvidia 1 0 - Live 0x0\n");
 }
@@ -36,8 +37,8 @@ static void ck_report(unsigned int made, unsigned int mended, unsigned int refus
 	struct error err = { 0 };
 
 	ck_assert_msg(hostnodes_make(dev, root, &report, &err) == 0, "%s", err.text);
-	ck_assert_msg(report.made == made && report.mended == mended && report.refused == refused, "%u %u %u", report.made,
-		      report.mended, report.refused);
+	ck_assert_msg(report.made == made && report.mended == mended && report.refused == refused,
+		      "%u %u %u", report.made, report.mended, report.refused);
 }
 
 START_TEST(without_a_module_nothing_is_made)
@@ -126,8 +127,10 @@ START_TEST(a_node_is_made_once_with_the_mode_that_the_module_wants)
 	char path[512], params[128];
 	struct stat st;
 
-	(void)snprintf(params, sizeof(params), "DeviceFileUID: %u\nDeviceFileGID: %u\nDeviceFileMode: 432\nModifyDeviceFiles: 1\n",
-		       geteuid(), getegid());
+	(void)snprintf(
+		params, sizeof(params),
+		"DeviceFileUID: %u\nDeviceFileGID: %u\nDeviceFileMode: 432\nModifyDeviceFiles: 1\n",
+		geteuid(), getegid());
 	begin(params, "Character devices:\n  0 nvidia-uvm\n");
 	if (geteuid() != 0) {
 		(void)fprintf(stderr, "# not root, who dresses nodes: nothing checked\n");
@@ -148,6 +151,9 @@ START_TEST(a_node_is_made_once_with_the_mode_that_the_module_wants)
 }
 END_TEST
 
-UNIT_MAIN("hostnodes", without_a_module_nothing_is_made, without_a_directory_or_a_list_of_majors_there_is_an_error,
-	  a_module_without_a_major_has_no_nodes, what_is_not_to_be_modified_is_left_alone_missing_or_not,
-	  a_file_or_link_at_the_place_of_a_node_stays, a_node_is_made_once_with_the_mode_that_the_module_wants)
+UNIT_MAIN("hostnodes", without_a_module_nothing_is_made,
+	  without_a_directory_or_a_list_of_majors_there_is_an_error,
+	  a_module_without_a_major_has_no_nodes,
+	  what_is_not_to_be_modified_is_left_alone_missing_or_not,
+	  a_file_or_link_at_the_place_of_a_node_stays,
+	  a_node_is_made_once_with_the_mode_that_the_module_wants)

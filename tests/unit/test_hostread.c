@@ -34,13 +34,17 @@ static int content_fd(void)
 
 static void add_tree(void)
 {
-	struct store_tree tree = { .name = store_blob_put(store, "t", 1), .spec = STORE_NONE, .done = STORE_NONE };
+	struct store_tree tree = { .name = store_blob_put(store, "t", 1),
+				   .spec = STORE_NONE,
+				   .done = STORE_NONE };
 	struct layout_builder *builder = layout_builder_new();
 	struct tree_inode root, inode;
 	struct layout *layout;
 
 	ck_assert_int_eq(layout_add(builder, "lib", LAYOUT_HOST, object, 0444, NULL), 0);
-	ck_assert_int_eq(layout_add(builder, "text", LAYOUT_TEXT, store_blob_put(store, "x", 1), 0444, NULL), 0);
+	ck_assert_int_eq(
+		layout_add(builder, "text", LAYOUT_TEXT, store_blob_put(store, "x", 1), 0444, NULL),
+		0);
 	layout = layout_finish(builder);
 	layout_builder_free(builder);
 	(void)store_tree_add(store, &tree, store_layout_put(store, layout), 1);
@@ -55,7 +59,9 @@ static void add_tree(void)
 /* @fd: what the store has of the file; taken over */
 static void open_world(int fd)
 {
-	struct store_object host = { .size = strlen(content), .mode = S_IFREG | 0444, .path = STORE_NONE };
+	struct store_object host = { .size = strlen(content),
+				     .mode = S_IFREG | 0444,
+				     .path = STORE_NONE };
 	int ends[2];
 
 	ck_assert_int_eq(store_new(memfd_create("state", MFD_CLOEXEC), &store, NULL), 0);
@@ -224,4 +230,5 @@ END_TEST
 UNIT_MAIN("hostread", a_host_file_is_read_to_its_end_and_not_beyond,
 	  what_is_no_read_of_a_host_file_is_left_to_others, a_file_that_nobody_holds_is_stale,
 	  an_error_of_the_host_is_answered_and_its_place_is_free_again,
-	  what_another_process_left_is_answered_unless_the_kernel_asks_again, nothing_is_stalled_that_answers)
+	  what_another_process_left_is_answered_unless_the_kernel_asks_again,
+	  nothing_is_stalled_that_answers)

@@ -15,7 +15,9 @@ static bool has(void *data, const char *soname)
 static const struct icd_libraries libraries = { has, NULL };
 
 #define LIBRARY(path) "\"library_path\": \"" path "\""
-#define ICD(path) "{\"file_format_version\": \"1.0.0\", \"ICD\": {" LIBRARY(path) ", \"api_version\": \"1.3.277\"}}"
+#define ICD(path)                                                  \
+	"{\"file_format_version\": \"1.0.0\", \"ICD\": {" LIBRARY( \
+		path) ", \"api_version\": \"1.3.277\"}}"
 
 /* Each case names its rule. @want: part of the new text; "": the file is right as it is; NULL: refused */
 static const struct {
@@ -26,18 +28,18 @@ static const struct {
 	{ "a soname stays", ICD("libGLX_nvidia.so.0"), "", NULL, true, 0 },
 	{ "an absolute path becomes a soname", ICD("/usr/lib64/libGLX_nvidia.so.0"),
 	  LIBRARY("libGLX_nvidia.so.0"), NULL, true, 0 },
-	{ "what else it says is kept", ICD("/usr/lib64/libGLX_nvidia.so.0"), "\"api_version\": \"1.3.277\"",
-	  NULL, true, 0 },
+	{ "what else it says is kept", ICD("/usr/lib64/libGLX_nvidia.so.0"),
+	  "\"api_version\": \"1.3.277\"", NULL, true, 0 },
 	{ "a path from the file's own directory becomes a soname", ICD("../../libGLX_nvidia.so.0"),
 	  LIBRARY("libGLX_nvidia.so.0"), NULL, true, 0 },
-	{ "a layer", "{\"layer\": {" LIBRARY("/x/libGLX_nvidia.so.0") "}}", LIBRARY("libGLX_nvidia.so.0"),
-	  NULL, true, 0 },
+	{ "a layer", "{\"layer\": {" LIBRARY("/x/libGLX_nvidia.so.0") "}}",
+	  LIBRARY("libGLX_nvidia.so.0"), NULL, true, 0 },
 	{ "each layer of several",
-	  "{\"layers\": [{" LIBRARY("libGLX_nvidia.so.0") "}, {\"name\": \"b\", "
-	  LIBRARY("/x/libGLX_nvidia.so.0") "}]}",
+	  "{\"layers\": [{" LIBRARY("libGLX_nvidia.so.0") "}, {\"name\": \"b\", " LIBRARY(
+		  "/x/libGLX_nvidia.so.0") "}]}",
 	  "\"name\": \"b\",\n            " LIBRARY("libGLX_nvidia.so.0"), NULL, true, 0 },
-	{ "a library that the driver has not", ICD("libGLX_mesa.so.0"), NULL, "'libGLX_mesa.so.0', which",
-	  true, -ENOENT },
+	{ "a library that the driver has not", ICD("libGLX_mesa.so.0"), NULL,
+	  "'libGLX_mesa.so.0', which", true, -ENOENT },
 	{ "one of several layers that the driver has not",
 	  "{\"layers\": [{" LIBRARY("libGLX_nvidia.so.0") "}, {" LIBRARY("/x/liby.so") "}]}", NULL,
 	  "'/x/liby.so'", true, -ENOENT },
@@ -46,13 +48,15 @@ static const struct {
 	{ "an empty file", "", NULL, "no JSON", true, -EBADMSG },
 	{ "another JSON", "[1, 2]", NULL, "names no library", true, -EBADMSG },
 	{ "no library", "{\"ICD\": {}}", NULL, "names no library", true, -EBADMSG },
-	{ "a library that is no text", "{\"ICD\": {\"library_path\": 3}}", NULL, "no text", true, -EBADMSG },
-	{ "an ICD that is no object", "{\"ICD\": \"x\", \"layers\": {}}", NULL, "names no library", true,
+	{ "a library that is no text", "{\"ICD\": {\"library_path\": 3}}", NULL, "no text", true,
 	  -EBADMSG },
+	{ "an ICD that is no object", "{\"ICD\": \"x\", \"layers\": {}}", NULL, "names no library",
+	  true, -EBADMSG },
 	{ "OpenCL: a soname stays", "libnvidia-opencl.so.1\n", "", NULL, false, 0 },
 	{ "OpenCL: a path becomes a soname", "\n /usr/lib64/libnvidia-opencl.so.1\n",
 	  "libnvidia-opencl.so.1\n", NULL, false, 0 },
-	{ "OpenCL: a library that the driver has not", "libmesa.so.1\n", NULL, "'libmesa.so.1'", false, -ENOENT },
+	{ "OpenCL: a library that the driver has not", "libmesa.so.1\n", NULL, "'libmesa.so.1'",
+	  false, -ENOENT },
 	{ "OpenCL: an empty file", "\n\n", NULL, "names no library", false, -EBADMSG },
 };
 
@@ -67,10 +71,11 @@ START_TEST(libraries_are_named_as_a_container_finds_them)
 		if (cases[i].want && !*cases[i].want)
 			ck_assert_msg(!text, "%s: %s", cases[i].rule, text);
 		else if (cases[i].want)
-			ck_assert_msg(text && strstr(text, cases[i].want), "%s: %s", cases[i].rule, text);
+			ck_assert_msg(text && strstr(text, cases[i].want), "%s: %s", cases[i].rule,
+				      text);
 		else
-			ck_assert_msg(!text && strstr(err.text, cases[i].error), "%s: %s", cases[i].rule,
-				      err.text);
+			ck_assert_msg(!text && strstr(err.text, cases[i].error), "%s: %s",
+				      cases[i].rule, err.text);
 		free(text);
 	}
 }

@@ -11,7 +11,8 @@ static char name[IDENT_MAX + 1];
 
 START_TEST(ids_as_runtimes_make_them_stay_as_they_are)
 {
-	static const char *const ids[] = { "c1", "a1b2c3", "my_app.1-x", "pod:web@node+1", "Host", "by" };
+	static const char *const ids[] = { "c1",   "a1b2c3", "my_app.1-x", "pod:web@node+1",
+					   "Host", "by" };
 
 	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
 		ck_assert_int_eq(ident_escape(ids[i], name, NULL), 0);
@@ -25,8 +26,9 @@ START_TEST(other_characters_and_reserved_names_are_escaped)
 	static const struct {
 		const char *id, *name;
 	} cases[] = {
-		{ "a b", "a\\x20b" },	{ "a\\b", "a\\x5cb" },	     { "host", "\\x68ost" },
-		{ ".hidden", "\\x2ehidden" }, { "by-pid", "\\x62y-pid" }, { "generations", "\\x67enerations" },
+		{ "a b", "a\\x20b" },	      { "a\\b", "a\\x5cb" },
+		{ "host", "\\x68ost" },	      { ".hidden", "\\x2ehidden" },
+		{ "by-pid", "\\x62y-pid" },   { "generations", "\\x67enerations" },
 		{ "\xc3\xa9", "\\xc3\\xa9" }, { "a\nb", "a\\x0ab" },
 	};
 

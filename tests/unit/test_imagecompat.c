@@ -81,7 +81,8 @@ START_TEST(names_links_and_both_ends_of_libcuda)
 	ck_assert_ptr_nonnull(strstr(text, wanted));
 	ck_assert_uint_eq(len, 2 * COMPATLIST_PIECE_MAX);
 	ck_assert_mem_eq(rest, big, COMPATLIST_PIECE_MAX);
-	ck_assert_mem_eq(rest + COMPATLIST_PIECE_MAX, big + size - COMPATLIST_PIECE_MAX, COMPATLIST_PIECE_MAX);
+	ck_assert_mem_eq(rest + COMPATLIST_PIECE_MAX, big + size - COMPATLIST_PIECE_MAX,
+			 COMPATLIST_PIECE_MAX);
 	scratch_remove(root);
 }
 END_TEST
@@ -199,7 +200,7 @@ START_TEST(there_is_an_end_to_names)
 }
 END_TEST
 
-UNIT_MAIN("imagecompat", names_links_and_both_ends_of_libcuda, of_a_small_file_there_is_all_of_it_once,
-	  of_several_libcudas_none_is_read, an_image_without_such_a_directory_has_nothing,
-	  links_on_the_way_stay_inside_the_root, what_is_no_library_of_the_directory_is_passed_over,
-	  there_is_an_end_to_names)
+UNIT_MAIN("imagecompat", names_links_and_both_ends_of_libcuda,
+	  of_a_small_file_there_is_all_of_it_once, of_several_libcudas_none_is_read,
+	  an_image_without_such_a_directory_has_nothing, links_on_the_way_stay_inside_the_root,
+	  what_is_no_library_of_the_directory_is_passed_over, there_is_an_end_to_names)

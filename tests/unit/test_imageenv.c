@@ -172,13 +172,16 @@ START_TEST(dividing_and_watching_gpus_is_for_privileged_containers)
 		json_t *env = env_of(samples[i].env);
 		const char *value = NULL;
 		struct error err = { 0 };
-		int r = imageenv_mig_control(env, samples[i].name, samples[i].privileged, &value, &err);
+		int r = imageenv_mig_control(env, samples[i].name, samples[i].privileged, &value,
+					     &err);
 		const char *expected = samples[i].value ? samples[i].value : "";
 
 		ck_assert_str_eq(r < 0 ? "!" : value ? value : "", expected);
 		if (r < 0) {
 			ck_assert_int_eq(err.class, ERROR_PERMISSION);
-			ck_assert_str_eq(err.text, "cannot set MIG_MONITOR_DEVICES in non privileged container");
+			ck_assert_str_eq(
+				err.text,
+				"cannot set MIG_MONITOR_DEVICES in non privileged container");
 		}
 		json_decref(env);
 	}
@@ -187,4 +190,5 @@ END_TEST
 
 UNIT_MAIN("imageenv", requirements_follow_the_toolkit_rule_by_rule,
 	  an_environment_of_another_shape_asks_for_nothing,
-	  more_or_longer_requirements_than_anybody_needs_are_refused, dividing_and_watching_gpus_is_for_privileged_containers)
+	  more_or_longer_requirements_than_anybody_needs_are_refused,
+	  dividing_and_watching_gpus_is_for_privileged_containers)

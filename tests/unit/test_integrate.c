@@ -43,18 +43,26 @@ START_TEST(a_runtime_is_added_and_the_rest_stays)
 	char *got;
 	int r = edit_runtime_add(NULL, OURS, &got, NULL);
 
-	becomes(r, got, "{\n  \"runtimes\": {\n    \"nvidia\": {\n      \"path\": \"" OURS "\"\n    }\n  }\n}\n");
-	r = edit_runtime_add("{\n \"a\": 1.5,\n \"runtimes\": {\"x\": {\"path\": \"/x\"}}\n}", OURS, &got, NULL);
-	becomes(r, got, "{\n \"a\": 1.5,\n \"runtimes\": {\n  \"x\": {\n   \"path\": \"/x\"\n  },\n  \"nvidia\": {\n"
-			"   \"path\": \"" OURS "\"\n  }\n }\n}\n");
-	r = edit_runtime_add("{\"runtimes\": {\"nvidia\": {\"path\": \"" OURS "\", \"runtimeArgs\": []}}}", OURS, &got, NULL);
+	becomes(r, got,
+		"{\n  \"runtimes\": {\n    \"nvidia\": {\n      \"path\": \"" OURS
+		"\"\n    }\n  }\n}\n");
+	r = edit_runtime_add("{\n \"a\": 1.5,\n \"runtimes\": {\"x\": {\"path\": \"/x\"}}\n}", OURS,
+			     &got, NULL);
+	becomes(r, got,
+		"{\n \"a\": 1.5,\n \"runtimes\": {\n  \"x\": {\n   \"path\": \"/x\"\n  },\n  "
+		"\"nvidia\": {\n"
+		"   \"path\": \"" OURS "\"\n  }\n }\n}\n");
+	r = edit_runtime_add("{\"runtimes\": {\"nvidia\": {\"path\": \"" OURS
+			     "\", \"runtimeArgs\": []}}}",
+			     OURS, &got, NULL);
 	becomes(r, got, NULL);
 }
 END_TEST
 
 START_TEST(nvidias_own_runtime_is_replaced_and_another_one_is_not)
 {
-	static const char nvidias[] = "{\"runtimes\": {\"nvidia\": {\"args\": [], \"path\": \"nvidia-container-runtime\"}}}";
+	static const char nvidias[] = "{\"runtimes\": {\"nvidia\": {\"args\": [], \"path\": "
+				      "\"nvidia-container-runtime\"}}}";
 	struct error err = { 0 };
 	char *got, *back;
 	int r = edit_runtime_add(nvidias, OURS, &got, NULL);
@@ -64,7 +72,8 @@ START_TEST(nvidias_own_runtime_is_replaced_and_another_one_is_not)
 	free(got);
 	ck_assert_ptr_nonnull(strstr(back, "\"nvidia-container-runtime\""));
 	free(back);
-	r = edit_runtime_add("{\n\"runtimes\":\n{ \"nvidia\": {\"path\": \"/opt/x\"}}}", OURS, &got, &err);
+	r = edit_runtime_add("{\n\"runtimes\":\n{ \"nvidia\": {\"path\": \"/opt/x\"}}}", OURS, &got,
+			     &err);
 	is_refused(r, -EEXIST, &err, "line 3: a runtime 'nvidia' of another kind, '/opt/x'");
 }
 END_TEST
@@ -83,21 +92,26 @@ START_TEST(what_is_no_json_object_is_refused_with_its_line)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct error err = { 0 };
 
-		is_refused(edit_runtime_add(cases[i].text, OURS, &got, &err), -EINVAL, &err, cases[i].word);
+		is_refused(edit_runtime_add(cases[i].text, OURS, &got, &err), -EINVAL, &err,
+			   cases[i].word);
 	}
 }
 END_TEST
 
 START_TEST(only_our_runtime_is_taken_back)
 {
-	static const char both[] = "{\"runtimes\": {\"nvidia\": {\"path\": \"" OURS "\"}, \"x\": {\"path\": \"/x\"}}}";
+	static const char both[] = "{\"runtimes\": {\"nvidia\": {\"path\": \"" OURS
+				   "\"}, \"x\": {\"path\": \"/x\"}}}";
 	char *got;
 	int r = edit_runtime_remove(both, NULL, OURS, &got, NULL);
 
-	becomes(r, got, "{\n  \"runtimes\": {\n    \"x\": {\n      \"path\": \"/x\"\n    }\n  }\n}\n");
-	r = edit_runtime_remove("{\"b\": 1, \"runtimes\": {\"nvidia\": {\"path\": \"" OURS "\"}}}", "{}", OURS, &got, NULL);
+	becomes(r, got,
+		"{\n  \"runtimes\": {\n    \"x\": {\n      \"path\": \"/x\"\n    }\n  }\n}\n");
+	r = edit_runtime_remove("{\"b\": 1, \"runtimes\": {\"nvidia\": {\"path\": \"" OURS "\"}}}",
+				"{}", OURS, &got, NULL);
 	becomes(r, got, "{\n  \"b\": 1\n}\n");
-	r = edit_runtime_remove("{\"runtimes\": {\"nvidia\": {\"path\": \"/other\"}}}", NULL, OURS, &got, NULL);
+	r = edit_runtime_remove("{\"runtimes\": {\"nvidia\": {\"path\": \"/other\"}}}", NULL, OURS,
+				&got, NULL);
 	becomes(r, got, NULL);
 }
 END_TEST
@@ -128,10 +142,12 @@ START_TEST(lines_that_somebody_has_changed_are_not_cut_out)
 	char *got, *back;
 
 	ck_assert_int_eq(edit_block_add("a = 1\n", LINE, &got, NULL), 0);
-	is_refused(edit_block_remove(got, "other = 1\n", &back, &err), -EEXIST, &err, "line 2: the lines of nvfs were changed");
+	is_refused(edit_block_remove(got, "other = 1\n", &back, &err), -EEXIST, &err,
+		   "line 2: the lines of nvfs were changed");
 	*strstr(got, "integrate: end") = 'I';
 	err = (struct error){ 0 };
-	is_refused(edit_block_remove(got, LINE, &back, &err), -EINVAL, &err, "line 2: a mark of nvfs without the other");
+	is_refused(edit_block_remove(got, LINE, &back, &err), -EINVAL, &err,
+		   "line 2: a mark of nvfs without the other");
 	err = (struct error){ 0 };
 	is_refused(edit_block_add(got, LINE, &back, &err), -EINVAL, &err, "line 2");
 	free(got);
@@ -140,7 +156,8 @@ END_TEST
 
 START_TEST(directives_and_versions_are_found_where_their_readers_find_them)
 {
-	ck_assert_int_eq(edit_find_directive("# x path = a\nx path =\n  x path \t= b\n", "x path"), 3);
+	ck_assert_int_eq(edit_find_directive("# x path = a\nx path =\n  x path \t= b\n", "x path"),
+			 3);
 	ck_assert_int_eq(edit_find_directive("x pathology = b\nx path\n", "x path"), 0);
 	ck_assert_int_eq(edit_toml_version("# version = 1\nversion = 2\n"), 2);
 	ck_assert_int_eq(edit_toml_version("version=3"), 3);
@@ -158,7 +175,8 @@ static void begin(void)
 {
 	static const char *const programs[] = { "usr/bin/nvfs-runtime", "usr/bin/nvinject",
 						"usr/libexec/nvfs/nvidia-container-cli",
-						"usr/libexec/nvfs/nvidia-container-runtime-hook", "usr/local/bin/x" };
+						"usr/libexec/nvfs/nvidia-container-runtime-hook",
+						"usr/local/bin/x" };
 
 	scratch_new(root);
 	for (size_t i = 0; i < sizeof(programs) / sizeof(*programs); i++)
@@ -170,7 +188,9 @@ static bool tells_by_hand; /* the last run: what to add where nothing was change
 static int run(const char *client, bool revert, struct error *err)
 {
 	const struct integrate_client *which = integrate_client_by_name(client);
-	struct integrate_run run = { .root = open(root, O_RDONLY | O_DIRECTORY), .paths = &paths, .report = json_array() };
+	struct integrate_run run = { .root = open(root, O_RDONLY | O_DIRECTORY),
+				     .paths = &paths,
+				     .report = json_array() };
 	int r = revert ? integrate_revert(&run, which, err) : integrate_apply(&run, which, err);
 
 	tells_by_hand = run.by_hand;
@@ -272,7 +292,8 @@ START_TEST(what_somebody_has_changed_since_stays)
 	begin();
 	scratch_text(root, DAEMON_JSON, "{}");
 	works("docker", false);
-	scratch_text(root, DAEMON_JSON, "{\"b\": 2, \"runtimes\": {\"nvidia\": {\"path\": \"" OURS "\"}}}");
+	scratch_text(root, DAEMON_JSON,
+		     "{\"b\": 2, \"runtimes\": {\"nvidia\": {\"path\": \"" OURS "\"}}}");
 	works("docker", true);
 	has(DAEMON_JSON, "{\n  \"b\": 2\n}\n");
 	ck_assert_uint_eq(stat_of(DAEMON_JSON ".nvfs-backup").st_ino, 0);
@@ -368,8 +389,10 @@ START_TEST(without_its_program_a_client_is_not_changed)
 	ck_assert_int_eq(unlink(path), 0);
 	refused("docker", false, -ENOENT, "find '/usr/bin/nvfs-runtime'");
 	refused("apptainer", false, -ENOENT, "is the client installed?");
-	scratch_text(root, "etc/apptainer/apptainer.conf", "nvidia-container-cli path = /usr/bin/x\n");
-	refused("apptainer", false, -EEXIST, "line 1: 'nvidia-container-cli path' has a value already");
+	scratch_text(root, "etc/apptainer/apptainer.conf",
+		     "nvidia-container-cli path = /usr/bin/x\n");
+	refused("apptainer", false, -EEXIST,
+		"line 1: 'nvidia-container-cli path' has a value already");
 	scratch_remove(root);
 }
 END_TEST
@@ -419,7 +442,8 @@ START_TEST(where_an_older_integration_is_gone_it_is_said)
 	scratch_path(path, root, HOOK_LINK); /* a part of it is missing: it is made anew */
 	ck_assert_int_eq(unlink(path), 0);
 	scratch_text(root, DAEMON_JSON ".nvfs-backup", mine);
-	refused("docker", false, -EEXIST, "the earlier integration is taken back, the new one fails: '/etc/docker");
+	refused("docker", false, -EEXIST,
+		"the earlier integration is taken back, the new one fails: '/etc/docker");
 	ck_assert(!tells_by_hand);
 	has(DAEMON_JSON, mine);
 	refused("docker", false, -EEXIST, "a runtime 'nvidia' of another kind");
@@ -428,13 +452,18 @@ START_TEST(where_an_older_integration_is_gone_it_is_said)
 }
 END_TEST
 
-UNIT_MAIN("integrate", a_runtime_is_added_and_the_rest_stays, nvidias_own_runtime_is_replaced_and_another_one_is_not,
+UNIT_MAIN("integrate", a_runtime_is_added_and_the_rest_stays,
+	  nvidias_own_runtime_is_replaced_and_another_one_is_not,
 	  what_is_no_json_object_is_refused_with_its_line, only_our_runtime_is_taken_back,
-	  lines_go_to_the_end_and_are_cut_out_again, lines_that_somebody_has_changed_are_not_cut_out,
-	  directives_and_versions_are_found_where_their_readers_find_them, a_file_comes_back_as_the_very_file_it_was,
-	  files_and_directories_that_were_made_go_again, what_somebody_has_changed_since_stays,
-	  a_link_goes_with_the_last_client_that_has_it, where_one_file_is_refused_none_is_written,
-	  a_link_to_the_file_stays_a_link_and_none_leads_outside, a_directory_that_others_may_write_to_is_refused,
-	  what_is_no_text_file_is_refused, without_its_program_a_client_is_not_changed,
-	  a_run_that_was_cut_off_is_taken_back_or_goes_on, a_file_that_no_record_can_hold_is_not_changed,
+	  lines_go_to_the_end_and_are_cut_out_again,
+	  lines_that_somebody_has_changed_are_not_cut_out,
+	  directives_and_versions_are_found_where_their_readers_find_them,
+	  a_file_comes_back_as_the_very_file_it_was, files_and_directories_that_were_made_go_again,
+	  what_somebody_has_changed_since_stays, a_link_goes_with_the_last_client_that_has_it,
+	  where_one_file_is_refused_none_is_written,
+	  a_link_to_the_file_stays_a_link_and_none_leads_outside,
+	  a_directory_that_others_may_write_to_is_refused, what_is_no_text_file_is_refused,
+	  without_its_program_a_client_is_not_changed,
+	  a_run_that_was_cut_off_is_taken_back_or_goes_on,
+	  a_file_that_no_record_can_hold_is_not_changed,
 	  where_an_older_integration_is_gone_it_is_said)

@@ -77,7 +77,9 @@ static void close_world(void)
 /* What is found, as one text. */
 static const char *find(unsigned int caps, uid_t uid, bool by_root)
 {
-	const struct ipc_request request = { .root = root, .caps = caps, .uid = uid, .by_root = by_root };
+	const struct ipc_request request = {
+		.root = root, .caps = caps, .uid = uid, .by_root = by_root
+	};
 	static char text[256];
 
 	ipc_list_done(&list);
@@ -145,7 +147,8 @@ START_TEST(a_stranger_is_given_only_what_he_can_reach)
 {
 	open_world();
 	set_mode("", 0700); /* above the root that is configured nothing counts */
-	ck_assert_str_eq(find(BOTH, STRANGER, false), geteuid() == 0 ? SOCKETS "/tmp/nvidia-mps " : SOCKETS);
+	ck_assert_str_eq(find(BOTH, STRANGER, false),
+			 geteuid() == 0 ? SOCKETS "/tmp/nvidia-mps " : SOCKETS);
 	set_mode("run/nvidia-persistenced", 0700);
 	set_mode("run/nvidia-fabricmanager/socket", 0600);
 	set_mode("tmp/nvidia-mps", 0711);
@@ -167,8 +170,8 @@ START_TEST(a_directory_of_mps_that_somebody_else_has_made_is_not_given)
 	scratch_path(path, root, "tmp/nvidia-mps");
 	ck_assert_int_eq(chown(path, STRANGER, STRANGER), 0);
 	ck_assert_str_eq(find(DRIVER_CAP_COMPUTE, 0, true), "");
-	ck_assert_str_eq(findings.items[0].text,
-			 "'/tmp/nvidia-mps' of the host belongs to uid 4321 and not to root or who asks, ignoring");
+	ck_assert_str_eq(findings.items[0].text, "'/tmp/nvidia-mps' of the host belongs to uid "
+						 "4321 and not to root or who asks, ignoring");
 	ck_assert_str_eq(find(DRIVER_CAP_COMPUTE, STRANGER, false), "/tmp/nvidia-mps ");
 	close_world();
 }
@@ -216,4 +219,5 @@ UNIT_MAIN("ipc", what_is_there_is_found_by_driver_capability, nothing_there_is_n
 	  what_is_no_socket_is_not_given, links_are_followed_nowhere,
 	  a_stranger_is_given_only_what_he_can_reach,
 	  a_directory_of_mps_that_somebody_else_has_made_is_not_given,
-	  a_mount_in_the_place_of_the_mps_directory_is_not_given, what_is_left_out_by_its_word_is_not_found)
+	  a_mount_in_the_place_of_the_mps_directory_is_not_given,
+	  what_is_left_out_by_its_word_is_not_found)

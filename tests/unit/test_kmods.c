@@ -44,14 +44,19 @@ START_TEST(parameters_say_how_nodes_are_made)
 	} samples[] = {
 		{ NULL, { 0, 0, 0666, true } },
 		{ "", { 0, 0, 0666, true } },
-		{ "ModifyDeviceFiles: 1\nDeviceFileUID: 5\nDeviceFileGID: 44\nDeviceFileMode: 432\n",
+		{ "ModifyDeviceFiles: 1\nDeviceFileUID: 5\nDeviceFileGID: 44\nDeviceFileMode: "
+		  "432\n",
 		  { 5, 44, 0660, true } },
 		{ "ModifyDeviceFiles: 0\n", { 0, 0, 0666, false } },
-		{ "DeviceFileMinor: 1\nDeviceFileMode: 256\nDeviceFileModify: 0\n", { 0, 0, 0400, false } },
+		{ "DeviceFileMinor: 1\nDeviceFileMode: 256\nDeviceFileModify: 0\n",
+		  { 0, 0, 0400, false } },
 		{ "DeviceFileMode: 511", { 0, 0, 0666, true } },
-		{ "DeviceFileMode: 2541\nDeviceFileUID: -1\nDeviceFileGID: 4294967295\n", { 0, 0, 0666, true } },
-		{ "DeviceFileMode: 99999999999999999999999999\nModifyDeviceFiles: 2\n", { 0, 0, 0666, true } },
-		{ "DeviceFileModes: 0\nXDeviceFileUID: 1\nDeviceFileUID 1\nDeviceFileUID:\n", { 0, 0, 0666, true } },
+		{ "DeviceFileMode: 2541\nDeviceFileUID: -1\nDeviceFileGID: 4294967295\n",
+		  { 0, 0, 0666, true } },
+		{ "DeviceFileMode: 99999999999999999999999999\nModifyDeviceFiles: 2\n",
+		  { 0, 0, 0666, true } },
+		{ "DeviceFileModes: 0\nXDeviceFileUID: 1\nDeviceFileUID 1\nDeviceFileUID:\n",
+		  { 0, 0, 0666, true } },
 	};
 
 	for (size_t i = 0; i < sizeof(samples) / sizeof(*samples); i++) {
@@ -59,9 +64,10 @@ START_TEST(parameters_say_how_nodes_are_made)
 		const struct devparams *wanted = &samples[i].params;
 
 		ck_assert_msg(params.uid == wanted->uid && params.gid == wanted->gid &&
-				      params.mode == wanted->mode && params.may_modify == wanted->may_modify,
-			      "%s: %u %u %o %d", samples[i].text, params.uid, params.gid, params.mode,
-			      params.may_modify);
+				      params.mode == wanted->mode &&
+				      params.may_modify == wanted->may_modify,
+			      "%s: %u %u %o %d", samples[i].text, params.uid, params.gid,
+			      params.mode, params.may_modify);
 	}
 }
 END_TEST

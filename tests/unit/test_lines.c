@@ -62,5 +62,6 @@ START_TEST(without_text_or_room_there_is_nothing)
 }
 END_TEST
 
-UNIT_MAIN("lines", lines_come_one_by_one_and_the_last_may_have_no_end, a_long_line_comes_in_parts_of_one_number,
-	  of_a_long_comment_the_first_part_alone_comes, without_text_or_room_there_is_nothing)
+UNIT_MAIN("lines", lines_come_one_by_one_and_the_last_may_have_no_end,
+	  a_long_line_comes_in_parts_of_one_number, of_a_long_comment_the_first_part_alone_comes,
+	  without_text_or_room_there_is_nothing)

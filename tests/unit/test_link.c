@@ -17,7 +17,8 @@ static void open_pair(void)
 {
 	int ends[2];
 
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+	ck_assert_int_eq(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
 	daemon_end = ends[0];
 	keeper_end = ends[1];
 }
@@ -214,4 +215,5 @@ UNIT_MAIN("link", signs_of_life_are_not_waited_with, a_message_arrives_as_it_was
 	  sending_does_not_close_the_senders_descriptor,
 	  the_other_ends_death_is_told_and_raises_no_signal,
 	  what_was_sent_before_death_is_still_received, a_ping_that_nobody_read_hides_no_last_word,
-	  a_message_of_another_size_is_refused_and_its_descriptor_closed, errors_of_the_socket_are_told)
+	  a_message_of_another_size_is_refused_and_its_descriptor_closed,
+	  errors_of_the_socket_are_told)

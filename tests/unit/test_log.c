@@ -51,7 +51,8 @@ static void set_journal(void)
 	struct stat st;
 
 	ck_assert_int_eq(fstat(STDERR_FILENO, &st), 0);
-	(void)snprintf(text, sizeof(text), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+	(void)snprintf(text, sizeof(text), "%llu:%llu", (unsigned long long)st.st_dev,
+		       (unsigned long long)st.st_ino);
 	ck_assert_int_eq(setenv("JOURNAL_STREAM", text, 1), 0);
 }
 
@@ -145,7 +146,8 @@ START_TEST(lines_go_where_they_are_sent)
 }
 END_TEST
 
-UNIT_MAIN("log", a_line_has_the_programs_name, standard_error_that_is_not_the_journal_has_no_priority,
-	  under_journald_it_has_the_priority_instead,
-	  what_is_above_the_level_is_dropped, one_event_is_one_printable_line,
-	  a_long_line_is_cut_and_still_ends, lines_go_where_they_are_sent)
+UNIT_MAIN("log", a_line_has_the_programs_name,
+	  standard_error_that_is_not_the_journal_has_no_priority,
+	  under_journald_it_has_the_priority_instead, what_is_above_the_level_is_dropped,
+	  one_event_is_one_printable_line, a_long_line_is_cut_and_still_ends,
+	  lines_go_where_they_are_sent)

@@ -26,16 +26,24 @@ static struct look_file file_at(const char *root, const char *path)
 
 	(void)snprintf(full, sizeof(full), "%s%s", root, path);
 	ck_assert_int_eq(stat(full, &st), 0);
-	return (struct look_file){ .path = path, .dev = st.st_dev, .ino = st.st_ino, .size = (uint64_t)st.st_size,
-				   .mtime_sec = st.st_mtim.tv_sec, .mtime_nsec = (uint32_t)st.st_mtim.tv_nsec };
+	return (struct look_file){ .path = path,
+				   .dev = st.st_dev,
+				   .ino = st.st_ino,
+				   .size = (uint64_t)st.st_size,
+				   .mtime_sec = st.st_mtim.tv_sec,
+				   .mtime_nsec = (uint32_t)st.st_mtim.tv_nsec };
 }
 
 /* What the looker gives, after at most ten seconds. */
 static int *reopen(const char *root, const struct look_file *files, size_t n, char *const *left_out,
 		   size_t n_left_out)
 {
-	const struct look_request request = { .driver_root = root, .left_out = left_out, .n_left_out = n_left_out,
-					      .inotify_fd = -1, .reopen = files, .n_reopen = n };
+	const struct look_request request = { .driver_root = root,
+					      .left_out = left_out,
+					      .n_left_out = n_left_out,
+					      .inotify_fd = -1,
+					      .reopen = files,
+					      .n_reopen = n };
 	struct look_result result = { 0 };
 	struct error err = { 0 };
 	struct look *look;
@@ -142,8 +150,9 @@ END_TEST
 START_TEST(a_looker_that_is_given_up_is_taken_in)
 {
 	const struct look_file file = { .path = "/a" };
-	const struct look_request request = { .driver_root = "/no/such/root", .inotify_fd = -1, .reopen = &file,
-					      .n_reopen = 1 };
+	const struct look_request request = {
+		.driver_root = "/no/such/root", .inotify_fd = -1, .reopen = &file, .n_reopen = 1
+	};
 	struct look *look;
 	int64_t since_ms;
 

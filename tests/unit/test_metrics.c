@@ -22,8 +22,8 @@ static void ck_has(const char *text, const char *line)
 {
 	const char *at = strstr(text, line);
 
-	ck_assert_msg(at && (at == text || at[-1] == '\n') && at[strlen(line)] == '\n', "no line '%s' in:\n%s",
-		      line, text);
+	ck_assert_msg(at && (at == text || at[-1] == '\n') && at[strlen(line)] == '\n',
+		      "no line '%s' in:\n%s", line, text);
 }
 
 START_TEST(a_daemon_that_is_down_has_one_metric)
@@ -38,12 +38,15 @@ END_TEST
 
 START_TEST(numbers_have_names_and_labels)
 {
-	char *text = print("{\"version\": \"1\", \"mode\": \"fallback\", \"keeper_pid\": 7, \"containers\": 3,"
-			   "\"permissions\": {\"watched\": 3, \"healed\": 9, \"refused\": 1}, \"stalled\": [\"/a\"],"
-			   "\"events\": {\"listeners\": 2, \"happened\": {\"injected\": 8}},"
-			   "\"reinject\": {\"waiting\": 4, \"failed\": [\"x\", \"y\"]},"
-			   "\"counters\": {\"takeovers\": 2, \"requests\": {\"open\": 5}, \"errors\": {\"EIO\": 1}}}",
-			   true);
+	char *text = print(
+		"{\"version\": \"1\", \"mode\": \"fallback\", \"keeper_pid\": 7, \"containers\": 3,"
+		"\"permissions\": {\"watched\": 3, \"healed\": 9, \"refused\": 1}, \"stalled\": "
+		"[\"/a\"],"
+		"\"events\": {\"listeners\": 2, \"happened\": {\"injected\": 8}},"
+		"\"reinject\": {\"waiting\": 4, \"failed\": [\"x\", \"y\"]},"
+		"\"counters\": {\"takeovers\": 2, \"requests\": {\"open\": 5}, \"errors\": "
+		"{\"EIO\": 1}}}",
+		true);
 
 	ck_has(text, "nvfs_up 1");
 	ck_has(text, "nvfs_degraded 1");
@@ -68,8 +71,10 @@ END_TEST
 
 START_TEST(buckets_are_cumulative_and_in_seconds)
 {
-	char *text = print("{\"counters\": {\"latency\": {\"bounds_us\": [1, 1024], \"operations\": {"
-			   "\"open\": {\"sum_us\": 2500000, \"buckets\": [4, 2, 1]}}}}}", false);
+	char *text = print(
+		"{\"counters\": {\"latency\": {\"bounds_us\": [1, 1024], \"operations\": {"
+		"\"open\": {\"sum_us\": 2500000, \"buckets\": [4, 2, 1]}}}}}",
+		false);
 
 	ck_has(text, "# TYPE nvfs_request_duration_seconds histogram");
 	ck_has(text, "nvfs_request_duration_seconds_bucket{operation=\"open\",le=\"1e-06\"} 4");

@@ -48,8 +48,9 @@ static void ck_migs(const char *wanted)
 
 	ck_assert_int_eq(mig_list_read(root, &list, NULL), 0);
 	for (size_t i = 0; i < list.n_migs; i++)
-		used += (size_t)sprintf(text + used, "%s%zu:%u=%u/%u", i ? " " : "", list.migs[i].gpu,
-					list.migs[i].index, list.migs[i].gi, list.migs[i].ci);
+		used += (size_t)sprintf(text + used, "%s%zu:%u=%u/%u", i ? " " : "",
+					list.migs[i].gpu, list.migs[i].index, list.migs[i].gi,
+					list.migs[i].ci);
 	ck_assert_str_eq(text, wanted);
 }
 

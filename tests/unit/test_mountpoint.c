@@ -35,8 +35,10 @@ START_TEST(the_mounts_of_nvfs_are_listed)
 	static const char text[] = "23 27 0:21 / /proc rw - proc proc rw\n"
 				   "40 27 0:40 /abc /usr/local/nvidia ro - fuse.nvfs nvfs ro\n"
 				   "41 27 0:41 /abc /mnt ro - fuse.sshfs nvfs ro\n"
-				   "42 27 0:40 /abc/proc/driver/nvidia /proc/driver/nvidia ro shared:1 - fuse.nvfs nvfs ro";
-	const char *cursor = text, *broken = "40 27 0:40 - fuse.nvfs nvfs\n40 - fuse.nvfs \n\n - fuse.nvfs \n";
+				   "42 27 0:40 /abc/proc/driver/nvidia /proc/driver/nvidia ro "
+				   "shared:1 - fuse.nvfs nvfs ro";
+	const char *cursor = text,
+		   *broken = "40 27 0:40 - fuse.nvfs nvfs\n40 - fuse.nvfs \n\n - fuse.nvfs \n";
 	struct mountpoint_mount mount;
 
 	ck_assert(mountpoint_next(&cursor, &mount));
@@ -65,7 +67,8 @@ END_TEST
 
 START_TEST(paths_are_compared_whole)
 {
-	static const char *const none[] = { "/run/nvf", "/run/nvfs/x", "/run", "/mnt/a\\040b", "/" };
+	static const char *const none[] = { "/run/nvf", "/run/nvfs/x", "/run", "/mnt/a\\040b",
+					    "/" };
 
 	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
 		mountpoint_find_type(mountinfo, none[i], type, sizeof(type));
@@ -76,8 +79,12 @@ END_TEST
 
 START_TEST(damaged_text_finds_nothing_and_does_no_harm)
 {
-	static const char *const texts[] = { "", "\n\n", "36 27", "36 27 0:40 / /run/nvfs",
-					     "36 27 0:40 / /run/nvfs ro -", "36 27 0:40 / /run\\04" };
+	static const char *const texts[] = { "",
+					     "\n\n",
+					     "36 27",
+					     "36 27 0:40 / /run/nvfs",
+					     "36 27 0:40 / /run/nvfs ro -",
+					     "36 27 0:40 / /run\\04" };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		mountpoint_find_type(texts[i], "/run/nvfs", type, sizeof(type));
@@ -110,6 +117,7 @@ START_TEST(a_directory_is_made_and_what_cannot_serve_is_refused)
 }
 END_TEST
 
-UNIT_MAIN("mountpoint", the_mounts_of_nvfs_are_listed, the_topmost_mount_counts, a_tree_is_known_by_its_name_in_the_filesystem, paths_are_compared_whole,
+UNIT_MAIN("mountpoint", the_mounts_of_nvfs_are_listed, the_topmost_mount_counts,
+	  a_tree_is_known_by_its_name_in_the_filesystem, paths_are_compared_whole,
 	  damaged_text_finds_nothing_and_does_no_harm,
 	  a_directory_is_made_and_what_cannot_serve_is_refused)

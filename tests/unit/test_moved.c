@@ -8,8 +8,9 @@
 #include "tests/unit/unit.h"
 
 #define RW (CGROUP_ACCESS_READ | CGROUP_ACCESS_WRITE)
-#define NODE(target, result, device) \
-	"{\"step\":\"device\",\"target\":\"" target "\",\"result\":\"" result "\",\"device\":\"" device "\"}"
+#define NODE(target, result, device)                                          \
+	"{\"step\":\"device\",\"target\":\"" target "\",\"result\":\"" result \
+	"\",\"device\":\"" device "\"}"
 #define CGROUP(result, added) \
 	"{\"step\":\"cgroup\",\"target\":\"devices\",\"result\":\"" result "\",\"added\":" added "}"
 
@@ -71,10 +72,10 @@ END_TEST
 /* 238 was uvm's and is another node's by now; 240 belongs to a node that the plan does not name. */
 START_TEST(a_number_that_something_needs_is_not_taken_back)
 {
-	static const char done_text[] = "[" NODE("/dev/nvidia-uvm", "mounted", "238:0") ","
-					    NODE("/dev/nvidia-uvm-tools", "mounted", "240:1") ","
-					    NODE("/dev/nvidia-caps/nvidia-cap1", "mounted", "240:1") ","
-					    CGROUP("changed", "[[238,0,6],[240,1,6]]") "]";
+	static const char done_text[] = "[" NODE("/dev/nvidia-uvm", "mounted", "238:0") "," NODE(
+		"/dev/nvidia-uvm-tools", "mounted",
+		"240:1") "," NODE("/dev/nvidia-caps/nvidia-cap1", "mounted",
+				  "240:1") "," CGROUP("changed", "[[238,0,6],[240,1,6]]") "]";
 	struct moved moved;
 	json_t *done;
 
@@ -95,7 +96,9 @@ START_TEST(a_rule_that_was_not_ours_is_not_taken_back)
 	json_t *done;
 
 	add_step("/dev/nvidia-uvm", 236, 0);
-	done = find("[" NODE("/dev/nvidia-uvm", "already", "238:0") "," CGROUP("unchanged", "[]") "]", &moved);
+	done = find(
+		"[" NODE("/dev/nvidia-uvm", "already", "238:0") "," CGROUP("unchanged", "[]") "]",
+		&moved);
 	ck_assert_ptr_nonnull(plan.steps[0].before);
 	ck_assert_uint_eq(moved.n, 0);
 	json_decref(done);
@@ -116,9 +119,13 @@ END_TEST
 
 START_TEST(whose_programs_ours_have_replaced_is_known)
 {
-	static const char done_text[] = "[" NODE("/dev/nvidia-uvm", "mounted", "238:0") ","
-		"{\"step\":\"cgroup\",\"target\":\"devices\",\"result\":\"changed\",\"added\":[[238,0,6]],"
-		"\"levels\":[{\"version\":2,\"path\":\"/a\",\"added\":[[238,0,6]],\"replaced\":[41,42]}]}]";
+	static const char done_text[] = "[" NODE(
+		"/dev/nvidia-uvm", "mounted",
+		"238:0") ","
+			 "{\"step\":\"cgroup\",\"target\":\"devices\",\"result\":\"changed\","
+			 "\"added\":[[238,0,6]],"
+			 "\"levels\":[{\"version\":2,\"path\":\"/"
+			 "a\",\"added\":[[238,0,6]],\"replaced\":[41,42]}]}]";
 	struct moved moved;
 	json_t *done;
 
@@ -166,14 +173,16 @@ static void ck_merged(const char *now_text, const char *result, const char *rule
 	old = find(before, &moved);
 	ck_assert_int_eq(record_merge_old(record, old), 0);
 	ck_assert_int_eq(moved_merge(record, now, old, &plan, &moved), 0);
-	n = cgroup_record_rules(json_object_get(cgroup_record_find(record), "added"), rules, PLAN_STEPS_MAX);
+	n = cgroup_record_rules(json_object_get(cgroup_record_find(record), "added"), rules,
+				PLAN_STEPS_MAX);
 	for (i = 0; i < n; i++)
-		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%u:%u", i ? " " : "",
-			       rules[i].major, rules[i].minor);
+		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%u:%u",
+			       i ? " " : "", rules[i].major, rules[i].minor);
 	ck_assert_str_eq(text, rules_text);
 	json_array_foreach(record, i, entry) {
 		if (json_object_get(entry, "added"))
-			ck_assert_str_eq(json_string_value(json_object_get(entry, "result")), result);
+			ck_assert_str_eq(json_string_value(json_object_get(entry, "result")),
+					 result);
 	}
 	json_decref(record);
 	json_decref(now);
@@ -205,7 +214,8 @@ START_TEST(a_node_that_is_right_by_itself_is_not_the_one_of_before)
 	old = find(before, &moved);
 	ck_assert_int_eq(record_merge_old(record, old), 0);
 	ck_assert_int_eq(moved_merge(record, now, old, &plan, &moved), 0);
-	ck_assert_str_eq(json_string_value(json_object_get(json_array_get(record, 0), "device")), "236:0");
+	ck_assert_str_eq(json_string_value(json_object_get(json_array_get(record, 0), "device")),
+			 "236:0");
 	ck_assert_uint_eq(json_array_size(record), 3); /* what was done to others is kept */
 	json_decref(record);
 	json_decref(now);
@@ -223,8 +233,11 @@ START_TEST(undo_without_a_revocation_does_nothing)
 }
 END_TEST
 
-UNIT_MAIN("moved", what_has_kept_its_number_has_not_moved, a_node_that_has_moved_is_known_with_its_rule,
-	  a_number_that_something_needs_is_not_taken_back, a_rule_that_was_not_ours_is_not_taken_back,
-	  a_node_that_was_left_is_looked_at_again, whose_programs_ours_have_replaced_is_known, records_of_nonsense_move_nothing,
+UNIT_MAIN("moved", what_has_kept_its_number_has_not_moved,
+	  a_node_that_has_moved_is_known_with_its_rule,
+	  a_number_that_something_needs_is_not_taken_back,
+	  a_rule_that_was_not_ours_is_not_taken_back, a_node_that_was_left_is_looked_at_again,
+	  whose_programs_ours_have_replaced_is_known, records_of_nonsense_move_nothing,
 	  rules_of_all_injections_are_recorded_but_those_taken_back,
-	  a_node_that_is_right_by_itself_is_not_the_one_of_before, undo_without_a_revocation_does_nothing)
+	  a_node_that_is_right_by_itself_is_not_the_one_of_before,
+	  undo_without_a_revocation_does_nothing)

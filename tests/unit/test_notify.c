@@ -71,8 +71,9 @@ START_TEST(nobody_to_tell_is_no_error)
 	memset(path, 'x', sizeof(path));
 	path[0] = '/';
 	path[sizeof(path) - 1] = '\0';
-	for (const char *const *p = (const char *const[]){ "", "relative", "/nowhere/at/all", path, NULL }; *p;
-	     p++) {
+	for (const char *const *p =
+		     (const char *const[]){ "", "relative", "/nowhere/at/all", path, NULL };
+	     *p; p++) {
 		ck_assert_int_eq(setenv("NOTIFY_SOCKET", *p, 1), 0);
 		notify_systemd("READY=1");
 	}
@@ -102,5 +103,5 @@ START_TEST(a_watchdog_is_ours_or_anothers)
 }
 END_TEST
 
-UNIT_MAIN("notify", a_watchdog_is_ours_or_anothers, a_state_is_one_datagram, the_abstract_namespace_is_understood,
-	  nobody_to_tell_is_no_error)
+UNIT_MAIN("notify", a_watchdog_is_ours_or_anothers, a_state_is_one_datagram,
+	  the_abstract_namespace_is_understood, nobody_to_tell_is_no_error)

@@ -31,8 +31,9 @@ static void add(const char *name, unsigned int minor, unsigned int mode)
 {
 	char text[128];
 
-	(void)snprintf(text, sizeof(text), "DeviceFileMinor: %u\nDeviceFileMode: %u\nDeviceFileModify: 1\n",
-		       minor, mode);
+	(void)snprintf(text, sizeof(text),
+		       "DeviceFileMinor: %u\nDeviceFileMode: %u\nDeviceFileModify: 1\n", minor,
+		       mode);
 	add_text(name, text);
 }
 
@@ -47,8 +48,9 @@ static void is_read(const char *expected)
 	for (size_t i = 0; i < caps.n; i++) {
 		const struct nvcap *c = &caps.caps[i];
 
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%d %u %u %u %u %o", i ? "," : "",
-					 (int)c->kind, c->gpu, c->gi, c->ci, c->minor, c->mode);
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%d %u %u %u %u %o",
+					 i ? "," : "", (int)c->kind, c->gpu, c->gi, c->ci, c->minor,
+					 c->mode);
 	}
 	ck_assert_str_eq(text, expected);
 	nvcap_list_done(&caps);
@@ -105,7 +107,8 @@ START_TEST(a_file_that_is_cut_short_is_made_up_for_by_the_list_of_all)
 	add_text("gpu3/mig/gi1/ci0/access", "DeviceFileMinor: -1\n");
 	is_read("");
 	scratch_text(root, "driver/nvidia-caps/mig-minors",
-		     "config 1\nmonitor\ngpu3/gi1/access 120\ngpu3/gi1/ci0/access 99999999\ngpu3/gi2/access 7");
+		     "config 1\nmonitor\ngpu3/gi1/access 120\ngpu3/gi1/ci0/access "
+		     "99999999\ngpu3/gi2/access 7");
 	is_read("0 0 0 0 1 444,3 3 1 0 120 444");
 	scratch_remove(root);
 }
@@ -173,7 +176,9 @@ START_TEST(a_copy_of_what_is_unsound_is_refused)
 {
 	const struct nvcap good[] = { { .kind = NVCAP_CI, .gpu = 1, .minor = 9, .mode = 0444 },
 				      { .kind = NVCAP_GI, .gpu = 1, .minor = 8, .mode = 0444 } };
-	const struct nvcap bad[] = { { .kind = NVCAP_KINDS }, { .minor = 1 << 20 }, { .mode = 04444 } };
+	const struct nvcap bad[] = { { .kind = NVCAP_KINDS },
+				     { .minor = 1 << 20 },
+				     { .mode = 04444 } };
 	struct nvcap_list caps;
 
 	ck_assert_int_eq(nvcap_list_copy(good, 2, &caps), 0);
@@ -189,7 +194,9 @@ END_TEST
 
 START_TEST(each_capability_has_its_file)
 {
-	const struct nvcap cap = { .kind = NVCAP_CI, .gpu = 4294967295, .gi = 4294967295, .ci = 4294967295 };
+	const struct nvcap cap = {
+		.kind = NVCAP_CI, .gpu = 4294967295, .gi = 4294967295, .ci = 4294967295
+	};
 	char name[NVCAP_NAME_MAX];
 
 	nvcap_file_name(&cap, name);
@@ -198,7 +205,8 @@ START_TEST(each_capability_has_its_file)
 END_TEST
 
 UNIT_MAIN("nvcap_read", what_has_a_file_is_there_holes_and_all, names_that_are_none_are_skipped,
-	  without_a_module_there_are_none, a_file_that_is_cut_short_is_made_up_for_by_the_list_of_all,
+	  without_a_module_there_are_none,
+	  a_file_that_is_cut_short_is_made_up_for_by_the_list_of_all,
 	  huge_files_and_nul_bytes_do_no_harm, a_mode_that_would_let_anybody_more_is_the_usual_one,
 	  more_instances_than_any_gpu_has_are_cut_off, a_copy_of_what_is_unsound_is_refused,
 	  each_capability_has_its_file)

@@ -19,12 +19,15 @@
 /* How the process that asks behaves: by the name of the library that it is to load. */
 static void misbehave(const char *library)
 {
-	struct answer_message message = { .type = ANSWER_STEP, .gpu = 3, .call = { .function = "nvmlX" } };
+	struct answer_message message = { .type = ANSWER_STEP,
+					  .gpu = 3,
+					  .call = { .function = "nvmlX" } };
 
 	if (strcmp(library, "babble") == 0)
 		(void)!write(NVMLBOX_SOCKET, "?", 1);
 	if (strcmp(library, "long") == 0)
-		(void)!write(NVMLBOX_SOCKET, &(char[2 * sizeof(message)]){ 0 }, 2 * sizeof(message));
+		(void)!write(NVMLBOX_SOCKET, &(char[2 * sizeof(message)]){ 0 },
+			     2 * sizeof(message));
 	if (strcmp(library, "die") != 0 && strcmp(library, "hang") != 0)
 		return;
 	(void)!write(NVMLBOX_SOCKET, &message, sizeof(message));
@@ -48,8 +51,9 @@ static struct nvmlbox *box;
 static enum nvmlbox_state run(const char *root, const char *library)
 {
 	auto_close int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	const struct nvmlbox_request request = { .root_fd = fd, .library = library, .uid = 65531, .gid = 65531,
-						 .limit_s = 20 };
+	const struct nvmlbox_request request = {
+		.root_fd = fd, .library = library, .uid = 65531, .gid = 65531, .limit_s = 20
+	};
 	enum nvmlbox_state state = NVMLBOX_ASKS;
 	struct error err = { 0 };
 
@@ -134,9 +138,15 @@ END_TEST
 START_TEST(it_is_called_by_the_daemon_alone)
 {
 	char *none[] = { (char[]){ "nvml" }, NULL };
-	char *root[] = { (char[]){ "nvml" }, (char[]){ "x" }, (char[]){ "0" }, (char[]){ "1" }, (char[]){ "1" }, NULL };
-	char *junk[] = { (char[]){ "nvml" }, (char[]){ "x" }, (char[]){ "1" }, (char[]){ "1" }, (char[]){ "1" },
-			 (char[]){ "x" }, NULL };
+	char *root[] = { (char[]){ "nvml" }, (char[]){ "x" }, (char[]){ "0" },
+			 (char[]){ "1" },    (char[]){ "1" }, NULL };
+	char *junk[] = { (char[]){ "nvml" },
+			 (char[]){ "x" },
+			 (char[]){ "1" },
+			 (char[]){ "1" },
+			 (char[]){ "1" },
+			 (char[]){ "x" },
+			 NULL };
 
 	ck_assert_int_eq(nvmlbox_main(1, none), ERROR_USAGE);
 	ck_assert_int_eq(nvmlbox_main(5, root), ERROR_USAGE);
@@ -144,5 +154,5 @@ START_TEST(it_is_called_by_the_daemon_alone)
 }
 END_TEST
 
-UNIT_MAIN("nvmlbox", a_library_that_is_not_there_is_told, a_death_is_told_and_where, who_hangs_can_be_killed,
-	  what_is_no_message_is_babble, it_is_called_by_the_daemon_alone)
+UNIT_MAIN("nvmlbox", a_library_that_is_not_there_is_told, a_death_is_told_and_where,
+	  who_hangs_can_be_killed, what_is_no_message_is_babble, it_is_called_by_the_daemon_alone)

@@ -31,7 +31,10 @@ static int status_of(int (*body)(void))
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0) {
 		(void)unsetenv("NVFS_DISABLE");
-		_exit(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || nvmlbox_wall_in(LIMIT_S, NULL) < 0 ? 100 : body());
+		_exit(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+				      nvmlbox_wall_in(LIMIT_S, NULL) < 0
+			      ? 100
+			      : body());
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
@@ -50,7 +53,8 @@ static int try_forbidden(void)
 		return 1;
 	if (!is_refused(execv("/bin/true", argv)))
 		return 2;
-	if (!is_refused(socket(AF_INET, SOCK_STREAM, 0)) || !is_refused(socket(AF_UNIX, SOCK_STREAM, 0)))
+	if (!is_refused(socket(AF_INET, SOCK_STREAM, 0)) ||
+	    !is_refused(socket(AF_UNIX, SOCK_STREAM, 0)))
 		return 3;
 	if (!is_refused(mknod("/tmp/nvfs-unit-node", S_IFCHR | 0600, 0)))
 		return 4;
@@ -86,7 +90,8 @@ static int try_needed(void)
 	/* _IOWR('F', 0, int), as the module's are: the device knows none, and is asked */
 	if (ioctl(fd, _IOWR('F', 0, int), &answer) != -1 || errno != ENOTTY)
 		return 2;
-	if (pthread_create(&other, NULL, thread, &fd) != 0 || pthread_join(other, &result) != 0 || result != &fd)
+	if (pthread_create(&other, NULL, thread, &fd) != 0 || pthread_join(other, &result) != 0 ||
+	    result != &fd)
 		return 3;
 	return nanosleep(&moment, NULL) == 0 ? 0 : 4;
 }
@@ -101,15 +106,16 @@ static bool is_limited(int resource, rlim_t value)
 {
 	struct rlimit limit;
 
-	return getrlimit(resource, &limit) == 0 && limit.rlim_cur == limit.rlim_max && limit.rlim_max <= value;
+	return getrlimit(resource, &limit) == 0 && limit.rlim_cur == limit.rlim_max &&
+	       limit.rlim_max <= value;
 }
 
 static int try_limits(void)
 {
 	if (!is_limited(RLIMIT_AS, ASAN_MEMORY_MAX(16ULL << 30)))
 		return 1;
-	if (!is_limited(RLIMIT_CPU, LIMIT_S) || !is_limited(RLIMIT_FSIZE, 0) || !is_limited(RLIMIT_CORE, 0) ||
-	    !is_limited(RLIMIT_NOFILE, 4096))
+	if (!is_limited(RLIMIT_CPU, LIMIT_S) || !is_limited(RLIMIT_FSIZE, 0) ||
+	    !is_limited(RLIMIT_CORE, 0) || !is_limited(RLIMIT_NOFILE, 4096))
 		return 2;
 	return 0;
 }
@@ -133,12 +139,15 @@ START_TEST(who_stays_longer_is_ended)
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0) {
 		(void)signal(SIGALRM, SIG_DFL); /* check(3)'s, which an exec would have reset */
-		_exit(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || nvmlbox_wall_in(1, NULL) < 0 ? 100 : stay());
+		_exit(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || nvmlbox_wall_in(1, NULL) < 0
+			      ? 100
+			      : stay());
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM);
 }
 END_TEST
 
-UNIT_MAIN("nvmlbox_walls", no_program_no_process_no_network_no_node, devices_their_ioctls_and_threads_are_to_be_had,
+UNIT_MAIN("nvmlbox_walls", no_program_no_process_no_network_no_node,
+	  devices_their_ioctls_and_threads_are_to_be_had,
 	  memory_time_files_and_descriptors_have_an_end, who_stays_longer_is_ended)

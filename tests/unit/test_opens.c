@@ -18,7 +18,9 @@ static uint32_t put_layout(void)
 	struct layout *layout;
 	uint32_t index;
 
-	ck_assert_int_eq(layout_add(builder, "f", LAYOUT_TEXT, store_blob_put(store, "1", 1), 0444, NULL), 0);
+	ck_assert_int_eq(
+		layout_add(builder, "f", LAYOUT_TEXT, store_blob_put(store, "1", 1), 0444, NULL),
+		0);
 	layout = layout_finish(builder);
 	layout_builder_free(builder);
 	index = store_layout_put(store, layout);
@@ -28,8 +30,10 @@ static uint32_t put_layout(void)
 
 static uint32_t add_tree(const char *name, uint64_t mnt_ns)
 {
-	struct store_tree tree = { .name = store_blob_put(store, name, strlen(name)), .spec = STORE_NONE,
-				   .done = STORE_NONE, .mnt_ns = mnt_ns };
+	struct store_tree tree = { .name = store_blob_put(store, name, strlen(name)),
+				   .spec = STORE_NONE,
+				   .done = STORE_NONE,
+				   .mnt_ns = mnt_ns };
 
 	return store_tree_add(store, &tree, put_layout(), 1);
 }
@@ -75,4 +79,5 @@ START_TEST(nobody_and_the_dead_count_for_nothing)
 }
 END_TEST
 
-UNIT_MAIN("opens", an_open_counts_for_the_trees_of_the_openers_namespace, nobody_and_the_dead_count_for_nothing)
+UNIT_MAIN("opens", an_open_counts_for_the_trees_of_the_openers_namespace,
+	  nobody_and_the_dead_count_for_nothing)

@@ -19,7 +19,8 @@ START_TEST(a_map_has_its_ranges_and_nothing_else)
 {
 	struct owners owners;
 
-	owners_parse("         0     100000      65536\n     65536       1234          1\n", &owners);
+	owners_parse("         0     100000      65536\n     65536       1234          1\n",
+		     &owners);
 	ck_assert(owners.limited);
 	ck_assert_uint_eq(owners.n, 2);
 	ck_assert(owners_have(&owners, 100000));
@@ -55,7 +56,8 @@ START_TEST(what_is_no_map_leaves_nobody)
 		ck_assert(!owners_have(&owners, 0));
 	}
 	for (unsigned int i = 0; i <= OWNERS_MAX; i++) /* the last one does not count */
-		(void)snprintf(many + strlen(many), sizeof(many) - strlen(many), "%u %u 1\n", i, 1000 + i);
+		(void)snprintf(many + strlen(many), sizeof(many) - strlen(many), "%u %u 1\n", i,
+			       1000 + i);
 	owners_parse(many, &owners);
 	ck_assert_uint_eq(owners.n, OWNERS_MAX);
 	ck_assert(owners_have(&owners, 1000 + OWNERS_MAX - 1));
@@ -65,7 +67,8 @@ END_TEST
 
 START_TEST(our_own_user_namespace_has_no_limit)
 {
-	int proc = open("/proc/self", O_PATH | O_CLOEXEC), mntns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	int proc = open("/proc/self", O_PATH | O_CLOEXEC),
+	    mntns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	struct owners owners = { .limited = true };
 
 	ck_assert_int_eq(regular_init(), 0);

@@ -8,7 +8,8 @@
 
 START_TEST(numbers_are_digits_and_nothing_else)
 {
-	static const char *const junk[] = { "", " 1", "1 ", "-1", "+1", "0x10", "1.0", "1k", "\xb2", "one" };
+	static const char *const junk[] = { "",	    " 1",  "1 ", "-1",	 "+1",
+					    "0x10", "1.0", "1k", "\xb2", "one" };
 	uint64_t value = 42;
 
 	for (size_t i = 0; i < sizeof(junk) / sizeof(*junk); i++)
@@ -90,6 +91,7 @@ START_TEST(a_word_is_in_a_list_as_a_whole)
 }
 END_TEST
 
-UNIT_MAIN("parse", numbers_are_digits_and_nothing_else, numbers_have_a_largest_value_and_do_not_overflow,
-	  a_truth_value_is_one_of_eight_words, a_list_is_taken_apart_without_blanks,
-	  an_empty_text_is_one_empty_item, a_word_is_in_a_list_as_a_whole)
+UNIT_MAIN("parse", numbers_are_digits_and_nothing_else,
+	  numbers_have_a_largest_value_and_do_not_overflow, a_truth_value_is_one_of_eight_words,
+	  a_list_is_taken_apart_without_blanks, an_empty_text_is_one_empty_item,
+	  a_word_is_in_a_list_as_a_whole)

@@ -9,7 +9,8 @@
 
 static json_t *trusted(bool is_root)
 {
-	json_t *done = json_loads("[{\"step\": \"tree\"}, {\"step\": \"cgroup\"}, {\"step\": \"unit\"}, 5]", 0, NULL);
+	json_t *done = json_loads(
+		"[{\"step\": \"tree\"}, {\"step\": \"cgroup\"}, {\"step\": \"unit\"}, 5]", 0, NULL);
 	json_t *left = permit_trusted(done, is_root);
 
 	json_decref(done);
@@ -47,5 +48,5 @@ START_TEST(where_there_is_no_cgroup_nothing_changes)
 }
 END_TEST
 
-UNIT_MAIN("permit", what_touches_cgroups_is_roots_to_tell, what_was_told_to_units_is_nobodys_to_tell,
-	  where_there_is_no_cgroup_nothing_changes)
+UNIT_MAIN("permit", what_touches_cgroups_is_roots_to_tell,
+	  what_was_told_to_units_is_nobodys_to_tell, where_there_is_no_cgroup_nothing_changes)

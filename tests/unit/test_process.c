@@ -120,7 +120,9 @@ END_TEST
 START_TEST(our_own_mount_namespace_is_in_use_and_no_other_number)
 {
 	struct process self;
-	struct process_wanted wanted[] = { { .mnt_ns = 1 }, { .mnt_ns = 0 }, { .mnt_ns = 2, .pid = 7 },
+	struct process_wanted wanted[] = { { .mnt_ns = 1 },
+					   { .mnt_ns = 0 },
+					   { .mnt_ns = 2, .pid = 7 },
 					   { .mnt_ns = 0, .tree = "no such tree" } };
 
 	ck_assert_int_eq(process_self(&self, NULL), 0);
@@ -160,8 +162,9 @@ static void chrooted_and_not(const char *dir, int out, bool both)
 
 	if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
 		_exit(1);
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("x", dir, "tmpfs", 0, NULL) < 0 ||
-	    stat(dir, &st) < 0 || ((fork() || both) && chroot("/proc") < 0) ||
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("x", dir, "tmpfs", 0, NULL) < 0 || stat(dir, &st) < 0 ||
+	    ((fork() || both) && chroot("/proc") < 0) ||
 	    write(out, &st.st_dev, sizeof(st.st_dev)) != sizeof(st.st_dev))
 		_exit(1);
 	for (;;)
@@ -184,7 +187,8 @@ static bool kernel_lists(void)
 {
 	int fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 	uint64_t ns_id, mnt_id;
-	bool lists = sys_mnt_ns_id(fd, &ns_id) == 0 && sys_listmount_in(ns_id, LSMT_ROOT, 0, &mnt_id, 1) == 1;
+	bool lists = sys_mnt_ns_id(fd, &ns_id) == 0 &&
+		     sys_listmount_in(ns_id, LSMT_ROOT, 0, &mnt_id, 1) == 1;
 
 	(void)close(fd);
 	return lists && geteuid() == 0;
@@ -270,9 +274,11 @@ START_TEST(who_is_in_other_namespaces_could_not_enter_ours)
 END_TEST
 
 UNIT_MAIN("process", a_label_is_the_same_only_where_nothing_differs,
-	  a_label_that_cannot_be_read_is_the_same_only_where_nothing_labels, a_pidfd_tells_who_a_process_is,
-	  namespaces_are_told_without_proc, a_dead_process_is_nobody,
-	  what_is_no_pidfd_is_refused, our_own_mount_namespace_is_in_use_and_no_other_number,
+	  a_label_that_cannot_be_read_is_the_same_only_where_nothing_labels,
+	  a_pidfd_tells_who_a_process_is, namespaces_are_told_without_proc,
+	  a_dead_process_is_nobody, what_is_no_pidfd_is_refused,
+	  our_own_mount_namespace_is_in_use_and_no_other_number,
 	  a_mount_of_a_directory_is_found_in_any_namespace,
-	  a_chrooted_process_does_not_hide_mounts_of_its_namespace, where_all_are_chrooted_the_kernel_knows,
-	  root_of_our_own_user_namespace_is_known, who_is_in_other_namespaces_could_not_enter_ours)
+	  a_chrooted_process_does_not_hide_mounts_of_its_namespace,
+	  where_all_are_chrooted_the_kernel_knows, root_of_our_own_user_namespace_is_known,
+	  who_is_in_other_namespaces_could_not_enter_ours)

@@ -9,17 +9,22 @@
 #include "nvml/gpu.h"
 #include "tests/unit/unit.h"
 
-#define SPEC(gpus) \
-	"{\"id\":\"c1\",\"driver_capabilities\":\"compute,utility\",\"target\":\"/usr/local/nvidia\",\"gpus\":" gpus "}"
+#define SPEC(gpus)                                                                            \
+	"{\"id\":\"c1\",\"driver_capabilities\":\"compute,utility\",\"target\":\"/usr/local/" \
+	"nvidia\",\"gpus\":" gpus "}"
 
 static struct gpu gpus[] = { { .uuid = "GPU-a" }, { .uuid = "GPU-b" } };
 static struct gpu_list list = { .gpus = gpus, .n = 2 };
 
 static struct reinject_request request_of(const char *spec)
 {
-	return (struct reinject_request){ .program = "/bin/true", .socket = "/run/s", .spec = spec,
-					  .done = "[{\"step\":\"tree\"},{\"step\":\"cgroup\"}]", .gpus = &list,
-					  .pid = 42, .owner = -1 };
+	return (struct reinject_request){ .program = "/bin/true",
+					  .socket = "/run/s",
+					  .spec = spec,
+					  .done = "[{\"step\":\"tree\"},{\"step\":\"cgroup\"}]",
+					  .gpus = &list,
+					  .pid = 42,
+					  .owner = -1 };
 }
 
 /* The arguments with blanks between. */
@@ -32,8 +37,8 @@ static void ck_command(const struct reinject_request *request, const char *wante
 	ck_assert_msg(reinject_command_build(request, &command, &err) == 0, "%s", err.text);
 	ck_assert_str_eq(command.program, "/bin/true");
 	for (size_t i = 0; command.argv[i]; i++)
-		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", i ? " " : "",
-			       command.argv[i]);
+		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s",
+			       i ? " " : "", command.argv[i]);
 	ck_assert_str_eq(text, wanted);
 	reinject_command_done(&command);
 }
@@ -52,9 +57,11 @@ END_TEST
 
 START_TEST(the_choice_of_libcuda_is_the_same_again)
 {
-	struct reinject_request request =
-		request_of("{\"id\":\"c1\",\"driver_capabilities\":\"compute,utility\",\"target\":\"/usr/local/nvidia\","
-			   "\"gpus\":[\"GPU-b\"],\"cuda_compat_mode\":\"ldconfig\",\"compat\":\"file libx.so\"}");
+	struct reinject_request request = request_of(
+		"{\"id\":\"c1\",\"driver_capabilities\":\"compute,utility\",\"target\":\"/usr/"
+		"local/nvidia\","
+		"\"gpus\":[\"GPU-b\"],\"cuda_compat_mode\":\"ldconfig\",\"compat\":\"file "
+		"libx.so\"}");
 
 	ck_command(&request, COMMAND("GPU-b", " --cuda-compat-mode ldconfig"));
 }
@@ -62,9 +69,10 @@ END_TEST
 
 START_TEST(what_was_left_out_is_left_out_again)
 {
-	struct reinject_request request =
-		request_of("{\"id\":\"c1\",\"driver_capabilities\":\"compute,utility\",\"target\":\"/usr/local/nvidia\","
-			   "\"gpus\":[\"GPU-b\"],\"without\":\"devices\",\"classic_paths\":true}");
+	struct reinject_request request = request_of(
+		"{\"id\":\"c1\",\"driver_capabilities\":\"compute,utility\",\"target\":\"/usr/"
+		"local/nvidia\","
+		"\"gpus\":[\"GPU-b\"],\"without\":\"devices\",\"classic_paths\":true}");
 
 	ck_command(&request, COMMAND("GPU-b", " --without devices --classic-paths"));
 }
@@ -104,7 +112,8 @@ START_TEST(mig_devices_channels_and_control_are_repeated_as_far_as_they_are_ther
 	request = request_of(spec);
 	ck_command(&request, COMMAND("GPU-b,MIG-GPU-b/3/0", " --imex-channel 0,7"));
 	(void)sprintf(spec, "%s", head);
-	(void)sprintf(spec + strlen(spec), given, "MIG-new", ",\"mig_config\":true,\"mig_monitor\":true}");
+	(void)sprintf(spec + strlen(spec), given, "MIG-new",
+		      ",\"mig_config\":true,\"mig_monitor\":true}");
 	request = request_of(spec);
 	ck_command(&request, COMMAND("GPU-b", " --mig-config all --mig-monitor all"));
 	list.n_migs = 0;
@@ -161,8 +170,8 @@ START_TEST(a_damaged_request_is_refused)
 END_TEST
 
 UNIT_MAIN("reinject", the_request_is_repeated, the_choice_of_libcuda_is_the_same_again,
-	  what_was_left_out_is_left_out_again,
-	  a_gpu_that_is_gone_is_not_replaced_by_another, a_cgroup_is_changed_only_if_it_was_before,
+	  what_was_left_out_is_left_out_again, a_gpu_that_is_gone_is_not_replaced_by_another,
+	  a_cgroup_is_changed_only_if_it_was_before,
 	  mig_devices_channels_and_control_are_repeated_as_far_as_they_are_there,
-	  a_users_container_is_entered_as_that_user, without_the_program_the_error_names_it_and_the_remedy,
-	  a_damaged_request_is_refused)
+	  a_users_container_is_entered_as_that_user,
+	  without_the_program_the_error_names_it_and_the_remedy, a_damaged_request_is_refused)

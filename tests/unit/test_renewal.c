@@ -7,8 +7,9 @@
 #include "tests/unit/unit.h"
 
 /* A driver is there, fits the module, and nothing has happened since. */
-static const struct renewal_facts calm = { .version = "535.1", .error = "", .change = GENERATION_SAME,
-					   .is_quiet = true };
+static const struct renewal_facts calm = {
+	.version = "535.1", .error = "", .change = GENERATION_SAME, .is_quiet = true
+};
 
 START_TEST(nothing_new_is_not_looked_at)
 {
@@ -78,15 +79,18 @@ START_TEST(each_trouble_has_its_sentence)
 	struct renewal_facts facts = calm;
 
 	facts.change = GENERATION_LESS;
-	ck_verdict(&facts, "driver files on the disk no longer fit the loaded module 535.1, using those that were there");
+	ck_verdict(&facts, "driver files on the disk no longer fit the loaded module 535.1, using "
+			   "those that were there");
 	facts = calm;
 	facts.result = -ENOENT;
 	facts.error = "no files";
-	ck_verdict(&facts, "driver files on the disk no longer fit the loaded module 535.1, using those that were there");
+	ck_verdict(&facts, "driver files on the disk no longer fit the loaded module 535.1, using "
+			   "those that were there");
 	facts.module_changed = true;
 	ck_verdict(&facts, "no files");
 	facts.result = 0;
-	ck_verdict(&facts, "the loaded module is another one, and files of driver 535.1 are missing");
+	ck_verdict(&facts,
+		   "the loaded module is another one, and files of driver 535.1 are missing");
 	facts.version = NULL;
 	ck_verdict(&facts, "no files");
 }
@@ -99,7 +103,9 @@ START_TEST(paths_that_do_not_answer_are_named_and_cut)
 	char text[100], small[20];
 
 	renewal_verdict(&facts, left_out, 2, text, sizeof(text));
-	ck_assert_str_eq(text, "'/usr/lib/a' does not answer, left out; '/usr/lib/b' does not answer, left out");
+	ck_assert_str_eq(
+		text,
+		"'/usr/lib/a' does not answer, left out; '/usr/lib/b' does not answer, left out");
 	renewal_verdict(&facts, left_out, 2, small, sizeof(small));
 	ck_assert_uint_eq(strlen(small), sizeof(small) - 1);
 	facts.version = NULL;
@@ -111,4 +117,5 @@ END_TEST
 
 UNIT_MAIN("renewal", nothing_new_is_not_looked_at, a_change_is_looked_at_when_it_has_settled,
 	  without_a_driver_every_tick_looks, a_module_that_nothing_fits_is_looked_for_now_and_then,
-	  all_well_is_said_by_silence, each_trouble_has_its_sentence, paths_that_do_not_answer_are_named_and_cut)
+	  all_well_is_said_by_silence, each_trouble_has_its_sentence,
+	  paths_that_do_not_answer_are_named_and_cut)

@@ -35,13 +35,14 @@ START_TEST(a_whole_command_line_is_read)
 {
 	struct request req;
 
-	ck_assert_int_eq(parse(&req,
-			       ARGS("--pid", "42", "--devices=0,1", "--capabilities", "compute",
-				    "--id=c1", "--rootfs", "/r", "--target=/opt/nv", "--socket=/s",
-				    "--dry-run", "--json", "--no-cgroup", "--cuda-compat-mode=mount",
-				    "--classic-paths", "--without=devices,persistenced"),
-			       NULL),
-			 0);
+	ck_assert_int_eq(
+		parse(&req,
+		      ARGS("--pid", "42", "--devices=0,1", "--capabilities", "compute", "--id=c1",
+			   "--rootfs", "/r", "--target=/opt/nv", "--socket=/s", "--dry-run",
+			   "--json", "--no-cgroup", "--cuda-compat-mode=mount", "--classic-paths",
+			   "--without=devices,persistenced"),
+		      NULL),
+		0);
 	ck_assert_int_eq(req.action, REQUEST_INJECT);
 	ck_assert_int_eq(req.pid, 42);
 	ck_assert_str_eq(req.devices, "0,1");
@@ -68,8 +69,11 @@ START_TEST(requirements_add_up_to_a_limit)
 	struct request req;
 	int n = 5;
 
-	ck_assert_int_eq(parse(&req, ARGS("--pid=42", "--devices=0", "--require", "cuda>=12.4 brand=tesla",
-					  "--require=arch>=7"), NULL), 0);
+	ck_assert_int_eq(parse(&req,
+			       ARGS("--pid=42", "--devices=0", "--require",
+				    "cuda>=12.4 brand=tesla", "--require=arch>=7"),
+			       NULL),
+			 0);
 	ck_assert_uint_eq(json_array_size(req.requirements), 2);
 	ck_assert_str_eq(json_string_value(json_array_get(req.requirements, 1)), "arch>=7");
 	request_done(&req);
@@ -86,9 +90,11 @@ START_TEST(requirements_add_up_to_a_limit)
 	request_done(&req);
 	memset(long_one, '1', sizeof(long_one) - 1);
 	long_one[sizeof(long_one) - 1] = '\0';
-	ck_assert_int_eq(parse(&req, ARGS("--pid=42", "--devices=0", "--require", long_one), NULL), -EINVAL);
+	ck_assert_int_eq(parse(&req, ARGS("--pid=42", "--devices=0", "--require", long_one), NULL),
+			 -EINVAL);
 	request_done(&req);
-	ck_assert_int_eq(parse(&req, ARGS("--pid=42", "--devices=0", "--require", "\xff"), NULL), -EINVAL);
+	ck_assert_int_eq(parse(&req, ARGS("--pid=42", "--devices=0", "--require", "\xff"), NULL),
+			 -EINVAL);
 	request_done(&req);
 	refuse(ARGS("--remove", "--pid=42", "--require=cuda>=1"), "--remove takes back all");
 	refuse(ARGS("hook", "--require=cuda>=1"), "hook takes container and devices");
@@ -121,7 +127,9 @@ START_TEST(only_a_hook_asks_the_configuration_what_to_do_without_a_daemon)
 	ck_assert_int_eq(parse(&req, ARGS("hook", "--on-daemon-down=fail"), NULL), 0);
 	ck_assert_str_eq(req.on_daemon_down, "fail");
 	request_done(&req);
-	ck_assert_int_eq(parse(&req, ARGS("--pid=1", "--devices=none", "--on-daemon-down", "config"), NULL), 0);
+	ck_assert_int_eq(
+		parse(&req, ARGS("--pid=1", "--devices=none", "--on-daemon-down", "config"), NULL),
+		0);
 	ck_assert_str_eq(req.on_daemon_down, "config");
 	request_done(&req);
 	refuse(ARGS("hook", "--on-daemon-down=ignore"), "'ignore' is neither fail nor skip");
@@ -135,7 +143,8 @@ START_TEST(an_owners_container_keeps_its_cgroup)
 {
 	struct request req;
 
-	ck_assert_int_eq(parse(&req, ARGS("--pid=1", "--devices=none", "--owner", "4294967294"), NULL), 0);
+	ck_assert_int_eq(
+		parse(&req, ARGS("--pid=1", "--devices=none", "--owner", "4294967294"), NULL), 0);
 	ck_assert(req.as_owner);
 	ck_assert_uint_eq(req.owner, 4294967294);
 	ck_assert(!req.cgroup);
@@ -145,7 +154,8 @@ START_TEST(an_owners_container_keeps_its_cgroup)
 	request_done(&req);
 	refuse(ARGS("--pid=1", "--devices=none", "--owner=4294967295"), "is not a user id");
 	refuse(ARGS("--pid=1", "--devices=none", "--owner=me"), "'me' is not a user id");
-	refuse(ARGS("--standalone", "--id=a", "--rootfs=/r", "--devices=none", "--owner=1"), "--owner needs --pid");
+	refuse(ARGS("--standalone", "--id=a", "--rootfs=/r", "--devices=none", "--owner=1"),
+	       "--owner needs --pid");
 	refuse(ARGS("--remove", "--id=a", "--owner=1"), "takes back all");
 	refuse(ARGS("hook", "--owner=1"), "from the runtime");
 	refuse(ARGS("--heal", "--pid=1", "--id=c1", "--owner=1"), "no other options");
@@ -179,8 +189,10 @@ END_TEST
 
 START_TEST(devices_and_container_must_be_said)
 {
-	refuse(ARGS("--pid=1", "--devices=all", "--cuda-compat-mode=always"), "invalid option: cuda-compat-mode=always");
-	refuse(ARGS("--pid=1", "--devices=all", "--cuda-compat-mode="), "invalid option: cuda-compat-mode=");
+	refuse(ARGS("--pid=1", "--devices=all", "--cuda-compat-mode=always"),
+	       "invalid option: cuda-compat-mode=always");
+	refuse(ARGS("--pid=1", "--devices=all", "--cuda-compat-mode="),
+	       "invalid option: cuda-compat-mode=");
 	refuse(ARGS("--remove", "--pid=1", "--cuda-compat-mode=auto"), "takes back all");
 	refuse(ARGS("--heal", "--pid=1", "--id=c1", "--cuda-compat-mode=auto"), "no other options");
 	refuse(ARGS("--pid=1", "--devices=all", "--swarm-resource=X"), "for hook alone");
@@ -197,8 +209,12 @@ START_TEST(channels_add_up_and_control_of_mig_is_read)
 {
 	struct request req;
 
-	ck_assert_int_eq(parse(&req, ARGS("--pid=1", "--devices=all", "--imex-channel=0", "--imex-channel", "7,8",
-					  "--mig-config", "all", "--mig-monitor=all", "--fabric=nvswitch"), NULL), 0);
+	ck_assert_int_eq(
+		parse(&req,
+		      ARGS("--pid=1", "--devices=all", "--imex-channel=0", "--imex-channel", "7,8",
+			   "--mig-config", "all", "--mig-monitor=all", "--fabric=nvswitch"),
+		      NULL),
+		0);
 	ck_assert_str_eq(req.fabric, "nvswitch");
 	ck_assert_str_eq(req.imex_channels, "0,7,8");
 	ck_assert_str_eq(req.mig_config, "all");
@@ -250,7 +266,8 @@ END_TEST
 
 START_TEST(nvidias_hook_is_known_by_its_name)
 {
-	char *toolkit[] = { "nvidia-container-toolkit", "prestart", NULL }, *bare[] = { "nvidia-container-toolkit", NULL };
+	char *toolkit[] = { "nvidia-container-toolkit", "prestart", NULL },
+	     *bare[] = { "nvidia-container-toolkit", NULL };
 	struct request req;
 
 	ck_assert_int_eq(parse(&req, AS("prestart"), NULL), 0);
@@ -269,7 +286,8 @@ START_TEST(nvidias_hook_is_known_by_its_name)
 	refuse(AS("prestart", "more"), "surplus argument 'more'");
 	refuse(bare, "without the word 'prestart'");
 	refuse(ARGS("prestart"), "surplus argument 'prestart'");
-	refuse(ARGS("--pid", "1", "--devices", "0", "--cdi-device", "0"), "--cdi-device is for hook alone");
+	refuse(ARGS("--pid", "1", "--devices", "0", "--cdi-device", "0"),
+	       "--cdi-device is for hook alone");
 }
 END_TEST
 
@@ -281,10 +299,14 @@ START_TEST(nvidias_hook_takes_options_as_go_does)
 	ck_assert_int_eq(req.action, REQUEST_HOOK);
 	ck_assert_str_eq(req.nvidias_config, "/etc/n.toml");
 	request_done(&req);
-	ck_assert_int_eq(parse(&req, AS("-config", "/etc/n.toml", "-debug=false", "prestart"), NULL), 0);
+	ck_assert_int_eq(
+		parse(&req, AS("-config", "/etc/n.toml", "-debug=false", "prestart"), NULL), 0);
 	ck_assert_str_eq(req.nvidias_config, "/etc/n.toml");
 	request_done(&req);
-	ck_assert_int_eq(parse(&req, AS("--config=/etc/n.toml", "--debug=T", "-socket=/s", "prestart"), NULL), 0);
+	ck_assert_int_eq(parse(&req,
+			       AS("--config=/etc/n.toml", "--debug=T", "-socket=/s", "prestart"),
+			       NULL),
+			 0);
 	ck_assert_str_eq(req.socket, "/s");
 	request_done(&req);
 	ck_assert_int_eq(parse(&req, AS("-debug", "poststop"), NULL), 0);
@@ -314,9 +336,11 @@ START_TEST(variations_of_a_plan_belong_to_an_injection)
 }
 END_TEST
 
-UNIT_MAIN("request", nvidias_hook_is_known_by_its_name, nvidias_hook_takes_options_as_go_does, requirements_add_up_to_a_limit,
-	  a_whole_command_line_is_read, cgroups_and_socket_have_defaults,
-	  only_a_hook_asks_the_configuration_what_to_do_without_a_daemon, an_owners_container_keeps_its_cgroup,
-	  hook_remove_help_and_version_are_told_apart, devices_and_container_must_be_said,
-	  channels_add_up_and_control_of_mig_is_read, junk_is_refused_by_name, an_id_that_is_a_path_is_refused, a_target_must_be_a_plain_path,
+UNIT_MAIN("request", nvidias_hook_is_known_by_its_name, nvidias_hook_takes_options_as_go_does,
+	  requirements_add_up_to_a_limit, a_whole_command_line_is_read,
+	  cgroups_and_socket_have_defaults,
+	  only_a_hook_asks_the_configuration_what_to_do_without_a_daemon,
+	  an_owners_container_keeps_its_cgroup, hook_remove_help_and_version_are_told_apart,
+	  devices_and_container_must_be_said, channels_add_up_and_control_of_mig_is_read,
+	  junk_is_refused_by_name, an_id_that_is_a_path_is_refused, a_target_must_be_a_plain_path,
 	  variations_of_a_plan_belong_to_an_injection)

@@ -73,12 +73,14 @@ START_TEST(what_is_wrong_is_told_by_file_and_line_and_the_rest_counts)
 		const char *text, *told;
 		size_t n; /* rules that are left */
 	} cases[] = {
-		{ "[a]\ncolour = red\nprogram = /p\n", "rules: x.conf:2: unknown key 'colour', ignoring", 1 },
+		{ "[a]\ncolour = red\nprogram = /p\n",
+		  "rules: x.conf:2: unknown key 'colour', ignoring", 1 },
 		{ "[a]\n\n# x\nprogram = p\nlibrary = /l\n",
 		  "rules: x.conf:4: not the absolute path of a file: 'p', ignoring", 1 },
 		{ "[a]\nlibrary = /l/\n", "x.conf:2: not the absolute path of a file: '/l/'", 0 },
 		{ "[a]\nexclude =\n", "x.conf:2: no pattern: ''", 0 },
-		{ "[a]\nfile = /f\nto = ../x\n", "x.conf:3: not a plain directory of the tree: '../x'", 1 },
+		{ "[a]\nfile = /f\nto = ../x\n",
+		  "x.conf:3: not a plain directory of the tree: '../x'", 1 },
 		{ "[a]\nfile = /f\nto = /x\n", "x.conf:3: not a plain directory", 1 },
 		{ "[a]\nfile = /f\nto = x//y\n", "x.conf:3: not a plain directory", 1 },
 		{ "[a]\nfile = /f\nto = x/\n", "x.conf:3: not a plain directory", 1 },
@@ -91,8 +93,8 @@ START_TEST(what_is_wrong_is_told_by_file_and_line_and_the_rest_counts)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		parse(cases[i].text);
 		ck_assert_msg(findings.n == 1, "%s", cases[i].text);
-		ck_assert_msg(strstr(findings.items[0].text, cases[i].told), "%s: %s", cases[i].told,
-			      findings.items[0].text);
+		ck_assert_msg(strstr(findings.items[0].text, cases[i].told), "%s: %s",
+			      cases[i].told, findings.items[0].text);
 		ck_assert(findings.items[0].problem);
 		ck_assert_msg(rules.n == cases[i].n, "%s: %zu", cases[i].text, rules.n);
 		done();

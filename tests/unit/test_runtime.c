@@ -34,7 +34,8 @@ static char *change(const char *text)
 	struct error err = { 0 };
 	char *ret = NULL;
 
-	ck_assert_msg(runtime_config_change(text, strlen(text), &hook, &ret, &err) == 0, "%s", err.text);
+	ck_assert_msg(runtime_config_change(text, strlen(text), &hook, &ret, &err) == 0, "%s",
+		      err.text);
 	return ret;
 }
 
@@ -46,7 +47,9 @@ static void stays(const char *text)
 START_TEST(what_makes_a_container_is_told_from_the_rest)
 {
 	ck_assert(CALL("create", "c").makes);
-	ck_assert(CALL("--root", "/run/x", "--log=/l", "--log-format", "json", "create", "--bundle", "/b", "c").makes);
+	ck_assert(CALL("--root", "/run/x", "--log=/l", "--log-format", "json", "create", "--bundle",
+		       "/b", "c")
+			  .makes);
 	ck_assert(CALL("--systemd-cgroup", "run", "c").makes);
 	ck_assert(CALL("--root", "create", "run", "c").makes);
 	ck_assert(!CALL("--root", "create", "state", "c").makes);
@@ -77,8 +80,11 @@ END_TEST
 
 START_TEST(a_container_that_asks_gets_one_hook_more)
 {
-	char *text = change("{" ASKS ",\"hooks\":{\"createRuntime\":[{\"path\":\"/o\"}],\"poststop\":[]},\"z\":1}");
-	json_t *config = json_loads(text, 0, NULL), *list = json_object_get(json_object_get(config, "hooks"), "createRuntime");
+	char *text = change(
+		"{" ASKS
+		",\"hooks\":{\"createRuntime\":[{\"path\":\"/o\"}],\"poststop\":[]},\"z\":1}");
+	json_t *config = json_loads(text, 0, NULL),
+	       *list = json_object_get(json_object_get(config, "hooks"), "createRuntime");
 	const json_t *ours = json_array_get(list, 1);
 
 	ck_assert_uint_eq(json_array_size(list), 2);
@@ -97,12 +103,15 @@ END_TEST
 
 START_TEST(the_hook_is_told_what_the_configuration_says)
 {
-	const struct runtime_hook told = { .nvinject = "/n", .socket = "/s", .swarm = "GPU", .on_daemon_down = WHEN_DOWN_SKIP };
+	const struct runtime_hook told = {
+		.nvinject = "/n", .socket = "/s", .swarm = "GPU", .on_daemon_down = WHEN_DOWN_SKIP
+	};
 	const char *text = "{" ASKS "}";
 	char *changed = NULL;
 
 	ck_assert_int_eq(runtime_config_change(text, strlen(text), &told, &changed, NULL), 0);
-	ck_assert_ptr_nonnull(strstr(changed, "\"--swarm-resource\",\"GPU\",\"--on-daemon-down\",\"skip\"]"));
+	ck_assert_ptr_nonnull(
+		strstr(changed, "\"--swarm-resource\",\"GPU\",\"--on-daemon-down\",\"skip\"]"));
 	free(changed);
 	changed = change(text);
 	ck_assert_ptr_nonnull(strstr(changed, "\"--on-daemon-down\",\"fail\"]"));
@@ -114,22 +123,30 @@ START_TEST(a_container_that_does_not_ask_stays)
 {
 	stays("{}");
 	stays("{\"process\":{\"env\":[\"NVIDIA_VISIBLE_DEVICES=void\"]}}");
-	stays("{" ASKS ",\"mounts\":[{\"destination\":\"/usr/lib/libcuda.so.580.1\",\"source\":\"/x\"}]}");
-	stays("{" ASKS ",\"hooks\":{\"prestart\":[{\"path\":\"/opt/nvinject\",\"args\":[\"nvinject\",\"hook\"]}]}}");
+	stays("{" ASKS
+	      ",\"mounts\":[{\"destination\":\"/usr/lib/libcuda.so.580.1\",\"source\":\"/x\"}]}");
+	stays("{" ASKS ",\"hooks\":{\"prestart\":[{\"path\":\"/opt/"
+		       "nvinject\",\"args\":[\"nvinject\",\"hook\"]}]}}");
 }
 END_TEST
 
 START_TEST(integers_of_any_length_are_kept)
 {
-	const char *samples[] = { "18446744073709551615", "-9223372036854775808", "9223372036854775807",
-				  "123456789012345678901234567890", "0", "-1" };
+	const char *samples[] = { "18446744073709551615",
+				  "-9223372036854775808",
+				  "9223372036854775807",
+				  "123456789012345678901234567890",
+				  "0",
+				  "-1" };
 	char text[512], *changed;
 
 	for (size_t i = 0; i < sizeof(samples) / sizeof(*samples); i++) {
-		(void)snprintf(text, sizeof(text), "{" ASKS ",\"n\":%s,\"s\":\"a \\\"%s\\\" b\",\"l\":[%s,%s]}", samples[i],
-			       samples[i], samples[i], samples[i]);
+		(void)snprintf(text, sizeof(text),
+			       "{" ASKS ",\"n\":%s,\"s\":\"a \\\"%s\\\" b\",\"l\":[%s,%s]}",
+			       samples[i], samples[i], samples[i], samples[i]);
 		changed = change(text);
-		(void)snprintf(text, sizeof(text), "\"n\":%s,\"s\":\"a \\\"%s\\\" b\",\"l\":[%s,%s]", samples[i],
+		(void)snprintf(text, sizeof(text),
+			       "\"n\":%s,\"s\":\"a \\\"%s\\\" b\",\"l\":[%s,%s]", samples[i],
 			       samples[i], samples[i], samples[i]);
 		ck_assert_msg(strstr(changed, text) != NULL, "'%s' is not in '%s'", text, changed);
 		free(changed);
@@ -141,21 +158,27 @@ START_TEST(order_and_text_are_kept)
 {
 	char *changed = change("{\"z\":true,\"a\":null," ASKS ",\"u\":\"\\u00e9\\\\\",\"m\":{}}");
 
-	ck_assert_ptr_nonnull(strstr(changed, "{\"z\":true,\"a\":null," ASKS ",\"u\":\"\xc3\xa9\\\\\",\"m\":{}"));
+	ck_assert_ptr_nonnull(
+		strstr(changed, "{\"z\":true,\"a\":null," ASKS ",\"u\":\"\xc3\xa9\\\\\",\"m\":{}"));
 	free(changed);
 }
 END_TEST
 
 START_TEST(what_is_no_configuration_is_refused)
 {
-	const char *bad[] = { "", "[]", "{", "{" ASKS ",\"hooks\":7}", "{" ASKS ",\"hooks\":{\"createRuntime\":{}}}",
+	const char *bad[] = { "",
+			      "[]",
+			      "{",
+			      "{" ASKS ",\"hooks\":7}",
+			      "{" ASKS ",\"hooks\":{\"createRuntime\":{}}}",
 			      "{\"process\":{\"env\":[\"CUDA_VERSION=x\"]}}" };
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		struct error err = { 0 };
 		char *ret = NULL;
 
-		ck_assert_int_eq(runtime_config_change(bad[i], strlen(bad[i]), &hook, &ret, &err), -EINVAL);
+		ck_assert_int_eq(runtime_config_change(bad[i], strlen(bad[i]), &hook, &ret, &err),
+				 -EINVAL);
 		ck_assert_ptr_null(ret);
 		ck_assert(err.class == ERROR_USAGE || err.class == ERROR_REQUIREMENT);
 	}
@@ -186,7 +209,8 @@ START_TEST(a_bundles_file_is_replaced_whole_with_its_mode)
 	ck_assert_int_eq(stat(path, &before), 0);
 	ck_assert_int_eq(runtime_config_apply(dir, &hook, NULL), 0);
 	ck_assert_int_eq(stat(path, &after), 0);
-	ck_assert(before.st_ino != after.st_ino && after.st_mode == before.st_mode && after.st_uid == before.st_uid);
+	ck_assert(before.st_ino != after.st_ino && after.st_mode == before.st_mode &&
+		  after.st_uid == before.st_uid);
 	ck_assert_int_eq(access(left, F_OK), -1);
 	ck_assert_int_eq(runtime_config_apply(dir, &hook, NULL), 0);
 	ck_assert_int_eq(stat(path, &before), 0);
@@ -196,7 +220,8 @@ START_TEST(a_bundles_file_is_replaced_whole_with_its_mode)
 }
 END_TEST
 
-UNIT_MAIN("runtime", what_makes_a_container_is_told_from_the_rest, the_bundle_is_found_in_every_spelling,
-	  a_container_that_asks_gets_one_hook_more, the_hook_is_told_what_the_configuration_says, a_container_that_does_not_ask_stays,
-	  integers_of_any_length_are_kept, order_and_text_are_kept, what_is_no_configuration_is_refused,
-	  a_bundles_file_is_replaced_whole_with_its_mode)
+UNIT_MAIN("runtime", what_makes_a_container_is_told_from_the_rest,
+	  the_bundle_is_found_in_every_spelling, a_container_that_asks_gets_one_hook_more,
+	  the_hook_is_told_what_the_configuration_says, a_container_that_does_not_ask_stays,
+	  integers_of_any_length_are_kept, order_and_text_are_kept,
+	  what_is_no_configuration_is_refused, a_bundles_file_is_replaced_whole_with_its_mode)

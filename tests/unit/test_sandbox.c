@@ -193,7 +193,8 @@ static int try_limits(void)
 	if (sandbox_limit(SANDBOX_DAEMON, NULL) < 0)
 		return 1;
 	daemon = capabilities("\nCapEff:");
-	if (daemon & ~before || daemon & (1ULL << CAP_SYS_MODULE | 1ULL << CAP_NET_ADMIN | 1ULL << CAP_SETUID))
+	if (daemon & ~before ||
+	    daemon & (1ULL << CAP_SYS_MODULE | 1ULL << CAP_NET_ADMIN | 1ULL << CAP_SETUID))
 		return 2;
 	if (capabilities("\nCapPrm:") & ~before || prctl(PR_GET_DUMPABLE) != 0 ||
 	    prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
@@ -215,7 +216,8 @@ START_TEST(capabilities_only_shrink)
 END_TEST
 
 UNIT_MAIN("sandbox", a_call_that_is_not_listed_fails_and_the_process_goes_on,
-	  what_was_refused_is_told_by_name_and_number, threads_that_were_there_before_are_limited_too,
+	  what_was_refused_is_told_by_name_and_number,
+	  threads_that_were_there_before_are_limited_too,
 	  threads_and_programs_can_be_started_under_both_lists,
 	  another_program_dies_of_a_call_that_is_not_listed, the_list_can_be_turned_off,
 	  capabilities_only_shrink)

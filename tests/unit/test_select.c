@@ -167,8 +167,16 @@ static struct gpu mig_gpus[] = {
 	{ .index = 3, .bus_id = "000a:0b:1c.0", .uuid = "GPU-33", .note = "lost" },
 };
 static struct mig_device migs[] = {
-	{ .gpu = 0, .index = 0, .gi = 3, .ci = 0, .uuid = "MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f" },
-	{ .gpu = 0, .index = 1, .gi = 5, .ci = 0, .uuid = "MIG-0c757cd7-e942-5726-a0b8-0e8fb7067135" },
+	{ .gpu = 0,
+	  .index = 0,
+	  .gi = 3,
+	  .ci = 0,
+	  .uuid = "MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f" },
+	{ .gpu = 0,
+	  .index = 1,
+	  .gi = 5,
+	  .ci = 0,
+	  .uuid = "MIG-0c757cd7-e942-5726-a0b8-0e8fb7067135" },
 	{ .gpu = 0, .index = 6, .gi = 13, .ci = 1, .uuid = "MIG-7" },
 	{ .gpu = 2, .index = 0, .gi = 1, .ci = 2, .uuid = "MIG-GPU-22/1/2" },
 	{ .gpu = 2, .index = 1, .gi = 2, .ci = 0, .uuid = "" },
@@ -195,8 +203,8 @@ static void mig_selects(const char *rule, const char *devices, const char *expec
 		used += (size_t)sprintf(text + used, ":");
 	for (size_t i = 0; i < selection.n_migs; i++)
 		used += (size_t)sprintf(text + used, " %zu", selection.migs[i]);
-	ck_assert_msg(!strcmp(text, expected), "%s: '%s' gives '%s', expected '%s'", rule, devices, text,
-		      expected);
+	ck_assert_msg(!strcmp(text, expected), "%s: '%s' gives '%s', expected '%s'", rule, devices,
+		      text, expected);
 	gpu_selection_done(&selection);
 }
 
@@ -214,7 +222,8 @@ START_TEST(mig_devices_are_chosen_by_each_of_their_names)
 		{ "bus id without domain", "02:00.0", "1:" },
 		{ "bus id, one digit for each number", "0:1:0.0,1:2:0.0", "0 2:" },
 		{ "bus id in any case", "000A:0B:1C.0", "000A:0B:1C.0: unusable GPU: lost" },
-		{ "bus id, a domain of 9 digits", "000000001:02:00.0", "000000001:02:00.0: unknown device" },
+		{ "bus id, a domain of 9 digits", "000000001:02:00.0",
+		  "000000001:02:00.0: unknown device" },
 		{ "bus id, another function", "0000:01:00.1", "0000:01:00.1: unknown device" },
 		{ "bus id, surplus", "0000:01:00.0x", "0000:01:00.0x: unknown device" },
 		{ "index, leading zeros", "00", "0:" },
@@ -232,12 +241,15 @@ START_TEST(mig_devices_are_chosen_by_each_of_their_names)
 		{ "MIG UUID, whole", "MIG-c6d4f1ef", "MIG-c6d4f1ef: unknown device" },
 		{ "MIG UUID, unknown", "MIG-", "MIG-: unknown device" },
 		{ "old MIG UUID", "MIG-GPU-22/1/2", "2: 3" },
-		{ "old form on a new driver",
-		  "MIG-GPU-9caf6bc3-46be-f1a2-99ef-f61d756ddecf/13/1", "0: 2" },
-		{ "old form in any case", "mig-gpu-9CAF6bc3-46be-f1a2-99ef-f61d756ddecf/5/0", "0: 1" },
+		{ "old form on a new driver", "MIG-GPU-9caf6bc3-46be-f1a2-99ef-f61d756ddecf/13/1",
+		  "0: 2" },
+		{ "old form in any case", "mig-gpu-9CAF6bc3-46be-f1a2-99ef-f61d756ddecf/5/0",
+		  "0: 1" },
 		{ "old form where the UUID is unknown", "MIG-GPU-22/2/0", "2: 4" },
-		{ "old form, GPU UUID whole", "MIG-GPU-9caf/5/0", "MIG-GPU-9caf/5/0: unknown device" },
-		{ "old form, no such instance", "MIG-GPU-22/2/1", "MIG-GPU-22/2/1: unknown device" },
+		{ "old form, GPU UUID whole", "MIG-GPU-9caf/5/0",
+		  "MIG-GPU-9caf/5/0: unknown device" },
+		{ "old form, no such instance", "MIG-GPU-22/2/1",
+		  "MIG-GPU-22/2/1: unknown device" },
 		{ "old form, not whole", "MIG-GPU-22/2", "MIG-GPU-22/2: unknown device" },
 		{ "old form, surplus", "MIG-GPU-22/2/0/0", "MIG-GPU-22/2/0/0: unknown device" },
 		{ "the parent once", "0:0,0:1,0", "0: 0 1" },
@@ -249,7 +261,8 @@ START_TEST(mig_devices_are_chosen_by_each_of_their_names)
 		{ "name of CDI", "nvidia.com/gpu=0", "0:" },
 		{ "name of CDI, all", "nvidia.com/gpu=all", "0 1 2: 0 1 2 3 4" },
 		{ "names of CDI, MIG", "nvidia.com/gpu=0:1,nvidia.com/gpu=GPU-11", "0 1: 1" },
-		{ "name of CDI, another kind", "nvidia.com/nic=0", "nvidia.com/nic=0: unknown device" },
+		{ "name of CDI, another kind", "nvidia.com/nic=0",
+		  "nvidia.com/nic=0: unknown device" },
 		{ "name of CDI, empty", "nvidia.com/gpu=", "nvidia.com/gpu=: unknown device" },
 		{ "numbers only", "0:+1", "0:+1: unknown device" },
 		{ "numbers only", "0: 1", "0: 1: unknown device" },
@@ -283,8 +296,10 @@ START_TEST(mig_can_be_configured_only_as_a_whole)
 		{ "all in any case", "all", "ALL", 1, "" },
 		{ "all, and whole GPUs", "0,GPU-11", "all", 1, "" },
 		{ "all, and no GPU", "none", "all", 1, "" },
-		{ "only all", "all", "0", -EINVAL, "0: only 'all' devices are currently supported" },
-		{ "only all", "all", "0,1", -EINVAL, "0,1: only 'all' devices are currently supported" },
+		{ "only all", "all", "0", -EINVAL,
+		  "0: only 'all' devices are currently supported" },
+		{ "only all", "all", "0,1", -EINVAL,
+		  "0,1: only 'all' devices are currently supported" },
 		{ "a MIG device was chosen", "1,0:1", "all", -EINVAL,
 		  "cannot enable mig-config with specific MIG devices selected" },
 		{ "a MIG device was chosen, and all", "0:1,all", "all", 1, "" },
@@ -295,8 +310,8 @@ START_TEST(mig_can_be_configured_only_as_a_whole)
 		struct error err = { 0 };
 
 		ck_assert_int_eq(gpu_select(&mig_list, samples[i].devices, &selection, NULL), 0);
-		ck_assert_msg(gpu_select_mig_control(&selection, "mig-config", samples[i].word, &err) ==
-				      samples[i].result,
+		ck_assert_msg(gpu_select_mig_control(&selection, "mig-config", samples[i].word,
+						     &err) == samples[i].result,
 			      "%s: %s", samples[i].rule, err.text);
 		ck_assert_str_eq(err.text, samples[i].text);
 		gpu_selection_done(&selection);
@@ -312,23 +327,29 @@ START_TEST(names_that_may_come_are_to_be_tried_again)
 		{ .index = 1, .bus_id = "0000:07:00.0", .usable = true }, /* its UUID is not known */
 	};
 	static struct mig_device some[] = { { .gpu = 0, .index = 0, .gi = 1, .ci = 2 } };
-	struct gpu_list early = { .gpus = two, .n = 2, .migs = some, .n_migs = 1, .has_nvcaps = true,
-				 .provisional = true };
+	struct gpu_list early = { .gpus = two,
+				  .n = 2,
+				  .migs = some,
+				  .n_migs = 1,
+				  .has_nvcaps = true,
+				  .provisional = true };
 	static const struct {
 		const char *devices;
 		int result;
 	} samples[] = {
-		{ "MIG-a", -EAGAIN },	  { "mig-a", -EAGAIN }, { "0:0", -EAGAIN }, { "0,0:0", -EAGAIN },
-		{ "GPU-b", -EAGAIN },	  { "GPU-00", 0 },	{ "0", 0 },	    { "all", 0 },
-		{ "MIG-GPU-00/1/2", 0 }, { "0:1", -ENODEV },	{ "9", -ENODEV },   { "none", 0 },
+		{ "MIG-a", -EAGAIN }, { "mig-a", -EAGAIN }, { "0:0", -EAGAIN },
+		{ "0,0:0", -EAGAIN }, { "GPU-b", -EAGAIN }, { "GPU-00", 0 },
+		{ "0", 0 },	      { "all", 0 },	    { "MIG-GPU-00/1/2", 0 },
+		{ "0:1", -ENODEV },   { "9", -ENODEV },	    { "none", 0 },
 	};
 
 	for (size_t i = 0; i < sizeof(samples) / sizeof(*samples); i++) {
 		struct gpu_selection selection = { 0 };
 		struct error err = { 0 };
 
-		ck_assert_msg(gpu_select(&early, samples[i].devices, &selection, &err) == samples[i].result, "%s: %s",
-			      samples[i].devices, err.text);
+		ck_assert_msg(gpu_select(&early, samples[i].devices, &selection, &err) ==
+				      samples[i].result,
+			      "%s: %s", samples[i].devices, err.text);
 		if (samples[i].result == -EAGAIN)
 			ck_assert_int_eq(err.class, ERROR_AGAIN);
 		gpu_selection_done(&selection);
@@ -347,9 +368,11 @@ START_TEST(names_that_may_come_are_to_be_tried_again)
 }
 END_TEST
 
-UNIT_MAIN("select", names_that_may_come_are_to_be_tried_again, mig_can_be_configured_only_as_a_whole, mig_devices_are_chosen_by_each_of_their_names, an_empty_uuid_is_nobodys_name,
-	  words_stand_for_all_none_and_nothing, indices_uuids_and_bus_ids_mean_gpus,
-	  duplicates_collapse_and_empty_items_are_skipped, an_unknown_device_is_named,
-	  a_prefix_of_two_uuids_is_ambiguous, an_unusable_gpu_is_refused_with_its_reason,
-	  none_and_void_stand_alone, more_gpus_than_bits_in_a_word_and_long_lists_work,
+UNIT_MAIN("select", names_that_may_come_are_to_be_tried_again,
+	  mig_can_be_configured_only_as_a_whole, mig_devices_are_chosen_by_each_of_their_names,
+	  an_empty_uuid_is_nobodys_name, words_stand_for_all_none_and_nothing,
+	  indices_uuids_and_bus_ids_mean_gpus, duplicates_collapse_and_empty_items_are_skipped,
+	  an_unknown_device_is_named, a_prefix_of_two_uuids_is_ambiguous,
+	  an_unusable_gpu_is_refused_with_its_reason, none_and_void_stand_alone,
+	  more_gpus_than_bits_in_a_word_and_long_lists_work,
 	  a_host_without_gpus_gives_none_for_all_and_refuses_the_rest)

@@ -44,11 +44,14 @@ static void on_call(void *data, struct client *client, const char *method, json_
 		client_reply(client, NULL, (const int[]){ eventfd(7, EFD_CLOEXEC) }, 1);
 	} else if (strcmp(method, "t.Listen") == 0) {
 		client_listen(client);
-		for (json_int_t n = json_integer_value(json_object_get(params, "n")), i = 0; i < n; i++)
-			n_sent += client_event(client, json_pack("{s:i, s:s}", "i", (int)i, "pad", pad));
+		for (json_int_t n = json_integer_value(json_object_get(params, "n")), i = 0; i < n;
+		     i++)
+			n_sent += client_event(client,
+					       json_pack("{s:i, s:s}", "i", (int)i, "pad", pad));
 		__atomic_store_n(&listened, true, __ATOMIC_RELEASE);
 	} else if (strcmp(method, "t.Uid") == 0) {
-		client_reply(client, json_pack("{s:i}", "uid", (int)client_peer(client)->uid), NULL, 0);
+		client_reply(client, json_pack("{s:i}", "uid", (int)client_peer(client)->uid), NULL,
+			     0);
 	} else {
 		client_reply(client, json_incref(params), NULL, 0);
 	}
@@ -173,7 +176,8 @@ START_TEST(a_client_that_breaks_the_rules_is_cut_off_and_others_go_on)
 		wait_until_closed(bad);
 	}
 	bad = connect_raw();
-	ck_assert_int_gt(varlink_write(bad, "{\"method\":\"t.Echo\"}", 20, (const int[]){ 0, 1 }, 2), 0);
+	ck_assert_int_gt(
+		varlink_write(bad, "{\"method\":\"t.Echo\"}", 20, (const int[]){ 0, 1 }, 2), 0);
 	wait_until_closed(bad);
 	ck_assert_int_eq(varlink_call(good, "t.Echo", NULL, NULL, 0, &reply, NULL), 0);
 	varlink_message_done(&reply);
@@ -299,7 +303,8 @@ START_TEST(one_that_does_not_read_is_told_and_dropped)
 }
 END_TEST
 
-UNIT_MAIN("server", a_listener_hears_event_after_event, one_that_does_not_read_is_told_and_dropped, calls_are_answered_with_replies_errors_and_fds,
+UNIT_MAIN("server", a_listener_hears_event_after_event, one_that_does_not_read_is_told_and_dropped,
+	  calls_are_answered_with_replies_errors_and_fds,
 	  a_client_that_breaks_the_rules_is_cut_off_and_others_go_on,
 	  a_reply_larger_than_a_socket_buffer_arrives_whole,
 	  a_living_daemons_socket_is_not_taken_and_a_dead_ones_is)

@@ -75,9 +75,12 @@ START_TEST(what_is_made_later_is_seen_by_a_child)
 	ck_assert_int_eq(pipe(go), 0);
 	pid = fork();
 	if (pid == 0)
-		_exit(read(go[0], &c, 1) == 1 && strcmp(json_string_value(*place), "last") == 0 ? 7 : 1);
+		_exit(read(go[0], &c, 1) == 1 && strcmp(json_string_value(*place), "last") == 0
+			      ? 7
+			      : 1);
 	for (int i = 0; i < 1000; i++) /* the file grows some times */
-		ck_assert_ptr_nonnull(json_pack("[s, i, {s:[i, i, i]}]", "a longer text than most are", i, "key", i, i, i));
+		ck_assert_ptr_nonnull(json_pack("[s, i, {s:[i, i, i]}]",
+						"a longer text than most are", i, "key", i, i, i));
 	*place = json_string("last");
 	ck_assert_int_eq(write(go[1], "x", 1), 1);
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
@@ -89,7 +92,8 @@ END_TEST
 START_TEST(few_addresses_are_enough)
 {
 #ifndef __SANITIZE_ADDRESS__ /* which takes more addresses than any limit */
-	struct rlimit limit = { .rlim_cur = (kib_of("/proc/self/status", "VmSize:") + 3 * 1024) * 1024,
+	struct rlimit limit = { .rlim_cur = (kib_of("/proc/self/status", "VmSize:") + 3 * 1024) *
+					    1024,
 				.rlim_max = RLIM_INFINITY };
 	size_t n;
 
@@ -102,5 +106,6 @@ START_TEST(few_addresses_are_enough)
 }
 END_TEST
 
-UNIT_MAIN("shared", memory_is_taken_as_it_is_used, there_is_an_end_of_it_and_what_is_there_stays_whole,
+UNIT_MAIN("shared", memory_is_taken_as_it_is_used,
+	  there_is_an_end_of_it_and_what_is_there_stays_whole,
 	  what_is_made_later_is_seen_by_a_child, few_addresses_are_enough)

@@ -28,7 +28,9 @@ static void ended(struct spawned *child, int how)
 static int start(struct spawned *child, const char *script, int out)
 {
 	const char *const argv[] = { "sh", "-c", script, NULL };
-	const struct spawn spawn = { .program = "/bin/sh", .argv = argv, .out = out, .silent = true };
+	const struct spawn spawn = {
+		.program = "/bin/sh", .argv = argv, .out = out, .silent = true
+	};
 
 	told = 0;
 	if (!loop)
@@ -62,7 +64,9 @@ START_TEST(a_program_has_no_environment_and_its_output_is_heard)
 
 	ck_assert_int_eq(setenv("NVFS_TEST_SECRET", "1", 1), 0);
 	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
-	ck_assert_int_eq(start(&child, "echo \"<$NVFS_TEST_SECRET>\"; readlink /proc/self/fd/0", ends[1]), 0);
+	ck_assert_int_eq(
+		start(&child, "echo \"<$NVFS_TEST_SECRET>\"; readlink /proc/self/fd/0", ends[1]),
+		0);
 	ck_assert_int_eq(loop_run(loop, NULL), 0);
 	(void)close(ends[1]);
 	n = read(ends[0], text, sizeof(text) - 1);
@@ -119,5 +123,5 @@ END_TEST
 
 UNIT_MAIN("spawned", an_end_is_told_once_with_its_status,
 	  a_program_has_no_environment_and_its_output_is_heard,
-	  one_that_runs_too_long_is_ended_and_that_is_told, of_one_that_we_end_ourselves_nobody_is_told,
-	  what_cannot_be_run_is_an_error_and_no_child)
+	  one_that_runs_too_long_is_ended_and_that_is_told,
+	  of_one_that_we_end_ourselves_nobody_is_told, what_cannot_be_run_is_an_error_and_no_child)

@@ -81,7 +81,8 @@ START_TEST(the_path_is_beside_the_socket)
 	ck_assert_str_eq(path, "/run/nvfsd/state");
 	ck_assert_int_eq(statefile_path("/nvfs.sock", path, sizeof(path)), 0);
 	ck_assert_str_eq(path, "/state");
-	ck_assert_int_eq(statefile_path("/run/nvfsd/nvfs.sock", small, sizeof(small)), -ENAMETOOLONG);
+	ck_assert_int_eq(statefile_path("/run/nvfsd/nvfs.sock", small, sizeof(small)),
+			 -ENAMETOOLONG);
 }
 END_TEST
 

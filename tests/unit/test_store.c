@@ -23,8 +23,9 @@ static struct layout *layout_with(const char *path, const char *text)
 	struct layout_builder *builder = layout_builder_new();
 	struct layout *layout;
 
-	ck_assert_int_eq(layout_add(builder, path, LAYOUT_TEXT, store_blob_put(store, text, strlen(text)),
-				    0444, NULL), 0);
+	ck_assert_int_eq(layout_add(builder, path, LAYOUT_TEXT,
+				    store_blob_put(store, text, strlen(text)), 0444, NULL),
+			 0);
 	layout = layout_finish(builder);
 	layout_builder_free(builder);
 	return layout;
@@ -157,7 +158,8 @@ START_TEST(another_process_goes_on_with_the_file)
 	/* counts are right: everything goes with its last user, and the memory comes back */
 	store_tree_switch_back(store, b);
 	store_tree_remove(store, a);
-	ck_assert_ptr_nonnull(store_layout(store, store_snapshot(store, store_tree(store, b)->snapshot)->layout));
+	ck_assert_ptr_nonnull(
+		store_layout(store, store_snapshot(store, store_tree(store, b)->snapshot)->layout));
 	store_tree_remove(store, b);
 	ck_assert_uint_ne(add_tree("c", 40, put_layout("etc/ld.so.cache", "three")), STORE_NONE);
 	ck_assert_uint_eq(store_memory(store), memory);
@@ -344,8 +346,9 @@ START_TEST(ten_thousand_trees_that_come_and_go_leave_no_memory_behind)
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < 10000; i++) {
 			(void)snprintf(name, sizeof(name), "container-%d", i);
-			ck_assert_uint_ne(add_tree(name, 1000 + i, put_layout("f", i % 2 ? "1" : "2")),
-					  STORE_NONE);
+			ck_assert_uint_ne(
+				add_tree(name, 1000 + i, put_layout("f", i % 2 ? "1" : "2")),
+				STORE_NONE);
 		}
 		ck_assert_uint_eq(store_trees_count(store), 10000);
 		if (!round)
@@ -515,6 +518,7 @@ UNIT_MAIN("store", equal_blobs_are_stored_once_and_go_with_the_last_reference,
 	  an_object_is_held_by_the_kernel_or_by_a_descriptor,
 	  opens_are_counted_for_every_tree_of_a_namespace,
 	  ten_thousand_trees_that_come_and_go_leave_no_memory_behind,
-	  a_damaged_tree_is_dropped_and_the_others_stay, a_table_whose_first_chunk_never_counted_begins_anew,
+	  a_damaged_tree_is_dropped_and_the_others_stay,
+	  a_table_whose_first_chunk_never_counted_begins_anew,
 	  a_file_in_which_two_things_share_their_memory_is_refused,
 	  contents_in_the_middle_of_others_count_as_missing)

@@ -12,7 +12,8 @@
 static struct store *store;
 static uint32_t object, link_to_object, tree_a, tree_b;
 
-static void add(struct layout_builder *builder, const char *path, enum layout_kind kind, uint32_t ref)
+static void add(struct layout_builder *builder, const char *path, enum layout_kind kind,
+		uint32_t ref)
 {
 	ck_assert_int_eq(layout_add(builder, path, kind, ref, 0444, NULL), 0);
 }
@@ -64,7 +65,8 @@ static int walk(const char *path, struct tree_inode *ret)
 	int r = 0;
 
 	(void)snprintf(copy, sizeof(copy), "%s", path);
-	for (char *name = strtok_r(copy, "/", &save); name && r == 0; name = strtok_r(NULL, "/", &save)) {
+	for (char *name = strtok_r(copy, "/", &save); name && r == 0;
+	     name = strtok_r(NULL, "/", &save)) {
 		r = tree_lookup(store, at, name, ret);
 		at = ret->nodeid;
 	}
@@ -316,8 +318,9 @@ START_TEST(an_inode_is_described_for_the_log)
 END_TEST
 
 UNIT_MAIN("tree", a_host_file_is_one_inode_in_all_trees, directories_and_texts_are_each_trees_own,
-	  modes_show_no_write_and_no_setuid_bit, an_st_ino_fits_into_32_bits, by_pid_leads_to_the_tree,
-	  readdir_gives_every_name_once, a_cookie_survives_the_removal_of_a_tree,
+	  modes_show_no_write_and_no_setuid_bit, an_st_ino_fits_into_32_bits,
+	  by_pid_leads_to_the_tree, readdir_gives_every_name_once,
+	  a_cookie_survives_the_removal_of_a_tree,
 	  nodeids_of_a_removed_tree_are_stale_and_never_another_file,
 	  the_root_keeps_its_nodeid_when_the_snapshot_changes,
 	  so_does_proc_driver_nvidia_which_is_mounted_too, wrong_kinds_are_refused,

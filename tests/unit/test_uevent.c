@@ -10,9 +10,11 @@
 
 START_TEST(what_the_kernel_tells_of_the_driver_is_known)
 {
-	ck_assert(IS("add@/module/nvidia\0ACTION=add\0DEVPATH=/module/nvidia\0SUBSYSTEM=module\0SEQNUM=1\0"));
+	ck_assert(IS("add@/module/nvidia\0ACTION=add\0DEVPATH=/module/"
+		     "nvidia\0SUBSYSTEM=module\0SEQNUM=1\0"));
 	ck_assert(IS("remove@/module/nvidia_uvm\0DEVPATH=/module/nvidia_uvm\0"));
-	ck_assert(IS("bind@/devices/pci0000:00/0000:00:06.0\0ACTION=bind\0SUBSYSTEM=pci\0DRIVER=nvidia\0"));
+	ck_assert(IS("bind@/devices/pci0000:00/"
+		     "0000:00:06.0\0ACTION=bind\0SUBSYSTEM=pci\0DRIVER=nvidia\0"));
 	ck_assert(IS("remove@/devices/pci0000:00/0000:00:06.0\0PCI_ID=10DE:2330\0"));
 	ck_assert(IS("add@/bus/pci/drivers/nvidia\0DEVPATH=/bus/pci/drivers/nvidia\0"));
 	/* the last field has no end */
@@ -43,4 +45,5 @@ START_TEST(nothing_told_is_nothing)
 }
 END_TEST
 
-UNIT_MAIN("uevent", what_the_kernel_tells_of_the_driver_is_known, what_it_tells_of_others_is_not, nothing_told_is_nothing)
+UNIT_MAIN("uevent", what_the_kernel_tells_of_the_driver_is_known, what_it_tells_of_others_is_not,
+	  nothing_told_is_nothing)

@@ -39,7 +39,8 @@ START_TEST(a_unit_is_the_topmost_scope_or_service)
 	ck_assert(unitlist_unit("/init.scope", unit, &len));
 	ck_assert_str_eq(unit, "init.scope");
 	/* what a user's own manager has below its service is that one's */
-	ck_assert(unitlist_unit("/user.slice/user-1.slice/user@1.service/app.slice/a.scope", unit, &len));
+	ck_assert(unitlist_unit("/user.slice/user-1.slice/user@1.service/app.slice/a.scope", unit,
+				&len));
 	ck_assert_str_eq(unit, "user@1.service");
 	ck_assert(unitlist_unit("/system.slice/__odd.service", unit, &len));
 	ck_assert_str_eq(unit, "_odd.service");
@@ -48,8 +49,15 @@ END_TEST
 
 START_TEST(other_cgroups_are_no_units)
 {
-	static const char *const paths[] = { "/", "", "/docker/0123", "/kubepods/pod1/x.scope", "/a.slice",
-					     "/a.slice/.scope", "/a.slice/job_1/x.service", "x.scope", "//x.scope" };
+	static const char *const paths[] = { "/",
+					     "",
+					     "/docker/0123",
+					     "/kubepods/pod1/x.scope",
+					     "/a.slice",
+					     "/a.slice/.scope",
+					     "/a.slice/job_1/x.service",
+					     "x.scope",
+					     "//x.scope" };
 
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
 		ck_assert_msg(!unitlist_unit(paths[i], unit, &len), "%s", paths[i]);
@@ -95,13 +103,17 @@ END_TEST
 
 START_TEST(the_way_back_leaves_what_others_have_set)
 {
-	json_t *now = list("[[\"char-pts\", \"rwm\"], [\"/dev/char/195:0\", \"rw\"], [\"/dev/char/235:1\", \"r\"],"
+	json_t *now = list("[[\"char-pts\", \"rwm\"], [\"/dev/char/195:0\", \"rw\"], "
+			   "[\"/dev/char/235:1\", \"r\"],"
 			   " [\"/dev/fuse\", \"rw\"]]");
-	json_t *added = list("[[\"/dev/char/195:0\", \"w\"], [\"/dev/char/235:1\", \"r\"], [\"/dev/char/9:9\", \"r\"]]");
+	json_t *added = list("[[\"/dev/char/195:0\", \"w\"], [\"/dev/char/235:1\", \"r\"], "
+			     "[\"/dev/char/9:9\", \"r\"]]");
 
-	is_list(unitlist_remove(now, added), "[[\"char-pts\", \"rwm\"], [\"/dev/char/195:0\", \"r\"], [\"/dev/fuse\", \"rw\"]]");
-	is_list(unitlist_remove(now, NULL), "[[\"char-pts\", \"rwm\"], [\"/dev/char/195:0\", \"rw\"],"
-					    " [\"/dev/char/235:1\", \"r\"], [\"/dev/fuse\", \"rw\"]]");
+	is_list(unitlist_remove(now, added),
+		"[[\"char-pts\", \"rwm\"], [\"/dev/char/195:0\", \"r\"], [\"/dev/fuse\", \"rw\"]]");
+	is_list(unitlist_remove(now, NULL),
+		"[[\"char-pts\", \"rwm\"], [\"/dev/char/195:0\", \"rw\"],"
+		" [\"/dev/char/235:1\", \"r\"], [\"/dev/fuse\", \"rw\"]]");
 	json_decref(now);
 	json_decref(added);
 }
@@ -109,7 +121,8 @@ END_TEST
 
 START_TEST(what_is_added_twice_is_taken_back_once)
 {
-	json_t *added = list("[[\"/dev/char/195:0\", \"w\"]]"), *more = list("[[\"/dev/char/195:0\", \"r\"], [\"/dev/char/1:2\", \"r\"]]");
+	json_t *added = list("[[\"/dev/char/195:0\", \"w\"]]"),
+	       *more = list("[[\"/dev/char/195:0\", \"r\"], [\"/dev/char/1:2\", \"r\"]]");
 
 	ck_assert_int_eq(unitlist_merge(added, more), 0);
 	is_list(added, "[[\"/dev/char/195:0\", \"rw\"], [\"/dev/char/1:2\", \"r\"]]");
@@ -119,12 +132,15 @@ END_TEST
 
 START_TEST(what_nothing_needs_any_more_is_stale)
 {
-	json_t *added = list("[[\"/dev/char/195:0\", \"rw\"], [\"/dev/char/238:0\", \"rw\"], [\"/dev/char/236:0\", \"r\"]]");
-	json_t *rules = list("[[195, 0, 6], [236, 0, 6], [236, 1, 6]]"), *less = list("[[195, 0, 2]]");
+	json_t *added = list("[[\"/dev/char/195:0\", \"rw\"], [\"/dev/char/238:0\", \"rw\"], "
+			     "[\"/dev/char/236:0\", \"r\"]]");
+	json_t *rules = list("[[195, 0, 6], [236, 0, 6], [236, 1, 6]]"),
+	       *less = list("[[195, 0, 2]]");
 
 	is_list(unitlist_stale(added, rules), "[[\"/dev/char/238:0\", \"rw\"]]");
-	is_list(unitlist_stale(added, less), "[[\"/dev/char/195:0\", \"w\"], [\"/dev/char/238:0\", \"rw\"],"
-					     " [\"/dev/char/236:0\", \"r\"]]");
+	is_list(unitlist_stale(added, less),
+		"[[\"/dev/char/195:0\", \"w\"], [\"/dev/char/238:0\", \"rw\"],"
+		" [\"/dev/char/236:0\", \"r\"]]");
 	is_list(unitlist_stale(NULL, rules), "[]");
 	json_decref(added);
 	json_decref(rules);
@@ -148,4 +164,5 @@ END_TEST
 UNIT_MAIN("unitlist", a_unit_is_the_topmost_scope_or_service, other_cgroups_are_no_units,
 	  a_name_that_no_unit_can_have_is_none, an_open_unit_restricts_nothing,
 	  what_is_missing_is_added_and_nothing_else, the_way_back_leaves_what_others_have_set,
-	  what_is_added_twice_is_taken_back_once, what_nothing_needs_any_more_is_stale, odd_records_do_no_harm)
+	  what_is_added_twice_is_taken_back_once, what_nothing_needs_any_more_is_stale,
+	  odd_records_do_no_harm)

@@ -15,7 +15,8 @@ static struct varlink_reader reader;
 
 static void open_pair(void)
 {
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair),
+			 0);
 	memset(&reader, 0, sizeof(reader));
 	reader.max = VARLINK_REQUEST_MAX;
 }
@@ -100,9 +101,14 @@ END_TEST
 
 START_TEST(garbage_depth_and_duplicate_keys_are_refused)
 {
-	static const char *const texts[] = { "garbage", "[1]", "\"x\"", "{", "{\"a\":1,\"a\":2}",
+	static const char *const texts[] = { "garbage",
+					     "[1]",
+					     "\"x\"",
+					     "{",
+					     "{\"a\":1,\"a\":2}",
 					     "{\"a\":[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]}",
-					     "{\"parameters\":{\"fds\":-1}}", "{\"parameters\":{\"fds\":\"1\"}}" };
+					     "{\"parameters\":{\"fds\":-1}}",
+					     "{\"parameters\":{\"fds\":\"1\"}}" };
 	struct varlink_message msg = { 0 };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -160,7 +166,8 @@ START_TEST(an_error_travels_with_class_message_and_remedy)
 			 varlink_error_parameters(&sent));
 	buf = varlink_pack(text, &len);
 	ck_assert_int_eq(varlink_write(pair[0], buf, len, NULL, 0), (int)len);
-	ck_assert_int_eq(varlink_call(pair[1], "io.nvfs.Inject", NULL, NULL, 0, &reply, &got), -ENODEV);
+	ck_assert_int_eq(varlink_call(pair[1], "io.nvfs.Inject", NULL, NULL, 0, &reply, &got),
+			 -ENODEV);
 	ck_assert_int_eq(got.class, ERROR_DEVICE);
 	ck_assert_str_eq(got.text, "7: unknown device");
 	ck_assert_str_eq(got.remedy, "nvfs devices lists them");

@@ -44,7 +44,8 @@ START_TEST(other_keys_and_long_comments_are_not_looked_at)
 {
 	char comment[300] = "# ", text[400];
 
-	ck_assert_int_eq(read_text("grace = soon\n[nvfs]\nunknown = 1\non_daemon_down = skip\n"), WHEN_DOWN_SKIP);
+	ck_assert_int_eq(read_text("grace = soon\n[nvfs]\nunknown = 1\non_daemon_down = skip\n"),
+			 WHEN_DOWN_SKIP);
 	ck_assert_int_eq(read_text("on_daemon_down=skip\n"), WHEN_DOWN_SKIP);
 	(void)memset(comment + 2, 'c', sizeof(comment) - 2);
 	(void)snprintf(text, sizeof(text), "%.300s\non_daemon_down = skip\n", comment);
@@ -54,7 +55,8 @@ END_TEST
 
 START_TEST(a_mistake_is_named_with_its_line_and_counts_whatever_follows)
 {
-	static const char *const texts[] = { "\non_daemon_down = Skip\n", "\non_daemon_down =\non_daemon_down = skip\n",
+	static const char *const texts[] = { "\non_daemon_down = Skip\n",
+					     "\non_daemon_down =\non_daemon_down = skip\n",
 					     "\nnonsense\non_daemon_down = skip\n" };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -74,5 +76,7 @@ START_TEST(a_file_that_cannot_be_opened_is_an_error)
 }
 END_TEST
 
-UNIT_MAIN("whendown", a_container_does_not_start_unless_the_file_says_so, other_keys_and_long_comments_are_not_looked_at,
-	  a_mistake_is_named_with_its_line_and_counts_whatever_follows, a_file_that_cannot_be_opened_is_an_error)
+UNIT_MAIN("whendown", a_container_does_not_start_unless_the_file_says_so,
+	  other_keys_and_long_comments_are_not_looked_at,
+	  a_mistake_is_named_with_its_line_and_counts_whatever_follows,
+	  a_file_that_cannot_be_opened_is_an_error)

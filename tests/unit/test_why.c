@@ -42,13 +42,18 @@ END_TEST
 
 START_TEST(a_path_that_names_no_tree_or_two_is_refused)
 {
-	static const char *const bad[] = { "", "/run/nvfs", "/run/nvfs/", "/run/nvfs/by-pid", "/run/nvfs/by-pid/x",
+	static const char *const bad[] = { "",
+					   "/run/nvfs",
+					   "/run/nvfs/",
+					   "/run/nvfs/by-pid",
+					   "/run/nvfs/by-pid/x",
 					   "/run/nvfs/by-pid/0" };
 	static char longest[PATH_MAX + 10];
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		ck_assert_int_eq(why_classify(bad[i], NULL, "/run/nvfs", &question, NULL), -EINVAL);
-	ck_assert_int_eq(why_classify("/run/nvfs/abc", "abc", "/run/nvfs", &question, NULL), -EINVAL);
+	ck_assert_int_eq(why_classify("/run/nvfs/abc", "abc", "/run/nvfs", &question, NULL),
+			 -EINVAL);
 	memset(longest, 'a', sizeof(longest) - 1);
 	ck_assert_int_eq(why_classify(longest, NULL, "/run/nvfs", &question, NULL), -ENAMETOOLONG);
 	memcpy(longest, "/run/nvfs/", strlen("/run/nvfs/"));
@@ -82,4 +87,5 @@ START_TEST(kinds_have_names)
 END_TEST
 
 UNIT_MAIN("why", a_path_below_the_mount_names_its_tree, other_paths_go_by_how_they_look,
-	  a_path_that_names_no_tree_or_two_is_refused, the_exit_status_goes_by_the_rule, kinds_have_names)
+	  a_path_that_names_no_tree_or_two_is_refused, the_exit_status_goes_by_the_rule,
+	  kinds_have_names)

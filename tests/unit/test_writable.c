@@ -118,7 +118,8 @@ static int run_here(int (*fn)(void *arg, struct error *err), void *arg, struct e
 }
 
 /* Nothing is made in the root, and the tree wants another place. */
-static void expect_untouched(int (*how)(int (*fn)(void *arg, struct error *err), void *arg, struct error *err))
+static void expect_untouched(int (*how)(int (*fn)(void *arg, struct error *err), void *arg,
+					struct error *err))
 {
 	auto_free char *before = list_world(), *after = NULL;
 	struct error err = { 0 };
@@ -183,6 +184,7 @@ START_TEST(a_mount_that_is_read_only_by_itself_is_not_written_to)
 END_TEST
 
 UNIT_MAIN("writable", a_read_only_root_gets_everything_and_stays_read_only,
-	  a_failure_at_any_effect_leaves_nothing_behind, twice_changes_nothing_and_a_record_takes_all_back,
+	  a_failure_at_any_effect_leaves_nothing_behind,
+	  twice_changes_nothing_and_a_record_takes_all_back,
 	  a_root_of_one_process_alone_is_not_written_to, a_flag_that_is_locked_counts,
 	  a_mount_that_is_read_only_by_itself_is_not_written_to)
