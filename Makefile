@@ -43,18 +43,17 @@ STATIC_LD = $(SYSROOT_CF) $(if $(SAN),-pie,-static-pie) -Wl,-z,relro,-z,now,-z,n
 # Where the distribution's libfuse is older than 3.14: FUSE_STATIC=PREFIX links libfuse3.a of another one, built with
 # meson's -Ddefault_library=static, into nvfs.
 FUSE_DIRS  = $(foreach dir,lib lib64 lib/$(shell $(CC) -print-multiarch),$(FUSE_STATIC)/$(dir)/pkgconfig)
-FUSE_PKG   = $(if $(FUSE_STATIC),PKG_CONFIG_PATH=$(subst $(space),:,$(FUSE_DIRS)) )$(PKG_CONFIG)
+FUSE_PKG   = $(if $(FUSE_STATIC),PKG_CONFIG_LIBDIR=$(subst $(space),:,$(FUSE_DIRS)) )$(PKG_CONFIG)
 FUSE_CF    = $(shell $(FUSE_PKG) --cflags fuse3)
 FUSE_LIBS  = $(patsubst $(if $(FUSE_STATIC),-lfuse3),-l:libfuse3.a,$(shell $(FUSE_PKG) --libs $(if $(FUSE_STATIC),--static) fuse3))
-# Units of systemd are told of their containers' devices, and the journal has fields, where libsystemd is to be had:
-# make SYSTEMD= is without.
+# Units of systemd are told of their containers' devices where libsystemd is to be had: make SYSTEMD= is without.
 SYSTEMD   ?= $(shell $(PKG_CONFIG) --exists libsystemd && echo libsystemd)
 NVFS_LIBS  = $(FUSE_LIBS) $(shell $(PKG_CONFIG) --libs jansson libelf libcap libseccomp inih $(SYSTEMD)) -pthread
 INJECT_LIBS = $(shell $(PKG_CONFIG) $(if $(SAN),,--static) --libs jansson libcap inih)
 RUNTIME_LIBS = $(shell $(PKG_CONFIG) --libs jansson inih libelf)
 CHECK_LIBS = $(shell $(PKG_CONFIG) --libs check)
 
-NOT_BUILT  = $(if $(SYSTEMD),fs/unitbus-none.c fs/audit_journal-none.c,fs/unitbus.c fs/audit_journal.c)
+NOT_BUILT  = $(if $(SYSTEMD),fs/unitbus-none.c,fs/unitbus.c)
 sources   = $(filter-out $(NOT_BUILT),$(sort $(wildcard $(1)/*.c)))
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
 MAINS    := cli/nvfs.c cli/nvfs-runtime.c cli/dropin.c inject/nvinject.c

@@ -235,11 +235,14 @@ static void switch_trees(struct daemon *daemon, enum reach reach)
 
 /* nodes */
 
+/* Since any generation that there is: who has been injected anew already has no stale nodes. */
 static bool majors_moved(const struct generation *g)
 {
-	const char *before = g->older ? g->older->majors : NULL;
-
-	return g->majors && before && strcmp(g->majors, before) != 0;
+	for (const struct generation *before = g->older; g->majors && before; before = before->older) {
+		if (before->majors && strcmp(g->majors, before->majors) != 0)
+			return true;
+	}
+	return false;
 }
 
 /* A pinned container has the driver of a module that is gone, for which no node is of use. */
@@ -501,16 +504,28 @@ void changeover_told(struct daemon *daemon)
 	renew_mig_control(daemon);
 }
 
+static bool version_moved(const struct generation *g)
+{
+	for (const struct generation *before = g->older; before; before = before->older) {
+		if (strcmp(before->driver->version, g->driver->version) != 0)
+			return true;
+	}
+	return false;
+}
+
+/* The daemon before may have died in any of the changes since the oldest generation that there is. */
 void changeover_resume(struct daemon *daemon)
 {
 	const struct generation *g = daemon->generation;
 
 	if (!g || g->damaged)
 		return;
-	/* A change to another version is for all, and the daemon before may have died in it, or in another. */
-	switch_trees(daemon, g->older && strcmp(g->older->driver->version, g->driver->version) != 0
-				     ? ALL_TREES
-				     : OF_SAME_FILES);
+	/* A change to another version is for all. */
+	switch_trees(daemon, version_moved(g) ? ALL_TREES : OF_SAME_FILES);
+	if (!g->older)
+		return;
+	nodemaker_start(daemon);
 	if (majors_moved(g))
 		renew_nodes(daemon);
+	renew_mig_control(daemon);
 }

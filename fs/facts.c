@@ -289,6 +289,7 @@ static void look(struct facts *facts)
 	facts->gpus_seen = print.gpus;
 	if (print.migs == g->nvml.print.migs || clock_ms() - facts->begun_ms < PAUSE_MS)
 		return;
+	facts->begun_ms = clock_ms(); /* also where nobody can be asked */
 	log_info("MIG devices have come or gone");
 	if (changeover_migs(facts->daemon, &err) < 0)
 		log_warning("%s: not all MIG devices are known, ignoring", err.text);

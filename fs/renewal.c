@@ -201,10 +201,23 @@ static void take_findings(struct renewal *renewal, const struct finding_list *no
 	renewal->findings = *now;
 }
 
+/* MIG devices have come or gone since the look, and the present generation may have them already. */
+static bool is_overtaken(const struct renewal *renewal, const struct generation *g)
+{
+	struct mig_print now;
+
+	mig_print_read(renewal->daemon->config.proc_root, &now);
+	return now.migs != g->nvml.print.migs;
+}
+
 static int take_generation(struct renewal *renewal, struct generation *g)
 {
 	g->number = renewal->daemon->generations + 1; /* there may be one more since the look began */
 	renewal->change = change_of(renewal->daemon, g);
+	if (renewal->change == GENERATION_DEVICES && is_overtaken(renewal, g)) {
+		renewal->changed = true;
+		renewal->change = GENERATION_SAME;
+	}
 	if (renewal->change != GENERATION_SAME && renewal->change != GENERATION_LESS)
 		return changeover_to(renewal->daemon, g, renewal->change, &renewal->error);
 	generation_free(g);

@@ -33,7 +33,7 @@ container()
 
 inject()
 {
-	timeout -k 1 30 "$@" "$NVINJECT" --socket "$SOCKET" --pid "$VICTIM" --id victim --devices all --no-cgroup \
+	timeout -k 1 60 "$@" "$NVINJECT" --socket "$SOCKET" --pid "$VICTIM" --id victim --devices all --no-cgroup \
 		>"$SCRATCH/said" 2>&1 </dev/null
 }
 
@@ -66,7 +66,8 @@ cat >"$SCRATCH/swap.sh" <<SWAP
 kill -KILL \$1
 while [ -e /proc/\$1 ] && ! grep -q '^State:.Z' /proc/\$1/status; do :; done
 : >$SCRATCH/killed
-for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+tries=0
+while [ \$((tries += 1)) -lt 300 ]; do
 	[ -e $SCRATCH/taken ] && exit 0
 	sleep 0.1
 done
@@ -78,7 +79,10 @@ give_number()
 {
 	local tries=0
 
-	while [ ! -e "$SCRATCH/killed" ] && [ $((tries += 1)) -lt 400 ]; do sleep 0.02; done
+	while [ ! -e "$SCRATCH/killed" ] && kill -0 "$INJECTION" 2>/dev/null && [ $((tries += 1)) -lt 1500 ]; do
+		sleep 0.02
+	done
+	[ -e "$SCRATCH/killed" ] || kill -KILL "$VICTIM" # the injection was over before that step
 	wait "$VICTIM" 2>/dev/null || true
 	next_pid "$VICTIM"
 	nsenter --mount --target "$BYSTANDER" sleep 100 </dev/null >/dev/null 2>&1 &
