@@ -117,6 +117,8 @@ for ((i = 0; i < ${#STEPS[@]}; i += 4)); do
 	[ "$TAKER" != "$VICTIM" ] || swapped=$((swapped + 1))
 	case $STATUS in
 	0 | 5 | 6) pass "step $step: done in what has ended, or refused" ;;
+	# A reply that came in one piece is a step less.
+	99) pass "step $step: not there this time, the container ended afterwards" ;;
 	*) fail "step $step: done in what has ended, or refused" "exit status $STATUS: $(cat "$SCRATCH/said")" ;;
 	esac
 	state_of "$BYSTANDER" "$BYSTANDER_ROOT" >"$SCRATCH/after"
