@@ -26,12 +26,12 @@
 	"cdi generate [--format json|yaml] [--output FILE] [--vendor VENDOR] [--class CLASS] " \
 	"[--no-hooks]\n"                                                                       \
 	"                         [--socket PATH]\n       nvfs cdi list [--vendor VENDOR] "    \
-	"[--class CLASS] [--socket PATH]"
+	"[--class CLASS] [--json] [--socket PATH]"
 #define FILE_MAX (16 * 1024 * 1024)
 
 struct arguments {
 	const char *word, *socket, *format, *output, *vendor, *class;
-	bool no_hooks, help;
+	bool no_hooks, json, help;
 };
 
 static int check_arguments(const struct arguments *args, struct error *err)
@@ -46,6 +46,8 @@ static int check_arguments(const struct arguments *args, struct error *err)
 	if (list && (args->format || args->output || args->no_hooks))
 		return error_setc(err, ERROR_USAGE, -EINVAL,
 				  "list takes no --format, --output, --no-hooks");
+	if (!list && args->json)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "generate takes --format, not --json");
 	if (args->format && strcmp(args->format, "json") != 0 && strcmp(args->format, "yaml") != 0)
 		return error_setc(err, ERROR_USAGE, -EINVAL,
 				  "format '%.40s' is neither json nor yaml", args->format);
@@ -58,7 +60,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *args, struct
 		{ "socket", 's', &args->socket, NULL }, { "format", 'f', &args->format, NULL },
 		{ "output", 'o', &args->output, NULL }, { "vendor", 'v', &args->vendor, NULL },
 		{ "class", 'c', &args->class, NULL },	{ "no-hooks", 'n', NULL, &args->no_hooks },
-		{ "help", 'h', NULL, &args->help },	{ 0 },
+		{ "json", 'j', NULL, &args->json },	{ "help", 'h', NULL, &args->help },
+		{ 0 },
 	};
 	int r = options_parse(argc, argv, options, &args->word, err);
 
@@ -146,14 +149,24 @@ static int generate(const struct arguments *args, const json_t *spec, struct err
 	return fputs(text, stdout) < 0 ? error_set(err, -errno, "write") : 0;
 }
 
-static void list(const json_t *spec)
+static void list(const json_t *spec, bool json)
 {
+	json_t *names = json_array(), *report;
 	const json_t *device;
 	size_t i;
 
-	json_array_foreach(json_object_get(spec, "devices"), i, device)
-		printf("%s=%s\n", varlink_string(spec, "kind", "?"),
-		       varlink_string(device, "name", "?"));
+	json_array_foreach(json_object_get(spec, "devices"), i, device) {
+		(void)json_array_append(names, json_object_get(device, "name"));
+		if (!json)
+			printf("%s=%s\n", varlink_string(spec, "kind", "?"),
+			       varlink_string(device, "name", "?"));
+	}
+	report = json_pack("{s:O, s:o}", "kind", json_object_get(spec, "kind"), "devices", names);
+	if (json) {
+		(void)json_dumpf(report, stdout, JSON_INDENT(2));
+		(void)putchar('\n');
+	}
+	json_decref(report);
 }
 
 static int run(const struct arguments *args, struct varlink_message *reply, struct error *err)
@@ -172,7 +185,7 @@ static int run(const struct arguments *args, struct varlink_message *reply, stru
 	spec = json_object_get(reply->json, "spec");
 	if (!lists)
 		return generate(args, spec, err);
-	list(spec);
+	list(spec, args->json);
 	return 0;
 }
 

@@ -6,15 +6,16 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 #include <time.h>
 
 #include "cli/options.h"
+#include "cli/query.h"
 #include "common/cleanup.h"
 #include "common/error.h"
 #include "common/varlink.h"
 #include "fs/config.h"
 
+#define USAGE "handover [--json] [--socket PATH]"
 #define ASK_MS 30000
 #define WAIT_TRIES 100
 #define WAIT_MS 100
@@ -34,33 +35,31 @@ static int call(const char *socket, const char *method, struct varlink_message *
 	return r;
 }
 
-static int status(const char *socket, json_int_t *ret_pid, char *version, size_t size,
-		  struct error *err)
+/* @reply: released, also on failure, but when 0 is returned */
+static int status(const char *socket, struct varlink_message *reply, struct error *err)
 {
-	struct varlink_message reply = { 0 };
-	int r = call(socket, "io.nvfs.Status", &reply, err);
+	int r = call(socket, "io.nvfs.Status", reply, err);
 
-	if (r == 0) {
-		*ret_pid = json_integer_value(json_object_get(reply.json, "daemon_pid"));
-		(void)snprintf(version, size, "%s", varlink_string(reply.json, "version", "?"));
+	if (r < 0) {
+		varlink_message_done(reply);
+		*reply = (struct varlink_message){ 0 };
 	}
-	varlink_message_done(&reply);
 	return r;
 }
 
-static int wait_for_successor(const char *socket, json_int_t before, struct error *err)
+static int wait_for_successor(const char *socket, long long before, struct varlink_message *ret,
+			      struct error *err)
 {
 	const struct timespec pause = { .tv_nsec = WAIT_MS * 1000000L };
-	char version[32];
-	json_int_t now;
 
 	for (int i = 0; i < WAIT_TRIES; i++) {
 		struct error why = { 0 };
 
-		if (status(socket, &now, version, sizeof(version), &why) == 0 && now != before) {
-			printf("nvfs %.31s serves now, pid %" JSON_INTEGER_FORMAT "\n", version,
-			       now);
-			return 0;
+		if (status(socket, ret, &why) == 0) {
+			if (query_number(ret->json, "daemon_pid") != before)
+				return 0;
+			varlink_message_done(ret);
+			*ret = (struct varlink_message){ 0 };
 		}
 		(void)nanosleep(&pause, NULL);
 	}
@@ -69,41 +68,45 @@ static int wait_for_successor(const char *socket, json_int_t before, struct erro
 	return error_remedy(err, -ETIMEDOUT, "see the log of nvfs serve");
 }
 
-static int hand_over(const char *socket, struct error *err)
+/* @ret: the successor's status */
+static int hand_over(const char *socket, struct varlink_message *ret, struct error *err)
 {
 	struct varlink_message reply = { 0 };
-	char version[32];
-	json_int_t before;
-	int r = status(socket, &before, version, sizeof(version), err);
+	long long before = 0;
+	int r = status(socket, &reply, err);
 
-	if (r == 0)
+	if (r == 0) {
+		before = query_number(reply.json, "daemon_pid");
+		varlink_message_done(&reply);
+		reply = (struct varlink_message){ 0 };
 		r = call(socket, "io.nvfs.Handover", &reply, err);
+	}
 	varlink_message_done(&reply);
-	return r < 0 ? r : wait_for_successor(socket, before, err);
+	return r < 0 ? r : wait_for_successor(socket, before, ret, err);
 }
 
 int cmd_handover(int argc, char **argv)
 {
 	const char *socket = CONFIG_SOCKET;
-	bool help = false;
+	bool help = false, json = false;
 	const struct cli_option options[] = { { "socket", 's', &socket, NULL },
+					      { "json", 'j', NULL, &json },
 					      { "help", 'h', NULL, &help },
 					      { 0 } };
+	struct varlink_message now = { 0 };
 	struct error err = { 0 };
-	char line[ERROR_LINE_MAX];
 	int r = options_parse(argc, argv, options, NULL, &err);
 
 	if (r == 0 && help) {
-		printf("Usage: nvfs handover [--socket PATH]\n");
+		printf("Usage: nvfs " USAGE "\n");
 		return 0;
 	}
 	if (r < 0)
-		(void)error_remedy(&err, r, "usage: nvfs handover [--socket PATH]");
+		(void)error_remedy(&err, r, "usage: nvfs " USAGE);
 	else
-		r = hand_over(socket, &err);
-	if (r == 0)
-		return 0;
-	error_line(&err, NULL, line);
-	fprintf(stderr, "nvfs: %s\n", line);
-	return error_exit_status(&err);
+		r = hand_over(socket, &now, &err);
+	if (r == 0 && !json)
+		printf("nvfs %.31s serves now, pid %lld\n", varlink_string(now.json, "version", "?"),
+		       query_number(now.json, "daemon_pid"));
+	return query_end(&now, json, r, &err);
 }

@@ -19,9 +19,9 @@ _nvfs_options()
 	info | devices) echo --driver-root --proc-root --socket --json --help ;;
 	config) echo --config --origin --json --help ;;
 	metrics) echo --textfile --socket --help ;;
-	cdi) echo --format --output --vendor --class --no-hooks --socket --help ;;
+	cdi) echo --format --output --vendor --class --no-hooks --json --socket --help ;;
 	integrate) echo --dry-run --revert --root --json --help ;;
-	handover) echo --socket --help ;;
+	handover) echo --json --socket --help ;;
 	shutdown) echo --force --json --socket --help ;;
 	esac
 }

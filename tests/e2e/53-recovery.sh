@@ -212,6 +212,8 @@ handovers()
 		nvfs handover >/dev/null || failed=$((failed + 1))
 	done
 	is "$n handovers, one after the other" "$failed" 0
+	install_program
+	is "one more says who serves now as JSON" "$(nvfs handover --json | jq .daemon_pid)" "$(worker_pid)"
 	STATUS=0
 	wait "$CHILD" || STATUS=$?
 	is "a program of the container that looks at its tree notices nothing" "$STATUS" 0

@@ -64,6 +64,18 @@ journal_has()
 	[ -n "$(journal_of "$1")" ]
 }
 
+# In another directory: systemd itself has much in /run.
+tmpfiles()
+{
+	mkdir -p /mnt/run/nvfsd /mnt/run/others
+	touch /mnt/run/nvfsd/state /mnt/run/others/file
+	sed 's|/run/|/mnt/run/|' /usr/local/lib/tmpfiles.d/nvfs.conf >/mnt/nvfs.conf
+	echo 'd /mnt/run - - - 0' >/mnt/run.conf
+	ok "systemd-tmpfiles knows the lines" systemd-tmpfiles --clean /mnt/nvfs.conf /mnt/run.conf
+	is "and cleans what is not nvfs's" "$(cd /mnt/run && find . -type f)" ./nvfsd/state
+	is "without a word" "$OUT" ""
+}
+
 start_and_inject()
 {
 	mount -t tmpfs tmpfs /mnt
@@ -193,6 +205,7 @@ last_stop()
 inside()
 {
 	start_and_inject
+	tmpfiles
 	lives_through "systemctl restart" systemctl restart nvfs
 	lives_through "a killed keeper" kill_keeper
 	lives_through "keeper and daemon killed" kill_daemon_and_keeper

@@ -63,6 +63,8 @@ ok "the daemon writes a file" wait_for 5 file_has '.kind == "nvfs.dev/gpu" and .
 is "its devices" "$(jq -r '[.devices[].name] | sort | join(" ")' /var/run/cdi/nvfs.json | sed 's/GPU-[^ ]*/GPU-/')" "0 GPU- all none"
 ok "nvfs cdi list names them" nvfs cdi list
 like "as podman takes them" "$OUT" 'nvfs\.dev/gpu=0.*nvfs\.dev/gpu=GPU-.*nvfs\.dev/gpu=all.*nvfs\.dev/gpu=none'
+is "also as JSON" "$(nvfs cdi list --json | jq -r '.kind + "=" + .devices[]')" "$(nvfs cdi list)"
+fails "generate has another word for that" 2 'generate takes --format, not --json' nvfs cdi generate --json
 rm /var/run/cdi/nvfs.json
 ok "a file that somebody removes comes back" wait_for 10 file_has .kind
 ok "nvfs cdi generate" nvfs cdi generate --format json

@@ -39,7 +39,7 @@ not_in_spec()
 {
 	local file pattern patterns
 
-	patterns=$(rpmspec --define '_unitdir /usr/lib/systemd/system' -P "$TOP/contrib/rpm/nvfs.spec" | sed -n '/^%files/,$s|^/|/|p')
+	patterns=$(rpmspec --define '_unitdir /usr/lib/systemd/system' --define '_tmpfilesdir /usr/lib/tmpfiles.d' -P "$TOP/contrib/rpm/nvfs.spec" | sed -n '/^%files/,$s|^/|/|p')
 	dpkg-deb --fsys-tarfile "$DEB"/nvfs_*.deb | tar -t | grep -v '/$' | sed 's|^\./lib/|./usr/lib/|; s|^\.||; s|\.gz$||' |
 		grep -v -e ^/usr/share/lintian/ -e '^/usr/share/doc/nvfs/\(changelog\|copyright\)' | while read -r file; do
 		while read -r pattern; do
