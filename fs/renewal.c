@@ -201,13 +201,14 @@ static void take_findings(struct renewal *renewal, const struct finding_list *no
 	renewal->findings = *now;
 }
 
-/* MIG devices have come or gone since the look, and the present generation may have them already. */
+/* MIG devices have come or gone since the look, and the present generation has them already. */
 static bool is_overtaken(const struct renewal *renewal, const struct generation *g)
 {
 	struct mig_print now;
 
 	mig_print_read(renewal->daemon->config.proc_root, &now);
-	return now.migs != g->nvml.print.migs;
+	return now.migs != g->nvml.print.migs &&
+	       now.migs == renewal->daemon->generation->nvml.print.migs;
 }
 
 static int take_generation(struct renewal *renewal, struct generation *g)
