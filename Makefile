@@ -220,4 +220,4 @@ compile_commands.json:
 clean:
 	rm -rf build build-san build-fuzz build-aarch64 compile_commands.json
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' -type f -not -path '*/deb/*' 2>/dev/null)

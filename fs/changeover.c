@@ -471,8 +471,8 @@ int changeover_migs(struct daemon *daemon, struct error *err)
 
 	if (r < 0)
 		return error_set(err, r, "make a generation");
-	mig_print_read(proc_root, &g->nvml.print);
-	r = mig_list_read(proc_root, g->gpus, err);
+	r = mig_print_read(proc_root, &g->nvml.print);
+	r = r < 0 ? error_set(err, r, "list MIG devices") : mig_list_read(proc_root, g->gpus, err);
 	r = r < 0 ? r : nvcap_list_read(proc_root, g->gpus, &nvcaps, err);
 	if (r < 0) {
 		generation_free(g);

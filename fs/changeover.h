@@ -38,7 +38,7 @@ int changeover_to(struct daemon *daemon, struct generation *generation,
  * Its files are the present one's; nothing is looked for on the disk. As changeover_to() with
  * GENERATION_DEVICES. The present generation is there and not damaged.
  *
- * Return: 0 or -ENOMEM; the present one stays then.
+ * Return: 0, or what mig_print_read() says, or -EBADMSG or -ENOMEM.
  */
 int changeover_migs(struct daemon *daemon, struct error *err);
 

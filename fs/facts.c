@@ -283,7 +283,8 @@ static void look(struct facts *facts)
 
 	if (!g || g->damaged)
 		return;
-	mig_print_read(facts->daemon->config.proc_root, &print);
+	if (mig_print_read(facts->daemon->config.proc_root, &print) < 0)
+		return; /* not all was seen: the next look is soon */
 	if (facts->gpus_seen && print.gpus != facts->gpus_seen)
 		renewal_poke(facts->daemon->renewal);
 	facts->gpus_seen = print.gpus;

@@ -315,7 +315,7 @@ int generation_discover(const struct driver_config *config, uint32_t number,
 	if (r == 0)
 		r = gpu_list_new(config->proc_root, &g->gpus, err);
 	if (r == 0)
-		mig_print_read(config->proc_root, &g->nvml.print);
+		(void)mig_print_read(config->proc_root, &g->nvml.print);
 	if (r == 0)
 		r = mig_list_read(config->proc_root, g->gpus, err);
 	if (r == 0)

@@ -206,8 +206,8 @@ static bool is_overtaken(const struct renewal *renewal, const struct generation 
 {
 	struct mig_print now;
 
-	mig_print_read(renewal->daemon->config.proc_root, &now);
-	return now.migs != g->nvml.print.migs &&
+	return mig_print_read(renewal->daemon->config.proc_root, &now) == 0 &&
+	       now.migs != g->nvml.print.migs &&
 	       now.migs == renewal->daemon->generation->nvml.print.migs;
 }
 

@@ -155,8 +155,14 @@ static uint64_t print_of(uint64_t parent, const struct dirent *entry)
 	return (hash ^ entry->d_ino) * 0x100000001b3;
 }
 
+/* After an open(2) that failed: is the directory there, perhaps, and this process is short of something? */
+static int shortage(void)
+{
+	return errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : 0;
+}
+
 /* Of the entries of a directory that begin so, and of what is below them, as deep as there are prefixes. */
-static uint64_t print_dir(DIR *dir, uint64_t parent, const char *const *prefixes)
+static uint64_t print_dir(DIR *dir, uint64_t parent, const char *const *prefixes, int *r)
 {
 	const struct dirent *entry;
 	uint64_t sum = 0, print;
@@ -172,18 +178,27 @@ static uint64_t print_dir(DIR *dir, uint64_t parent, const char *const *prefixes
 		if (!prefixes[1])
 			continue;
 		below = open_dir(dirfd(dir), entry->d_name);
-		sum += print_dir(below, print, prefixes + 1);
+		if (!below && *r == 0)
+			*r = shortage();
+		sum += print_dir(below, print, prefixes + 1, r);
 	}
 	return sum;
 }
 
-void mig_print_read(const char *proc_root, struct mig_print *ret)
+int mig_print_read(const char *proc_root, struct mig_print *ret)
 {
 	static const char *const gpu[] = { "", NULL };
 	static const char *const mig[] = { "gpu", "mig", "gi", "ci", NULL };
-	auto_closedir DIR *gpus = open_nvidia(proc_root, "gpus"),
-			  *caps = open_nvidia(proc_root, "capabilities");
+	auto_closedir DIR *gpus = NULL, *caps = NULL;
+	int r = 0;
 
-	ret->gpus = print_dir(gpus, 0, gpu);
-	ret->migs = print_dir(caps, 0, mig);
+	gpus = open_nvidia(proc_root, "gpus");
+	if (!gpus)
+		r = shortage();
+	caps = open_nvidia(proc_root, "capabilities");
+	if (!caps && r == 0)
+		r = shortage();
+	ret->gpus = print_dir(gpus, 0, gpu, &r);
+	ret->migs = print_dir(caps, 0, mig, &r);
+	return r;
 }

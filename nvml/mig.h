@@ -28,7 +28,11 @@ struct mig_print {
 	uint64_t gpus, migs;
 };
 
-/** mig_print_read() - see mig_list_read() for where; no file is read, and no GPU wakes up */
-void mig_print_read(const char *proc_root, struct mig_print *ret);
+/**
+ * mig_print_read() - see mig_list_read() for where; no file is read, and no GPU wakes up
+ *
+ * Return: 0, or -EMFILE, -ENFILE or -ENOMEM: what is in @ret is less than what is there.
+ */
+int mig_print_read(const char *proc_root, struct mig_print *ret);
 
 #endif

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "nvml/mig.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "nvml/gpu.h"
 #include "tests/unit/scratch.h"
@@ -99,7 +102,7 @@ static bool is_another(struct mig_print *before, bool *ret_gpus)
 	struct mig_print now;
 	bool migs;
 
-	mig_print_read(root, &now);
+	ck_assert_int_eq(mig_print_read(root, &now), 0);
 	migs = now.migs != before->migs;
 	*ret_gpus = now.gpus != before->gpus;
 	*before = now;
@@ -113,7 +116,7 @@ START_TEST(a_print_changes_when_something_comes_or_goes)
 	char path[256], aside[256];
 
 	three_gpus();
-	mig_print_read(root, &print);
+	ck_assert_int_eq(mig_print_read(root, &print), 0);
 	ck_assert_uint_eq(print.gpus, 0);
 	ck_assert_uint_eq(print.migs, 0);
 	make_dirs("/driver/nvidia/gpus/0000:06:00.0");
@@ -138,5 +141,27 @@ START_TEST(a_print_changes_when_something_comes_or_goes)
 }
 END_TEST
 
+START_TEST(a_print_without_descriptors_is_none)
+{
+	struct rlimit before, none;
+	struct mig_print print;
+
+	three_gpus();
+	make_dirs(CAPS "/gpu0/mig/gi1/ci0");
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	/* For the directory of all, and not for what is below it. */
+	none = before;
+	none.rlim_cur = (rlim_t)dup(STDERR_FILENO);
+	ck_assert_int_eq(close((int)none.rlim_cur), 0);
+	for (int i = 0; i < 3; i++, none.rlim_cur++) {
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+		ck_assert_int_eq(mig_print_read(root, &print), -EMFILE);
+	}
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	ck_assert_int_eq(mig_print_read(root, &print), 0);
+	scratch_remove(root);
+}
+END_TEST
+
 UNIT_MAIN("mig", instances_are_the_modules_directories, without_directories_there_are_none,
-	  a_print_changes_when_something_comes_or_goes)
+	  a_print_changes_when_something_comes_or_goes, a_print_without_descriptors_is_none)
