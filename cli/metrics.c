@@ -33,26 +33,44 @@ static void label(FILE *out, const char *name, const char *value)
 	(void)fputc('"', out);
 }
 
-static void info(FILE *out, const json_t *status)
+/* What does not count anything: its labels say it. @labels ends with NULL: name, value, ... */
+static void info(FILE *out, const char *name, const char *help, const char *const *labels)
 {
-	family(out, "nvfs_info", "gauge", "What runs here.");
-	(void)fputs("nvfs_info{", out);
-	label(out, "version", varlink_string(status, "version", ""));
-	(void)fputc(',', out);
-	label(out, "mode", varlink_string(status, "mode", ""));
-	(void)fputc(',', out);
-	label(out, "driver_version", varlink_string(status, "driver_version", ""));
+	family(out, name, "gauge", help);
+	(void)fprintf(out, "%s", name);
+	for (size_t i = 0; labels[i]; i += 2) {
+		(void)fputc(i ? ',' : '{', out);
+		label(out, labels[i], labels[i + 1]);
+	}
 	(void)fputs("} 1\n", out);
 }
 
-/* One counter for each member of an object. */
-static void counters(FILE *out, const char *name, const char *help, const char *key,
-		     const json_t *numbers)
+static void infos(FILE *out, const json_t *status)
+{
+	const char *const build[] = { "version", varlink_string(status, "version", ""), "mode",
+				      varlink_string(status, "mode", ""), NULL };
+	const char *const driver[] = { "version", varlink_string(status, "driver_version", ""),
+				       "cuda", varlink_string(status, "cuda", ""), NULL };
+
+	info(out, "nvfs_build_info", "What runs here.", build);
+	if (json_object_get(status, "driver_version"))
+		info(out, "nvfs_driver_info", "The driver that new containers get.", driver);
+}
+
+static void seconds(FILE *out, const char *name, const char *help, long long us)
+{
+	family(out, name, "counter", help);
+	(void)fprintf(out, "%s %.6f\n", name, (double)us / 1e6);
+}
+
+/* One sample for each member of an object. */
+static void samples(FILE *out, const char *name, const char *type, const char *help,
+		    const char *key, const json_t *numbers)
 {
 	const char *member;
 	json_t *value;
 
-	family(out, name, "counter", help);
+	family(out, name, type, help);
 	json_object_foreach((json_t *)(uintptr_t)numbers, member, value) {
 		(void)fprintf(out, "%s{", name);
 		label(out, key, member);
@@ -60,43 +78,110 @@ static void counters(FILE *out, const char *name, const char *help, const char *
 	}
 }
 
-static void histogram_line(FILE *out, const char *suffix, const char *operation)
+/* @op: NULL for a histogram without labels */
+static void histogram_line(FILE *out, const char *name, const char *suffix, const char *op,
+			   const char *le)
 {
-	(void)fprintf(out, "nvfs_request_duration_seconds_%s{", suffix);
-	label(out, "operation", operation);
+	(void)fprintf(out, "%s_%s", name, suffix);
+	if (op || le)
+		(void)fputc('{', out);
+	if (op)
+		label(out, "op", op);
+	if (op && le)
+		(void)fputc(',', out);
+	if (le)
+		label(out, "le", le);
+	(void)fputs(op || le ? "} " : " ", out);
 }
 
-static void histogram(FILE *out, const char *operation, const json_t *values, const json_t *bounds)
+static void histogram(FILE *out, const char *name, const char *op, const json_t *values,
+		      const json_t *bounds)
 {
 	const json_t *buckets = json_object_get(values, "buckets");
 	size_t n = json_array_size(bounds);
 	long long below = 0;
+	char le[32] = "+Inf";
 
-	for (size_t i = 0; i <= n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		below += json_integer_value(json_array_get(buckets, i));
-		histogram_line(out, "bucket", operation);
-		if (i < n)
-			(void)fprintf(out, ",le=\"%g\"} %lld\n",
-				      (double)json_integer_value(json_array_get(bounds, i)) / 1e6,
-				      below);
-		else
-			(void)fprintf(out, ",le=\"+Inf\"} %lld\n", below);
+		(void)snprintf(le, sizeof(le), "%g",
+			       (double)json_integer_value(json_array_get(bounds, i)) / 1e6);
+		histogram_line(out, name, "bucket", op, le);
+		(void)fprintf(out, "%lld\n", below);
 	}
-	histogram_line(out, "sum", operation);
-	(void)fprintf(out, "} %.6f\n", (double)query_number(values, "sum_us") / 1e6);
-	histogram_line(out, "count", operation);
-	(void)fprintf(out, "} %lld\n", below);
+	below += json_integer_value(json_array_get(buckets, n));
+	histogram_line(out, name, "bucket", op, "+Inf");
+	(void)fprintf(out, "%lld\n", below);
+	histogram_line(out, name, "sum", op, NULL);
+	(void)fprintf(out, "%.6f\n", (double)query_number(values, "sum_us") / 1e6);
+	histogram_line(out, name, "count", op, NULL);
+	(void)fprintf(out, "%lld\n", below);
 }
 
 static void latency(FILE *out, const json_t *numbers)
 {
+	static const char name[] = "nvfs_fuse_request_seconds";
 	json_t *operations = json_object_get(numbers, "operations"), *values;
 	const char *operation;
 
-	family(out, "nvfs_request_duration_seconds", "histogram",
-	       "Time in the daemon until the answer.");
+	family(out, name, "histogram", "Time in the daemon until the answer.");
 	json_object_foreach(operations, operation, values)
-		histogram(out, operation, values, json_object_get(numbers, "bounds_us"));
+		histogram(out, name, operation, values, json_object_get(numbers, "bounds_us"));
+}
+
+static void injections(FILE *out, const json_t *events)
+{
+	static const char name[] = "nvfs_inject_seconds";
+	const json_t *took = json_object_get(events, "injections");
+	const json_t *happened = json_object_get(events, "happened");
+	json_t *results = json_pack("{s:I, s:I}", "injected",
+				    (json_int_t)query_number(happened, "injected"), "refused",
+				    (json_int_t)query_number(happened, "refused"));
+
+	samples(out, "nvfs_inject_total", "counter", "Injections since this daemon's start.",
+		"result", results);
+	family(out, name, "histogram", "Time of an injection, as nvinject tells it.");
+	histogram(out, name, NULL, took, json_object_get(took, "bounds_us"));
+	json_decref(results);
+}
+
+static void gpus(FILE *out, const json_t *status)
+{
+	long long all = query_number(status, "gpus"), usable = query_number(status, "gpus_usable");
+	json_t *states = json_pack("{s:I, s:I}", "usable", (json_int_t)usable, "unusable",
+				   (json_int_t)(all - usable));
+
+	samples(out, "nvfs_gpus", "gauge", "GPUs of the driver.", "state", states);
+	json_decref(states);
+}
+
+static void views(FILE *out, const json_t *views)
+{
+	json_t *states = json_copy((json_t *)(uintptr_t)views);
+
+	(void)json_object_del(states, "stale");
+	samples(out, "nvfs_views", "gauge", "Trees, of containers and for reference.", "state",
+		states);
+	single(out, "nvfs_views_stale", "gauge", "Trees of a generation before the present one.",
+	       query_number(views, "stale"));
+	json_decref(states);
+}
+
+/* As every exporter of Prometheus names them. */
+static void process(FILE *out, const json_t *status)
+{
+	const json_t *numbers = json_object_get(status, "process");
+
+	seconds(out, "process_cpu_seconds_total", "Processor time of the daemon.",
+		query_number(numbers, "cpu_us"));
+	single(out, "process_resident_memory_bytes", "gauge", "Memory of the daemon.",
+	       query_number(numbers, "resident_bytes"));
+	single(out, "process_open_fds", "gauge", "Its open descriptors.",
+	       query_number(numbers, "open_fds"));
+	single(out, "process_max_fds", "gauge", "As many as it may have.",
+	       query_number(numbers, "max_fds"));
+	single(out, "process_start_time_seconds", "gauge", "Its start, seconds since 1970.",
+	       query_number(status, "started"));
 }
 
 void metrics_print(FILE *out, const json_t *status, bool degraded)
@@ -107,14 +192,13 @@ void metrics_print(FILE *out, const json_t *status, bool degraded)
 	if (!status)
 		return;
 	single(out, "nvfs_degraded", "gauge", "Whether nvfs status --check is 1.", degraded);
-	info(out, status);
-	single(out, "nvfs_start_time_seconds", "gauge", "Start of this daemon, seconds since 1970.",
-	       query_number(status, "started"));
+	infos(out, status);
 	single(out, "nvfs_keeper_up", "gauge", "Whether somebody would replace the daemon.",
 	       query_number(status, "keeper_pid") != 0);
 	single(out, "nvfs_containers", "gauge", "Containers that have a tree.",
 	       query_number(status, "containers"));
-	single(out, "nvfs_gpus", "gauge", "GPUs of the driver.", query_number(status, "gpus"));
+	views(out, json_object_get(status, "views"));
+	gpus(out, status);
 	single(out, "nvfs_generation", "gauge", "Generation of the driver, 0 without one.",
 	       query_number(status, "generation"));
 	single(out, "nvfs_state_bytes", "gauge", "Memory of the tables that are served.",
@@ -122,14 +206,16 @@ void metrics_print(FILE *out, const json_t *status, bool degraded)
 	single(out, "nvfs_permissions_watched", "gauge",
 	       "Containers whose device cgroups are looked at.",
 	       query_number(json_object_get(status, "permissions"), "watched"));
-	single(out, "nvfs_permissions_healed_total", "counter",
+	single(out, "nvfs_heals_total", "counter",
 	       "Times that a container was permitted its devices again.",
 	       query_number(json_object_get(status, "permissions"), "healed"));
-	single(out, "nvfs_permissions_refused_total", "counter",
+	single(out, "nvfs_heals_refused_total", "counter",
 	       "Times that this could not be done.",
 	       query_number(json_object_get(status, "permissions"), "refused"));
-	counters(out, "nvfs_events_total", "What has happened since this daemon's start.", "event",
-		 json_object_get(json_object_get(status, "events"), "happened"));
+	injections(out, json_object_get(status, "events"));
+	samples(out, "nvfs_events_total", "counter",
+		"What has happened since this daemon's start.", "event",
+		json_object_get(json_object_get(status, "events"), "happened"));
 	single(out, "nvfs_event_listeners", "gauge", "Who listens to events.",
 	       query_number(json_object_get(status, "events"), "listeners"));
 	single(out, "nvfs_reinject_waiting", "gauge", "Containers that are to be injected anew.",
@@ -139,11 +225,19 @@ void metrics_print(FILE *out, const json_t *status, bool degraded)
 		       json_object_get(json_object_get(status, "reinject"), "failed")));
 	single(out, "nvfs_stalled_files", "gauge", "Files of the driver that do not answer.",
 	       (long long)json_array_size(json_object_get(status, "stalled")));
+	single(out, "nvfs_rescans_total", "counter",
+	       "Looks at the driver since this daemon's start.",
+	       query_number(json_object_get(status, "looks"), "count"));
+	single(out, "nvfs_last_rescan_timestamp_seconds", "gauge",
+	       "The last of them, seconds since 1970; 0 without.",
+	       query_number(json_object_get(status, "looks"), "last"));
 	single(out, "nvfs_takeovers_total", "counter", "Daemons that went on for another one.",
 	       query_number(numbers, "takeovers"));
-	counters(out, "nvfs_requests_total", "Requests of the filesystem that were answered.",
-		 "operation", json_object_get(numbers, "requests"));
-	counters(out, "nvfs_errors_total", "Answers that were errors.", "errno",
-		 json_object_get(numbers, "errors"));
+	samples(out, "nvfs_fuse_requests_total", "counter",
+		"Requests of the filesystem that were answered.", "op",
+		json_object_get(numbers, "requests"));
+	samples(out, "nvfs_fuse_errors_total", "counter", "Answers that were errors.", "errno",
+		json_object_get(numbers, "errors"));
 	latency(out, json_object_get(numbers, "latency"));
+	process(out, status);
 }

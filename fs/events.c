@@ -27,9 +27,15 @@ struct listener {
 	struct daemon_viewer viewer;
 };
 
+/* Upper bounds of the counts of injections by duration; one more is of what took longer. */
+static const unsigned int bounds_ms[] = { 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000 };
+
+#define TOOK_MAX_US 3600000000 /* the injector says it */
+
 struct events {
 	struct listener *listeners;
 	uint64_t happened[EVENT_KINDS];
+	uint64_t took[ARRAY_SIZE(bounds_ms) + 1], took_us; /* of injections, and of all in sum */
 };
 
 /* Whom an event is about. */
@@ -124,6 +130,19 @@ static void add_wishes(const struct daemon *daemon, json_t *event, const json_t 
 		json_integer(store_snapshot(daemon->store, tree->snapshot)->generation));
 }
 
+static void note_duration(struct events *events, const json_t *took)
+{
+	json_int_t us = json_integer_value(took);
+	size_t i = 0;
+
+	if (!took || us < 0 || us > TOOK_MAX_US)
+		return;
+	while (i < ARRAY_SIZE(bounds_ms) && us > (json_int_t)bounds_ms[i] * 1000)
+		i++;
+	events->took[i]++;
+	events->took_us += (uint64_t)us;
+}
+
 void events_of_tree(struct daemon *daemon, enum event_kind kind, uint32_t index, json_t *details)
 {
 	const struct store_tree *tree = store_tree(daemon->store, index);
@@ -131,6 +150,8 @@ void events_of_tree(struct daemon *daemon, enum event_kind kind, uint32_t index,
 	json_t *event = details ? details : json_object(), *wanted = NULL;
 	const char *id;
 
+	if (daemon->events && kind == EVENT_INJECTED)
+		note_duration(daemon->events, json_object_get(details, "took_us"));
 	if (daemon->events && daemon->events->listeners)
 		wanted = spec ? json_loads(spec, 0, NULL) : NULL;
 	id = json_string_value(json_object_get(wanted, "id"));
@@ -193,6 +214,19 @@ void events_client_gone(struct daemon *daemon, const struct client *client)
 	}
 }
 
+static json_t *durations(const struct events *events)
+{
+	json_t *bounds = json_array(), *buckets = json_array();
+
+	for (size_t i = 0; i <= ARRAY_SIZE(bounds_ms); i++) {
+		if (i < ARRAY_SIZE(bounds_ms))
+			(void)json_array_append_new(bounds, json_integer(bounds_ms[i] * 1000));
+		(void)json_array_append_new(buckets, json_integer((json_int_t)events->took[i]));
+	}
+	return json_pack("{s:o, s:o, s:I}", "bounds_us", bounds, "buckets", buckets, "sum_us",
+			 (json_int_t)events->took_us);
+}
+
 json_t *events_status(const struct daemon *daemon)
 {
 	json_t *status = json_object(), *happened = json_object();
@@ -205,5 +239,6 @@ json_t *events_status(const struct daemon *daemon)
 					  json_integer((json_int_t)daemon->events->happened[i]));
 	(void)json_object_set_new(status, "listeners", json_integer(listeners));
 	(void)json_object_set_new(status, "happened", happened);
+	(void)json_object_set_new(status, "injections", durations(daemon->events));
 	return status;
 }

@@ -62,7 +62,10 @@ void events_finding(struct daemon *daemon, const char *what);
 /** events_of_user() - something that a uid has tried: for root, and for that uid on the host */
 void events_of_user(struct daemon *daemon, enum event_kind kind, uint32_t uid, json_t *details);
 
-/** events_status() - how often each has happened since this daemon's start, and how many listen; a new reference */
+/**
+ * events_status() - how often each has happened since this daemon's start, how many listen, and how long
+ * injections took; a new reference
+ */
 json_t *events_status(const struct daemon *daemon);
 
 #endif

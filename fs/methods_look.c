@@ -20,6 +20,7 @@
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/health.h"
+#include "fs/numbers.h"
 #include "fs/permit.h"
 #include "fs/record.h"
 #include "fs/reinject.h"
@@ -126,6 +127,15 @@ static json_t *sandbox_json(void)
 	return json_pack("{s:b, s:o}", "seccomp", sandbox_is_filtered(), "refused", list);
 }
 
+static int usable_gpus(const struct gpu_list *gpus)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < gpus->n; i++)
+		n += gpus->gpus[i].usable;
+	return n;
+}
+
 int method_status(struct daemon *daemon, struct client *client, json_t *params,
 		  struct varlink_message *message, const char *trace, struct method_reply *reply,
 		  struct error *err)
@@ -157,7 +167,12 @@ int method_status(struct daemon *daemon, struct client *client, json_t *params,
 	(void)json_object_set_new(json, "events", events_status(daemon));
 	(void)json_object_set_new(json, "stalled", stalled_json(daemon));
 	(void)json_object_set_new(json, "reinject", reinject_status(daemon, &viewer));
+	(void)json_object_set_new(json, "looks", renewal_status(daemon->renewal));
+	(void)json_object_set_new(json, "views", numbers_views(daemon));
+	(void)json_object_set_new(json, "process", numbers_process());
 	if (g) {
+		(void)json_object_set_new(json, "cuda", json_string(g->driver->cuda));
+		(void)json_object_set_new(json, "gpus_usable", json_integer(usable_gpus(g->gpus)));
 		(void)json_object_set_new(json, "driver_version", json_string(g->driver->version));
 		(void)json_object_set_new(json, "gpus", json_integer((json_int_t)g->gpus->n));
 	} else {

@@ -41,6 +41,8 @@ struct renewal {
 	int64_t look_ms;   /* the last look began */
 	struct look *look; /* under way; NULL: none */
 	struct loop_source look_source;
+	uint64_t looks;    /* that came to an end */
+	time_t last_s;     /* the last of them, CLOCK_REALTIME */
 	int result;        /* of the last look: 0 or a negative errno, with */
 	enum generation_change change;
 	struct error error;
@@ -236,6 +238,8 @@ static void on_look(struct loop_source *source, uint32_t events)
 	if (r == 0)
 		return;
 	end_look(renewal);
+	renewal->looks++;
+	renewal->last_s = time(NULL);
 	renewal->result = r < 0 ? r : 0;
 	if (r > 0) {
 		take_findings(renewal, &result.rewritten);
@@ -370,6 +374,12 @@ void renewal_resume(struct renewal *renewal)
 const char *renewal_note(const struct renewal *renewal)
 {
 	return renewal->note;
+}
+
+json_t *renewal_status(const struct renewal *renewal)
+{
+	return json_pack("{s:I, s:I}", "count", (json_int_t)renewal->looks, "last",
+			 (json_int_t)renewal->last_s);
 }
 
 const struct finding_list *renewal_findings(const struct renewal *renewal)

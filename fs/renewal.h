@@ -17,6 +17,8 @@
  * configuration's "settle".
  */
 
+#include <jansson.h>
+
 #include "nvml/finding.h"
 
 struct daemon;
@@ -56,6 +58,14 @@ void renewal_resume(struct renewal *renewal);
 
 /** renewal_note() - why there is no driver, or none that fits, what does not answer; "" when all is well */
 const char *renewal_note(const struct renewal *renewal);
+
+/**
+ * renewal_status() - "count", of looks at the driver that came to an end, and "last", the time of day of the
+ * last one in seconds, 0 without
+ *
+ * Return: a new reference, or NULL (out of memory).
+ */
+json_t *renewal_status(const struct renewal *renewal);
 
 /** renewal_findings() - files of the host that were rewritten in place */
 const struct finding_list *renewal_findings(const struct renewal *renewal);

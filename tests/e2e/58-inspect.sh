@@ -136,8 +136,10 @@ test_health()
 	try nvfs status --metrics
 	is "metrics succeed" "$STATUS" 0
 	like "each sample is a line of the format" \
-		"$(grep -vE '^(# (HELP|TYPE) nvfs_[a-z_]+ .+|nvfs_[a-z_]+(\{[^{}]*\})? [0-9.]+)$' <<<"$OUT")" '^$'
-	like "they have the requests" "$OUT" 'nvfs_requests_total\{operation="open"\} [1-9]'
+		"$(grep -vE '^(# (HELP|TYPE) (nvfs|process)_[a-z_]+ .+|(nvfs|process)_[a-z_]+(\{[^{}]*\})? [0-9.]+)$' <<<"$OUT")" '^$'
+	like "they have the requests" "$OUT" 'nvfs_fuse_requests_total\{op="open"\} [1-9]'
+	like "the daemon's memory and descriptors" "$OUT" \
+		'process_resident_memory_bytes [1-9].*process_open_fds [1-9].*process_max_fds [1-9]'
 	is "nvfs metrics has the same families" "$(nvfs metrics | grep '^# TYPE')" "$(grep '^# TYPE' <<<"$OUT")"
 	echo before >"$SCRATCH/nvfs.prom"
 	ok "nvfs metrics writes a file" nvfs metrics --textfile "$SCRATCH/nvfs.prom"
