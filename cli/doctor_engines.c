@@ -21,6 +21,7 @@
 #define NVIDIA_KIND "nvidia.com/gpu"
 #define NVIDIA_RUNTIME "nvidia-container-runtime"
 #define DOCKER_HOOK "nvidia-container-runtime-hook"
+#define DROPIN "nvidia-container-cli"
 
 /* CDI */
 
@@ -190,53 +191,85 @@ static void check_docker_runtimes(const struct doctor *doctor, json_t *report)
 				   "docker: runtime '%s'%s is '%s'", name, note, path);
 		else if (is_nvidias(program))
 			doctor_say(report, "engines", DOCTOR_WARN,
-				   "contrib/docker/daemon.json, where nvfs is to give GPUs",
+				   "nvfs integrate docker, where nvfs is to give GPUs",
 				   "docker: runtime '%s'%s is NVIDIA's own: '%s'", name, note,
 				   path);
 	}
 	json_decref(json);
 }
 
-/* What dockerd runs for --gpus: the first in its PATH, which systemd gives it. */
-static void check_docker_hook(const struct doctor *doctor, json_t *report)
+/* names in PATH */
+
+/* The drop-in has NVIDIA's name, and a directory of its own. */
+static bool is_ours_at(const char *target)
+{
+	return is_ours(last_part(target)) || strstr(target, "/libexec/nvfs/");
+}
+
+/* The first in the PATH that systemd gives to daemons. @who runs it, where it is there at all. */
+static void check_name(const struct doctor *doctor, json_t *report, const char *name,
+		       const char *who)
 {
 	static const char *const dirs[] = { "/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
-					    "/usr/bin",	       "/sbin",		 "/bin" };
+					    "/usr/bin",        "/sbin",          "/bin" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-		char path[PATH_MAX], whole[PATH_MAX], target[PATH_MAX];
+		char path[PATH_MAX], whole[PATH_MAX], target[PATH_MAX], remedy[200];
 
-		(void)snprintf(path, sizeof(path), "%s/" DOCKER_HOOK, dirs[i]);
+		(void)snprintf(path, sizeof(path), "%s/%s", dirs[i], name);
 		(void)snprintf(whole, sizeof(whole), "%s%s", doctor->root, path);
 		if (!realpath(whole, target))
 			continue;
-		if (is_ours(last_part(target)))
-			doctor_say(report, "engines", DOCTOR_OK, NULL,
-				   "docker run --gpus: '%s' is nvfs's", path);
+		(void)snprintf(remedy, sizeof(remedy),
+			       "the package nvfs-compat, or a link to nvfs's %s in a directory "
+			       "before it in PATH, where nvfs is to give GPUs",
+			       name);
+		if (is_ours_at(target))
+			doctor_say(report, "engines", DOCTOR_OK, NULL, "%s: '%s' is nvfs's", who,
+				   path);
 		else
-			doctor_say(report, "engines", DOCTOR_WARN,
-				   "link nvfs's " DOCKER_HOOK
-				   " to a directory before it in PATH: README",
-				   "docker run --gpus: '%s' is NVIDIA's own", path);
+			doctor_say(report, "engines", DOCTOR_WARN, remedy,
+				   "%s: '%s' is NVIDIA's own", who, path);
 		return;
 	}
 }
 
-/* containerd's configuration is TOML: its words are enough. */
-static void check_containerd(const struct doctor *doctor, json_t *report)
+/* TOML: its words are enough. @client: of nvfs integrate */
+static void check_words(const struct doctor *doctor, json_t *report, const char *client,
+			const char *path)
 {
-	auto_free char *text = doctor_read(doctor, "/etc/containerd/config.toml");
+	auto_free char *text = doctor_read(doctor, path);
 	bool theirs = text && strstr(text, NVIDIA_RUNTIME),
 	     ours = text && strstr(text, "nvfs-runtime");
+	char remedy[100];
 
+	(void)snprintf(remedy, sizeof(remedy), "nvfs integrate %s, where nvfs is to give GPUs",
+		       client);
 	if (theirs)
-		doctor_say(report, "engines", DOCTOR_WARN,
-			   "contrib/containerd/config.toml, where nvfs is to give GPUs",
-			   "containerd: '/etc/containerd/config.toml' names " NVIDIA_RUNTIME "%s",
-			   ours ? " and nvfs-runtime" : "");
+		doctor_say(report, "engines", DOCTOR_WARN, remedy, "%s: '%s' names " NVIDIA_RUNTIME "%s",
+			   client, path, ours ? " and nvfs-runtime" : "");
 	else if (ours)
-		doctor_say(report, "engines", DOCTOR_OK, NULL,
-			   "containerd: '/etc/containerd/config.toml' names nvfs-runtime");
+		doctor_say(report, "engines", DOCTOR_OK, NULL, "%s: '%s' names nvfs-runtime", client,
+			   path);
+}
+
+static void check_words_below(const struct doctor *doctor, json_t *report, const char *client,
+			      const char *dir)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	DIR *list;
+
+	(void)snprintf(path, sizeof(path), "%s%s", doctor->root, dir);
+	list = opendir(path);
+	while (list && (entry = readdir(list))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
+		check_words(doctor, report, client, path);
+	}
+	if (list)
+		(void)closedir(list);
 }
 
 void doctor_engines(const struct doctor *doctor, json_t *report)
@@ -244,8 +277,11 @@ void doctor_engines(const struct doctor *doctor, json_t *report)
 	check_cdi(doctor, report);
 	check_hooks(doctor, report);
 	check_docker_runtimes(doctor, report);
-	check_docker_hook(doctor, report);
-	check_containerd(doctor, report);
+	check_name(doctor, report, DOCKER_HOOK, "docker run --gpus");
+	check_name(doctor, report, DROPIN, "LXC, Incus, enroot and apptainer");
+	check_words(doctor, report, "containerd", "/etc/containerd/config.toml");
+	check_words_below(doctor, report, "containerd", "/etc/containerd/conf.d");
+	check_words_below(doctor, report, "crio", "/etc/crio/crio.conf.d");
 	if (json_array_size(report) == 0)
 		doctor_say(report, "engines", DOCTOR_OK, NULL,
 			   "none is told of GPUs in a file that is known here");

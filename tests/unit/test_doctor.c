@@ -240,6 +240,30 @@ START_TEST(runtimes_of_docker_and_containerd_are_told_apart)
 }
 END_TEST
 
+START_TEST(pieces_of_configuration_and_the_tool_by_its_name_are_found)
+{
+	begin();
+	scratch_text(root, "etc/containerd/conf.d/99-nvidia.toml",
+		     "BinaryName = \"/usr/bin/nvidia-container-runtime\"\n");
+	scratch_text(root, "etc/crio/crio.conf.d/99-nvidia.conf",
+		     "runtime_path = \"/usr/bin/nvidia-container-runtime.cdi\"\n");
+	scratch_text(root, "etc/crio/crio.conf.d/90-nvfs.conf",
+		     "runtime_path = \"/usr/bin/nvfs-runtime\"\n");
+	scratch_text(root, "usr/bin/nvidia-container-cli", "");
+	doctor_engines(&doctor, report);
+	check_says("warn", "containerd: '/etc/containerd/conf.d/99-nvidia.toml' names");
+	check_says("warn", "crio: '/etc/crio/crio.conf.d/99-nvidia.conf' names");
+	check_says("ok", "crio: '/etc/crio/crio.conf.d/90-nvfs.conf' names nvfs-runtime");
+	check_says("warn", "'/usr/bin/nvidia-container-cli' is NVIDIA's own");
+	scratch_text(root, "usr/libexec/nvfs/nvidia-container-cli", "");
+	scratch_link(root, "usr/local/bin/nvidia-container-cli",
+		     "../../libexec/nvfs/nvidia-container-cli");
+	doctor_engines(&doctor, report);
+	check_says("ok", "'/usr/local/bin/nvidia-container-cli' is nvfs's");
+	end();
+}
+END_TEST
+
 /* configuration, daemon, container */
 
 START_TEST(an_unknown_key_is_told_with_its_line)
@@ -305,6 +329,7 @@ UNIT_MAIN("doctor", what_strangers_wrote_is_printable,
 	  nobody_else_is_well, two_files_of_one_kind_are_refused_by_engines,
 	  two_hooks_for_one_gpu_are_a_failure, nvidias_hook_alone_is_a_warning,
 	  a_link_of_nvidias_name_to_nvinject_is_ours,
-	  runtimes_of_docker_and_containerd_are_told_apart, an_unknown_key_is_told_with_its_line,
+	  runtimes_of_docker_and_containerd_are_told_apart,
+	  pieces_of_configuration_and_the_tool_by_its_name_are_found, an_unknown_key_is_told_with_its_line,
 	  what_the_daemon_says_of_itself_is_passed_on,
 	  a_process_that_is_none_and_one_without_a_tree_are_failures)
