@@ -205,5 +205,5 @@ int cmd_cdi(int argc, char **argv)
 		return 0;
 	}
 	r = r ? r : run(&args, &reply, &err);
-	return query_end(&reply, false, r, &err);
+	return query_end(&reply, args.json && r < 0, r, &err);
 }

@@ -147,7 +147,7 @@ int cmd_config(int argc, char **argv)
 	if (r == -ECANCELED)
 		status = 0;
 	else
-		status = r < 0 ? local_tell_error(&err, args.json)
+		status = r < 0 ? local_tell_error(&err, NULL, args.json)
 			       : show(&args, &config, &defaults, &origins);
 	config_done(&config);
 	config_done(&defaults);

@@ -323,7 +323,7 @@ int cmd_doctor(int argc, char **argv)
 		r = error_setc(&err, ERROR_USAGE, -EINVAL, "socket '%.80s' is not an absolute path",
 			       args.socket);
 	if (r < 0)
-		return local_tell_error(&err, args.json);
+		return local_tell_error(&err, NULL, args.json);
 	ask_daemon(&doctor);
 	report = run_all(&doctor);
 	status = print_all(report, args.json);

@@ -155,5 +155,5 @@ int cmd_events(int argc, char **argv)
 		return 0;
 	}
 	r = r ? r : listen_on(&listening, &err);
-	return query_end(&none, false, r, &err);
+	return query_end(&none, listening.json && r < 0, r, &err);
 }

@@ -68,17 +68,18 @@ int local_print_json(json_t *json)
 	return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-int local_tell_error(const struct error *err, bool json)
+int local_tell_error(const struct error *err, const char *trace, bool json)
 {
 	char line[ERROR_LINE_MAX];
 
-	error_line(err, NULL, line);
+	error_line(err, trace, line);
 	(void)fprintf(stderr, "nvfs: %s\n", line);
 	if (json)
 		(void)local_print_json(json_pack(
-			"{s:{s:s, s:o, s:o, s:i}}", "error", "class", error_class_name(err->class),
-			"message", node_text_json(err->text), "remedy",
-			node_text_json(err->remedy), "errno", -err->code));
+			"{s:{s:s, s:o, s:o, s:i, s:s*}}", "error", "class",
+			error_class_name(err->class), "message", node_text_json(err->text),
+			"remedy", node_text_json(err->remedy), "errno", -err->code, "trace",
+			trace));
 	return error_exit_status(err);
 }
 

@@ -30,9 +30,13 @@ int local_options(int argc, char **argv, bool may_ask, struct local_options *ret
 /** local_print_json() - write it to standard output and release it; gives the exit status */
 int local_print_json(json_t *json);
 
-/** local_tell_error() - as a line on standard error, and as JSON where that is asked for; gives the
- * exit status */
-int local_tell_error(const struct error *err, bool json);
+/**
+ * local_tell_error() - as a line on standard error, and as JSON where that is asked for
+ * @trace: by which the daemon's log has it; NULL where it was not asked
+ *
+ * Return: the exit status.
+ */
+int local_tell_error(const struct error *err, const char *trace, bool json);
 
 /** local_flush() - @status, or EXIT_FAILURE with a word where standard output could not be written
  */

@@ -92,7 +92,7 @@ int node_command(int argc, char **argv, const char *usage, void (*print)(const j
 		return EXIT_SUCCESS;
 	}
 	if (node_get(&options, &node, &err) < 0)
-		return local_tell_error(&err, options.json);
+		return local_tell_error(&err, NULL, options.json);
 	if (options.json)
 		return local_flush(local_print_json(node));
 	query_make_printable(node);

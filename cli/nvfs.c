@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* nvfs: the daemon, and everything a person types. One table of commands. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,7 +13,9 @@
 #include "cli/handover.h"
 #include "cli/info.h"
 #include "cli/integrate.h"
+#include "cli/local.h"
 #include "cli/metrics_command.h"
+#include "cli/options.h"
 #include "cli/query.h"
 #include "cli/serve.h"
 #include "cli/status.h"
@@ -71,10 +74,22 @@ static int cmd_help(int argc, char **argv)
 
 static int cmd_version(int argc, char **argv)
 {
-	(void)argc;
-	(void)argv;
-	printf("nvfs %s\n", NVFS_VERSION);
-	return 0;
+	bool json = false, help = false;
+	const struct cli_option options[] = { { "json", 'j', NULL, &json },
+					      { "help", 'h', NULL, &help },
+					      { 0 } };
+	struct error err = { 0 };
+	int r = options_parse(argc, argv, options, NULL, &err);
+
+	if (r < 0)
+		return local_tell_error(&err, NULL, json);
+	if (help)
+		printf("Usage: nvfs version [--json]\n");
+	else if (json)
+		(void)local_print_json(json_pack("{s:s}", "version", NVFS_VERSION));
+	else
+		printf("nvfs %s\n", NVFS_VERSION);
+	return local_flush(0);
 }
 
 /* Called by the daemon itself: see fs/cachebox.h. */

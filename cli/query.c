@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/local.h"
 #include "cli/options.h"
 #include "common/cleanup.h"
 #include "common/error.h"
@@ -99,19 +100,18 @@ void query_make_printable(json_t *value)
 
 int query_end(struct varlink_message *reply, bool json, int r, const struct error *err)
 {
-	char line[ERROR_LINE_MAX];
+	int status = 0;
 
 	if (r == 0 && json) {
 		(void)json_dumpf(reply->json, stdout, JSON_INDENT(2));
 		putchar('\n');
 	} else if (r < 0) {
-		error_line(err, varlink_string(reply->json, "trace", NULL), line);
-		fprintf(stderr, "nvfs: %s\n", line);
+		status = local_tell_error(err, varlink_string(reply->json, "trace", NULL), json);
 	}
 	varlink_message_done(reply);
 	if (r == 0 && (fflush(stdout) != 0 || ferror(stdout)))
 		return ERROR_OTHER;
-	return r == 0 ? 0 : error_exit_status(err);
+	return status;
 }
 
 static int query_run(const struct query *query, int argc, char **argv)

@@ -36,8 +36,8 @@ int query_ask(const char *socket_path, const char *method, json_t *params,
 
 /**
  * query_end() - print what is left to print, and release the reply
- * @json: print the reply
- * @r:    0, or the error in @err, which is printed
+ * @json: print the reply, or the error, as JSON
+ * @r:    0, or the error in @err, which is printed, on standard error in any case
  *
  * Return: the exit status.
  */

@@ -23,6 +23,7 @@ _nvfs_options()
 	integrate) echo --dry-run --revert --root --json --help ;;
 	handover) echo --json --socket --help ;;
 	shutdown) echo --force --json --socket --help ;;
+	version) echo --json --help ;;
 	esac
 }
 

@@ -129,7 +129,7 @@ test_help()
 	local command option wrong=
 
 	for command in $(commands); do
-		case $command in help | version) continue ;; esac
+		case $command in help) continue ;; esac
 		for option in $(options_of "$command"); do
 			# With a value first: it could be a file's name.
 			"$NVFS" "$command" "$option" x --help >/dev/null 2>&1 || "$NVFS" "$command" "$option" --help >/dev/null 2>&1 ||
@@ -137,6 +137,31 @@ test_help()
 		done
 	done
 	is "every option of a help is one" "$wrong" ""
+}
+
+# The daemon has a configuration, metrics a format of their own.
+test_json()
+{
+	local command word wrong=
+
+	for command in $(commands); do
+		case $command in serve | metrics | help) continue ;; esac
+		[[ "$("$NVFS" "$command" --help)" == *"[--json]"* ]] || wrong="$wrong $command"
+	done
+	is "every command has --json" "$wrong" ""
+	is "version, too" "$("$NVFS" version --json | jq -r .version)" "$("$NVFS" version | sed 's/nvfs //')"
+	wrong=
+	for command in status ls show why generations rescan events revoke info devices cdi handover shutdown; do
+		case $command in
+		show | revoke) word=x ;;
+		why) word=/x ;;
+		cdi) word=list ;;
+		*) word= ;;
+		esac
+		[ "$(timeout 30 "$NVFS" "$command" ${word:+"$word"} --json --socket "$SCRATCH/none" 2>/dev/null | jq -r .error.class)" = daemon ] ||
+			wrong="$wrong $command"
+	done
+	is "and tells its errors so" "$wrong" ""
 }
 
 test_bash()
@@ -148,7 +173,7 @@ test_bash()
 	ok "the completion for bash can be read" bash -n "$SOURCE/contrib/completion/nvfs.bash"
 	is "it has every command, and no other" "$(complete_bash nvfs '')" "$(commands)"
 	for command in $(commands); do
-		case $command in help | version) continue ;; esac
+		case $command in help) continue ;; esac
 		[ "$(complete_bash nvfs "$command" --)" = "$(options_of "$command")" ] ||
 			wrong="$wrong$command: $(complete_bash nvfs "$command" -- | tr '\n' ' ') and not $(options_of "$command" | tr '\n' ' ')"$'\n'
 	done
@@ -169,7 +194,7 @@ test_zsh()
 	fi
 	is "it has every command, and no other" "$(sed -n "s/^\t\t'\([a-z]*\):.*/\1/p" "$file" | sort)" "$(commands)"
 	for command in $(commands); do
-		case $command in help | version) continue ;; esac
+		case $command in help) continue ;; esac
 		[ "$(zsh_options "$file" "$command")" = "$(options_of "$command")" ] ||
 			wrong="$wrong$command: $(zsh_options "$file" "$command" | tr '\n' ' ')"$'\n'
 	done
@@ -248,6 +273,7 @@ ok "and every manual page" all_pages
 test_units
 test_udev
 test_help
+test_json
 test_bash
 test_zsh
 test_fuse_static
