@@ -194,7 +194,7 @@ install: programs
 	install -D -m 0644 inject/nvinject.1 $(DESTDIR)$(PREFIX)/share/man/man1/nvinject.1
 	install -D -m 0644 fs/nvfs.conf.5 $(DESTDIR)$(PREFIX)/share/man/man5/nvfs.conf.5
 	install -D -m 0644 contrib/nvfs.conf $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/nvfs.conf
-	install -D -m 0644 contrib/needrestart.conf $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/needrestart.conf
+	install -D -m 0644 contrib/needrestart/nvfs.conf $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/needrestart/nvfs.conf
 	install -D -m 0644 cli/nvfs.7 $(DESTDIR)$(PREFIX)/share/man/man7/nvfs.7
 	install -D -m 0644 contrib/70-nvfs.rules $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/70-nvfs.rules
 	install -D -m 0644 contrib/completion/nvfs.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nvfs

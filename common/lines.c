@@ -11,16 +11,22 @@ char *lines_next(char *buf, int size, void *data)
 	struct lines *lines = data;
 	const char *end = strchr(lines->at, '\n');
 	size_t len = end ? (size_t)(end - lines->at) + 1 : strlen(lines->at), part;
-	bool begins;
+	bool begins, cut;
 
 	if (!len || size < 2)
 		return NULL;
 	begins = lines->number == 0 || lines->at[-1] == '\n';
-	part = len > (size_t)size - 1 ? (size_t)size - 1 : len;
+	cut = len > (size_t)size - 1;
+	part = cut ? (size_t)size - 1 : len;
 	lines->number += begins;
 	memcpy(buf, lines->at, part);
 	buf[part] = '\0';
-	/* The rest comes as a line of its own, as of fgets(3); that of a comment would be taken for a key. */
-	lines->at += begins && strchr("#;", *buf) ? len : part;
+	if (!cut || !begins || !strchr("#;", *buf)) {
+		lines->at += part;
+		return buf;
+	}
+	/* The rest of a comment would be taken for a key, or what has no end would be read on into the next line. */
+	buf[part - 1] = '\n';
+	lines->at += len;
 	return buf;
 }

@@ -12,7 +12,7 @@ struct lines {
  * lines_next() - as fgets(3): an ini_reader of libinih
  * @lines: struct lines
  *
- * A line that does not fit comes in several parts, which have one number; of a comment (# or ;) the first alone.
+ * A line that does not fit comes in several parts, which have one number; a comment (# or ;) is cut, and ends.
  *
  * Return: @buf, or NULL at the end.
  */

@@ -53,7 +53,8 @@ own_dev()
 	mount --bind /dev/pts "$dev/pts"
 	cp -a "$DEV_ROOT/." "$dev/"
 	mount --rbind "$dev" /dev
-	at_exit umount -R -l /dev "$dev"
+	# Not -R, which from util-linux 2.41 on takes what was there before, too: a lazy one takes all that is below.
+	at_exit umount -l /dev "$dev"
 }
 
 # start_user: $TESTER, a user with subordinate ids, a home and a runtime directory; as_user COMMAND...

@@ -124,6 +124,14 @@ complete_bash()
 }
 
 # What a help names the command takes: with a value or without; --help then says it once more.
+# needrestart(1) evaluates its files as Perl, and looks a unit up among the patterns of override_rc.
+test_needrestart()
+{
+	ok "needrestart leaves the unit alone" perl -e 'our %nrconf; local $/; open my $f, "<", $ARGV[0] or die; eval <$f>;
+		die $@ if $@; my ($rule) = grep { "nvfs.service" =~ /$_/ } keys %{$nrconf{override_rc}};
+		exit(defined $rule && $nrconf{override_rc}{$rule} == 0 ? 0 : 1)' "$SOURCE/contrib/needrestart/nvfs.conf"
+}
+
 test_help()
 {
 	local command option wrong=
@@ -272,6 +280,7 @@ ok "make install names every file of contrib" all_of_contrib
 ok "and every manual page" all_pages
 test_units
 test_udev
+test_needrestart
 test_help
 test_json
 test_bash

@@ -39,11 +39,11 @@ START_TEST(a_long_line_comes_in_parts_of_one_number)
 END_TEST
 
 /* What follows would be taken for a key; but a mark in the middle of a line begins no comment. */
-START_TEST(of_a_long_comment_the_first_part_alone_comes)
+START_TEST(a_long_comment_is_cut_and_ends)
 {
 	struct lines lines = { .at = "# 3456 key = 1\n;x\n1234#678\nd" };
 
-	ck_next(&lines, 5, "# 34", 1);
+	ck_next(&lines, 5, "# 3\n", 1);
 	ck_next(&lines, 5, ";x\n", 2);
 	ck_next(&lines, 5, "1234", 3);
 	ck_next(&lines, 5, "#678", 3);
@@ -63,5 +63,5 @@ START_TEST(without_text_or_room_there_is_nothing)
 END_TEST
 
 UNIT_MAIN("lines", lines_come_one_by_one_and_the_last_may_have_no_end,
-	  a_long_line_comes_in_parts_of_one_number, of_a_long_comment_the_first_part_alone_comes,
+	  a_long_line_comes_in_parts_of_one_number, a_long_comment_is_cut_and_ends,
 	  without_text_or_room_there_is_nothing)
