@@ -30,3 +30,15 @@ char *lines_next(char *buf, int size, void *data)
 	lines->at += len;
 	return buf;
 }
+
+int lines_too_long(const char *text, size_t max)
+{
+	for (int number = 1; *text; number++) {
+		size_t len = strcspn(text, "\n");
+
+		if (len > max && !strchr("#;", *text))
+			return number;
+		text += len + (text[len] == '\n');
+	}
+	return 0;
+}

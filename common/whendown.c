@@ -67,6 +67,10 @@ int whendown_read(const char *path, enum when_down *ret, struct error *err)
 	if (r < 0 && r != -ENOENT)
 		return error_classify(err, r, ERROR_USAGE);
 	reading.lines.at = text ? text : "";
+	line = lines_too_long(reading.lines.at, LINES_INI_MAX);
+	if (line)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "%s:%d: a line of more than %d bytes",
+				  path, line, LINES_INI_MAX);
 	line = ini_parse_stream(lines_next, &reading.lines, on_key, &reading);
 	if (reading.result < 0)
 		return error_wrap(err, reading.result, "%s:%d", path, reading.wrong);

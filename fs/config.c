@@ -302,6 +302,10 @@ int config_read_watched(struct config *config, const char *path, bool optional,
 	if (strlen(text) != len)
 		return error_setc(err, ERROR_USAGE, -EINVAL, "%s: not a text: it has a NUL byte",
 				  path);
+	line = lines_too_long(text, LINES_INI_MAX);
+	if (line)
+		return error_setc(err, ERROR_USAGE, -EINVAL, "%s:%d: a line of more than %d bytes",
+				  path, line, LINES_INI_MAX);
 	reading.lines.at = text;
 	line = ini_parse_stream(lines_next, &reading.lines, on_key, &reading);
 	if (reading.result < 0)

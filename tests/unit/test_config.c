@@ -180,6 +180,20 @@ START_TEST(a_line_longer_than_the_parser_reads_at_once_is_one_line)
 }
 END_TEST
 
+START_TEST(a_line_longer_than_the_parser_takes_is_refused_with_its_number)
+{
+	char text[400] = "grace = 1\nuser_devices = ";
+
+	memset(text + strlen(text), '0', 198 - strlen("user_devices = "));
+	ck_assert_int_eq(read_text(text), 0);
+	config_done(&config);
+	text[strlen(text)] = '0';
+	ck_assert_int_eq(read_text(text), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, ":2: a line of more than 198 bytes"));
+	config_done(&config);
+}
+END_TEST
+
 START_TEST(a_value_is_told_as_the_file_has_it)
 {
 	char buf[CONFIG_NUMBER_MAX];
@@ -290,6 +304,7 @@ END_TEST
 
 UNIT_MAIN("config", each_key_is_told_with_its_line,
 	  a_line_longer_than_the_parser_reads_at_once_is_one_line,
+	  a_line_longer_than_the_parser_takes_is_refused_with_its_number,
 	  a_value_is_told_as_the_file_has_it, the_manual_page_has_every_key_and_no_other,
 	  the_example_has_every_key_and_no_other, every_key_has_a_default,
 	  a_file_is_laid_over_the_defaults, an_unknown_key_is_ignored,

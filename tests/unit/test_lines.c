@@ -62,6 +62,16 @@ START_TEST(without_text_or_room_there_is_nothing)
 }
 END_TEST
 
-UNIT_MAIN("lines", lines_come_one_by_one_and_the_last_may_have_no_end,
+START_TEST(a_line_that_is_too_long_is_told_and_a_comment_never)
+{
+	ck_assert_int_eq(lines_too_long("", 3), 0);
+	ck_assert_int_eq(lines_too_long("abc\n\nabc", 3), 0);
+	ck_assert_int_eq(lines_too_long("abc\n\nabcd\nabcde", 3), 3);
+	ck_assert_int_eq(lines_too_long("abcd", 3), 1);
+	ck_assert_int_eq(lines_too_long("#abcdef\n;abcdef\n abcd", 3), 3);
+}
+END_TEST
+
+UNIT_MAIN("lines", a_line_that_is_too_long_is_told_and_a_comment_never, lines_come_one_by_one_and_the_last_may_have_no_end,
 	  a_long_line_comes_in_parts_of_one_number, a_long_comment_is_cut_and_ends,
 	  without_text_or_room_there_is_nothing)
