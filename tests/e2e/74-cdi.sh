@@ -67,6 +67,14 @@ is "also as JSON" "$(nvfs cdi list --json | jq -r '.kind + "=" + .devices[]')" "
 fails "generate has another word for that" 2 'generate takes --format, not --json' nvfs cdi generate --json
 rm /var/run/cdi/nvfs.json
 ok "a file that somebody removes comes back" wait_for 10 file_has .kind
+gpus=$PROC_ROOT/driver/nvidia/gpus
+cp -r "$gpus/0000:00:06.0" "$gpus/0000:00:07.0"
+sed -i 's/GPU-......../GPU-ffffffff/; s/00:06.0/00:07.0/; s/Device Minor: .*/Device Minor: \t 1/' "$gpus/0000:00:07.0/information"
+mknod -m 666 /dev/nvidia1 c 195 1
+ok "a GPU that comes is in the file" wait_for 20 file_has '[.devices[].name] | index("1")'
+like "by its UUID, too" "$(jq -r '.devices[].name' /var/run/cdi/nvfs.json | tr '\n' ' ')" 'GPU-ffffffff'
+rm -r "$gpus/0000:00:07.0" /dev/nvidia1
+ok "and one that goes is not" wait_for 20 file_has '[.devices[].name] | index("1") | not'
 ok "nvfs cdi generate" nvfs cdi generate --format json
 is "says the same" "$(jq -S . <<<"$OUT")" "$(jq -S . /var/run/cdi/nvfs.json)"
 mkdir "$SCRATCH/specs"
