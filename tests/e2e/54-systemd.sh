@@ -187,6 +187,10 @@ neighbours()
 	mkdir -p /var/lib/prometheus/node-exporter
 	ok "nvfs-metrics.service" systemctl start nvfs-metrics
 	like "writes the numbers" "$(cat /var/lib/prometheus/node-exporter/nvfs.prom)" 'nvfs_containers 1'
+	rm /var/lib/prometheus/node-exporter/nvfs.prom
+	ok "nvfs-metrics.timer" systemctl start nvfs-metrics.timer
+	ok "writes them again and again" wait_for 40 test -s /var/lib/prometheus/node-exporter/nvfs.prom
+	systemctl stop nvfs-metrics.timer
 }
 
 last_stop()
