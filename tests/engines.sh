@@ -75,6 +75,15 @@ as_user()
 		CONTAINERS_CONF="$CONTAINERS_CONF" "$@" <"$SCRATCH/no-input"
 }
 
+# podman_conf: what podman is told by a file that is this script's own
+podman_conf()
+{
+	printf '%s\n' '[containers]' 'log_driver="k8s-file"' pids_limit=0 \
+		'default_ulimits=["nofile=1024:1024","nproc=1024:1024"]' '[network]' 'network_backend="netavark"' \
+		'[engine]' 'events_logger="none"' >"$SCRATCH/containers.conf"
+	export CONTAINERS_CONF=$SCRATCH/containers.conf
+}
+
 # engine_image: a root with busybox and the test programs, as a tar archive; its path in $IMAGE
 engine_image()
 {

@@ -45,10 +45,7 @@ file_has()
 host_snapshot
 private_host
 [ "$(readlink -f /var/run)" = /run ] || skip_all "/var/run is not /run here"
-printf '%s\n' '[containers]' 'log_driver="k8s-file"' pids_limit=0 \
-	'default_ulimits=["nofile=1024:1024","nproc=1024:1024"]' '[network]' 'network_backend="netavark"' \
-	'[engine]' 'events_logger="none"' >"$SCRATCH/containers.conf"
-export CONTAINERS_CONF=$SCRATCH/containers.conf
+podman_conf
 use_sample_driver
 # Where podman without root looks for nodes, whatever hostPath says: a /dev of this script's own.
 own_dev
