@@ -84,6 +84,9 @@ start_and_inject()
 	ok "systemctl start" systemctl start nvfs
 	is "it is active once it serves" "$(systemctl is-active nvfs)" active
 	is "systemd keeps three descriptors" "$(systemctl show -P NFileDescriptorStore nvfs)" 3
+	is "it starts before whoever starts containers" "$(for unit in docker containerd crio podman kubelet k3s slurmd lxc incus; do
+		[[ " $(systemctl show -P Before nvfs) " == *" $unit.service "* ]] || echo "$unit"
+	done)" ""
 	like "the mount is seen by the first process" "$(cat /proc/1/mountinfo)" ' /run/nvfs .* fuse\.nvfs '
 	like "nvfs doctor sees that, too" "$(nvfs doctor)" 'ok +mount: process 1 sees it'
 	make_rootfs busybox box
