@@ -99,3 +99,41 @@ WHAT='export PATH=/usr/bin:/bin; exec 2>&1; ls /usr/local/nvidia/lib64/libcuda.s
 HAS_GPU='libcuda\.so\.1.*/dev/nvidia0 ENXIO'
 # shellcheck disable=SC2034
 HAS_NONE='No such file.*/dev/nvidia0 ENOENT'
+
+# The same of a root with glibc: the driver's own libcuda is loaded, and its program runs. Where nothing can be
+# mounted at /usr/local/nvidia the tree is at /dev/nvfs.
+# shellcheck disable=SC2034
+LOOK='exec 2>&1; export PATH=/usr/local/bin:/usr/bin:/bin; dlopen libcuda.so.1; nvidia-smi; opendev /dev/nvidia0; true'
+# The same with the PATH of NVIDIA's images: an image's own file at /usr/bin/nvidia-smi stays, nvinject(1), FIXED PATHS.
+# shellcheck disable=SC2034
+LOOK_STALE=${LOOK/PATH=/PATH=/usr/local/nvidia/bin:}
+# shellcheck disable=SC2034
+GOOD='/usr/local/nvidia/lib64/libcuda\.so.*NVIDIA-SMI.*/dev/nvidia0 ENXIO'
+# shellcheck disable=SC2034
+GOOD_READONLY='/(usr/local/nvidia|dev/nvfs)/lib64/libcuda\.so.*/dev/nvidia0 ENXIO'
+# shellcheck disable=SC2034
+LACKS='libcuda.*(cannot|No such).*/dev/nvidia0 ENOENT'
+
+# stale ROOT [OWNER]: what an image has that was saved under another driver, by another tool
+stale()
+{
+	local dir
+
+	dir=$(dirname "$(find "$1/usr/lib" -name libc.so.6 | head -n 1)")
+	rm -f "$dir"/libcuda.so* "$dir/libnvidia-ml.so.1" "$1/usr/bin/nvidia-smi"
+	: >"$dir/libcuda.so.999.10.01"
+	ln -s libcuda.so.535.1 "$dir/libcuda.so.1"
+	: >"$dir/libnvidia-ml.so.1"
+	: >"$1/usr/bin/nvidia-smi"
+	echo "an old one" >"$dir/libnvidia-ptxjitcompiler.so.535.1"
+	[ -z "${2:-}" ] || chown -h "$2:$2" "$dir"/libcuda.so* "$dir"/libnvidia-* "$1/usr/bin/nvidia-smi"
+}
+
+# skip_when_down: from now on a container starts without a GPU where nobody serves the driver. The hooks read the
+# one file, nvfs-runtime the one that it is told.
+skip_when_down()
+{
+	mkdir -p /etc/nvfs
+	echo 'on_daemon_down = skip' >/etc/nvfs/nvfs.conf
+	echo 'on_daemon_down = skip' >>"$CONFIG"
+}

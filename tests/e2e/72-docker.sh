@@ -46,6 +46,13 @@ hook_in_path()
 	chmod 755 "$SCRATCH/bin/nvidia-container-runtime-hook"
 }
 
+# import NAME: $ROOTFS
+import()
+{
+	tar -C "$ROOTFS" -cf "$SCRATCH/import.tar" .
+	docker import "$SCRATCH/import.tar" "$1"
+}
+
 start_dockerd()
 {
 	mkdir "$SCRATCH/dk"
@@ -62,9 +69,52 @@ start_dockerd()
 	}
 }
 
+# matrix WAY OPTION...: what may be asked in a bad way, and images that are not as they should be
+matrix()
+{
+	local way="docker $1"
+
+	shift
+	fails "$way, unknown driver capability" 1 "nvinject: usage: .*teleport" \
+		in_docker "$@" -e NVIDIA_DRIVER_CAPABILITIES=teleport image:1 true
+	fails "$way, cuda>=999" 1 'nvinject: requirement: unsatisfied condition: cuda>=999' \
+		in_docker "$@" -e 'NVIDIA_REQUIRE_CUDA=cuda>=999' image:1 true
+	ok "$way, --read-only" in_docker --read-only "$@" glibc:1 sh -c "touch /written; $LOOK"
+	like "$way, --read-only: it has the driver and the GPU" "$(tr '\n' ' ' <<<"$OUT")" "Read-only.*$GOOD_READONLY"
+	ok "$way, an image with files of another driver, some empty" in_docker "$@" stale:1 sh -c "$LOOK_STALE"
+	like "$way, a stale image: the driver's own libcuda is loaded" "$(tr '\n' ' ' <<<"$OUT")" "$GOOD"
+	at_once "$way" "$@"
+}
+
+# at_once WAY OPTION...: each container has an upper layer of its own, so that one root for two there is not:
+# two of one image
+at_once()
+{
+	local way=$1 name
+
+	shift
+	for name in first second; do
+		ok "$way, two of one image: the $name starts" docker run --detach --name "$name" --network none \
+			--cgroup-parent "/$RUN_ID" "$@" glibc:1 sleep 1000
+	done
+	for name in first second; do
+		asked "$way, two of one image: the $name has the driver and the GPU" "$name"
+	done
+	ok "$way, two of one image: the first ends" docker rm --force first
+	asked "$way, two of one image: the second has kept both" second
+	docker rm --force second >/dev/null
+}
+
+# asked NAME CONTAINER: one that runs
+asked()
+{
+	try docker exec "$2" sh -c "$LOOK"
+	like "$1" "$(tr '\n' ' ' <<<"$OUT")" "$GOOD"
+}
+
 host_snapshot
 private_host
-use_sample_driver
+SAMPLE_CUDA=13.0 use_sample_driver
 write_config "socket = $SOCKET"
 start_daemon --config "$CONFIG"
 hook_in_path
@@ -75,6 +125,10 @@ else
 	fail "dockerd takes contrib/docker/daemon.json"
 fi
 ok "an image" docker import "$IMAGE" image:1
+make_rootfs glibc
+ok "an image with glibc" import glibc:1
+stale "$ROOTFS"
+ok "an image that was saved under another driver" import stale:1
 
 ok "--gpus all" in_docker --gpus all image:1 sh -c "$WHAT"
 like "--gpus all: it has the GPU" "$(tr '\n' ' ' <<<"$OUT")" "$HAS_GPU"
@@ -91,13 +145,26 @@ like "--runtime nvidia, asked for nothing: it has none" "$(tr '\n' ' ' <<<"$OUT"
 ok "none of them" in_docker image:1 sh -c "$WHAT"
 like "none of them: it has none" "$(tr '\n' ' ' <<<"$OUT")" "$HAS_NONE"
 
+matrix "--gpus all" --gpus all
+matrix "--runtime nvidia" --runtime nvidia -e NVIDIA_VISIBLE_DEVICES=all
+fails "docker --gpus capabilities=teleport: Docker itself knows none of that name" 1 'could not select device driver' \
+	in_docker --gpus capabilities=teleport image:1 true
+
 stop_daemon
 fails "--gpus without a daemon" 1 'nvinject: daemon: .*systemctl start nvfs' in_docker --gpus all image:1 true
 fails "--runtime nvidia without a daemon" 1 'nvinject: daemon: .*systemctl start nvfs' \
 	in_docker --runtime nvidia -e NVIDIA_VISIBLE_DEVICES=all image:1 true
 ok "--runtime nvidia without a daemon, asked for nothing" in_docker --runtime nvidia image:1 true
+skip_when_down
+for way in "--gpus all" "--runtime nvidia -e NVIDIA_VISIBLE_DEVICES=all"; do
+	# shellcheck disable=SC2086 # words
+	ok "docker $way without a daemon, to be skipped" in_docker $way image:1 sh -c "$WHAT"
+	like "docker $way without a daemon, to be skipped: it has none" "$(tr '\n' ' ' <<<"$OUT")" "$HAS_NONE"
+done
 host_compare
 version=$(/usr/bin/docker --version | sed 's/^\(Docker\) version \([^,+]*\).*/\1 \2/')
 client "$version" "--gpus: nvidia-container-runtime-hook" 0 "all, device=0; unknown GPU; daemon down"
 client "$version" "--runtime nvidia: nvfs-runtime" 0 "driver, GPU; nothing asked; daemon down"
+client "$version" "both, bad requests" 0 "capability, cuda>=999; on_daemon_down = skip"
+client "$version" "both, read-only and stale roots, two at once" 0 "--read-only; 0-byte and old files; two of one image"
 done_testing

@@ -66,21 +66,6 @@ shifted()
 	find "$1" -xdev -exec chown -h "$BASE:$BASE" {} +
 }
 
-# What an image has that was saved under another driver, by another tool.
-stale()
-{
-	local dir
-
-	dir=$(dirname "$(find "$1/usr/lib" -name libc.so.6 | head -n 1)")
-	rm -f "$dir"/libcuda.so* "$dir/libnvidia-ml.so.1" "$1/usr/bin/nvidia-smi"
-	: >"$dir/libcuda.so.999.10.01"
-	ln -s libcuda.so.535.1 "$dir/libcuda.so.1"
-	: >"$dir/libnvidia-ml.so.1"
-	: >"$1/usr/bin/nvidia-smi"
-	echo "an old one" >"$dir/libnvidia-ptxjitcompiler.so.535.1"
-	chown -h "$BASE:$BASE" "$dir"/libcuda* "$dir/libnvidia-ml.so.1" "$dir/libnvidia-ptxjitcompiler.so.535.1" "$1/usr/bin/nvidia-smi"
-}
-
 LOADS='exec 2>&1; dlopen libcuda.so.1; nvidia-smi; opendev /dev/nvidia0; ldconfig -p | grep -c "libcuda.so.1 "; true'
 GOOD='/usr/local/nvidia/lib64/libcuda\.so\.[0-9.]+.*NVIDIA-SMI.*/dev/nvidia0 ENXIO.* [1-9]'
 
@@ -144,7 +129,7 @@ MORE='lxc.rootfs.options = ro'
 ok "a read-only root" lxc readonly NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility -- sh -c "$LOADS"
 like "has the driver and the GPU" "$(tr '\n' ' ' <<<"$OUT")" 'nv.*/lib64/libcuda\.so.*/dev/nvidia0 ENXIO'
 MORE=
-stale "$ROOTFS"
+stale "$ROOTFS" "$BASE"
 ok "a root with files of another driver, some empty" lxc stale NVIDIA_VISIBLE_DEVICES=all \
 	NVIDIA_DRIVER_CAPABILITIES=compute,utility -- sh -c "$LOADS"
 all_good "has the driver and the GPU"
