@@ -24,6 +24,14 @@ is_up()
 	ctr version
 }
 
+# Those that a failure has left: their shims outlive containerd.
+end_tasks()
+{
+	ctr task ls --quiet | while read -r name; do
+		ctr task delete --force "$name"
+	done
+}
+
 # start_containerd: with the example's runtimes, the programs of this build, and directories of its own
 start_containerd()
 {
@@ -36,31 +44,33 @@ start_containerd()
 	NVFS_CONFIG=$CONFIG setsid containerd -c "$SCRATCH/cd/config.toml" >"$SCRATCH/cd/log" 2>&1 <"$SCRATCH/no-input" &
 	CONTAINERD=$!
 	at_exit kill -KILL "$CONTAINERD"
+	at_exit end_tasks
 	wait_for 30 is_up || {
 		diag "containerd did not come up: $(tail -n 20 "$SCRATCH/cd/log")"
 		return 1
 	}
 }
 
-# ctr may lose what a container says that ends at once: it is left in the container's root. said: on one line
+# ctr may lose what a container says that ends at once: it is left in the container's root, or in /said of one that
+# cannot be written to. said: on one line
 SAYS="{ $WHAT; } >/tmp/said 2>&1"
 said()
 {
-	tr '\n' ' ' <"$ROOTFS/tmp/said"
-	rm "$ROOTFS/tmp/said"
+	tr '\n' ' ' <"${1:-$ROOTFS/tmp}/said"
+	rm "${1:-$ROOTFS/tmp}/said"
 }
 
 # by_spec NAME FILTER: ctr with the base specification, changed to run our test in our root
 by_spec()
 {
-	jq --arg root "$ROOTFS" --arg what "$SAYS" --arg cgroup "/$RUN_ID/$1" "$2"' | .process.args = ["/bin/sh", "-c", $what]
-		| .root = { path: $root } | .linux.cgroupsPath = $cgroup' "$SCRATCH/base.json" >"$SCRATCH/spec-$1.json"
+	jq --arg root "$ROOTFS" --arg what "$SAYS" --arg cgroup "/$RUN_ID/$1" '.process.args = ["/bin/sh", "-c", $what]
+		| .root = { path: $root } | .linux.cgroupsPath = $cgroup | '"$2" "$SCRATCH/base.json" >"$SCRATCH/spec-$1.json"
 	ctr run --rm --config "$SCRATCH/spec-$1.json" "$1"
 }
 
 host_snapshot
 private_host
-use_sample_driver
+SAMPLE_CUDA=13.0 use_sample_driver
 write_config "socket = $SOCKET"
 start_daemon --config "$CONFIG"
 engine_image
@@ -96,8 +106,10 @@ like "by nvfs-runtime, asked for nothing: it has none" "$(said)" "$HAS_NONE"
 
 # ctr's --gpus makes a hook of containerd's own, which expands the command line of a program that is in ctr's PATH.
 mkdir "$SCRATCH/bin"
-printf '#!/bin/sh\necho "$*" >%q\nexec %q --socket %q "$@"\n' "$SCRATCH/called" "$BUILD/nvidia-container-cli" "$SOCKET" \
-	>"$SCRATCH/bin/nvidia-container-cli"
+# What other callers of containerd's packages ask for, and ctr cannot be told to, stands in this file.
+: >"$SCRATCH/more"
+printf '#!/bin/bash\necho "$*" >%q\nmapfile -t more <%q\nexec %q --socket %q "${@:1:$#-1}" "${more[@]}" "${!#}"\n' \
+	"$SCRATCH/called" "$SCRATCH/more" "$BUILD/nvidia-container-cli" "$SOCKET" >"$SCRATCH/bin/nvidia-container-cli"
 chmod 755 "$SCRATCH/bin/nvidia-container-cli"
 by_gpus()
 {
@@ -111,6 +123,89 @@ ok "by --gpus 0, a second time in the same root" by_gpus gpus-again --gpus 0
 like "by --gpus 0, a second time: it has the GPU" "$(said)" "$HAS_GPU"
 fails "by --gpus 7" 1 'nvidia-container-cli: device error: 7: unknown device' by_gpus gpus-7 --gpus 7
 
+# ---- bad requests, and roots that are not as they should be --------------------------------------
+
+fails "ctr, base specification: unknown driver capability" 1 'nvinject: usage: .*teleport' \
+	by_spec spec-capability "$ASKS"' | .process.env += ["NVIDIA_DRIVER_CAPABILITIES=teleport"]'
+fails "ctr, nvfs-runtime: unknown driver capability" 1 'nvinject: usage: .*teleport' \
+	by_runtime run-capability --env NVIDIA_VISIBLE_DEVICES=all --env NVIDIA_DRIVER_CAPABILITIES=teleport
+echo --teleport >"$SCRATCH/more"
+fails "ctr --gpus: unknown driver capability" 1 "unrecognized option '--teleport'" by_gpus gpus-capability --gpus 0
+fails "ctr, base specification: cuda>=999" 1 'nvinject: requirement: unsatisfied condition: cuda>=999' \
+	by_spec spec-require "$ASKS"' | .process.env += ["NVIDIA_REQUIRE_CUDA=cuda>=999"]'
+fails "ctr, nvfs-runtime: cuda>=999" 1 'nvinject: requirement: unsatisfied condition: cuda>=999' \
+	by_runtime run-require --env NVIDIA_VISIBLE_DEVICES=all --env 'NVIDIA_REQUIRE_CUDA=cuda>=999'
+echo '--require=cuda>=999' >"$SCRATCH/more"
+fails "ctr --gpus: cuda>=999" 1 'requirement error: unsatisfied condition: cuda>=999' by_gpus gpus-require --gpus 0
+: >"$SCRATCH/more"
+
+BUSYBOX=$ROOTFS
+mkdir "$SCRATCH/said"
+SAID=type=bind,src=$SCRATCH/said,dst=/said,options=bind:rw
+SAYS="{ touch /written; $LOOK; } >/said/said 2>&1"
+make_rootfs glibc readonly
+mkdir "$ROOTFS/said"
+# answers NAME REGEX
+answers()
+{
+	like "$1" "$(said "$SCRATCH/said")" "$2"
+}
+READONLY=".*Read-only file system.*$GOOD_READONLY"
+ok "ctr, base specification: read-only root" by_spec spec-readonly "$ASKS | .root.readonly = true
+	| .mounts += [{ destination: \"/said\", source: \"$SCRATCH/said\", type: \"bind\", options: [\"bind\", \"rw\"] }]"
+answers "ctr, base specification, read-only root: it has the driver and the GPU" "$READONLY"
+ok "ctr, nvfs-runtime: --read-only" by_runtime run-readonly --env NVIDIA_VISIBLE_DEVICES=all --read-only --mount "$SAID"
+answers "ctr, nvfs-runtime, --read-only: it has the driver and the GPU" "$READONLY"
+ok "ctr --gpus: --read-only" by_gpus gpus-readonly --gpus 0 --read-only --mount "$SAID"
+answers "ctr --gpus, --read-only: it has the driver and the GPU" "$READONLY"
+
+# Each in a root of its own: links that the one has made would help the next.
+SAYS="{ $LOOK_STALE; } >/tmp/said 2>&1"
+for way in spec run gpus; do
+	make_rootfs glibc "stale-$way"
+	stale "$ROOTFS"
+	case $way in
+	spec) ok "ctr, base specification: files of another driver, some empty" by_spec spec-stale "$ASKS" ;;
+	run) ok "ctr, nvfs-runtime: files of another driver, some empty" by_runtime run-stale --env NVIDIA_VISIBLE_DEVICES=all ;;
+	gpus) ok "ctr --gpus: files of another driver, some empty" by_gpus gpus-stale --gpus 0 ;;
+	esac
+	like "ctr, $way, stale root: the driver's own libcuda is loaded, and the GPU is there" "$(said)" "$GOOD"
+done
+
+# has NAME CONTAINER: one that runs
+has()
+{
+	try ctr task exec --exec-id look "$2" /bin/sh -c "{ $LOOK; } >/tmp/said 2>&1"
+	like "$1: has the driver and the GPU" "$(said)" "$GOOD"
+}
+
+# at_once CLIENT PREFIX OPTION...: two containers in $ROOTFS at the same time
+at_once()
+{
+	local client=$1 prefix=$2 name
+
+	shift 2
+	for name in first second; do
+		ok "$client, two in one root: the $name starts" env "PATH=$SCRATCH/bin:$PATH" \
+			timeout -k 5 $((60 * SLOW)) ctr -a "$SCRATCH/cd/sock" run --detach --cgroup "/$RUN_ID/$prefix-$name" \
+			"$@" --rootfs "$ROOTFS" "$prefix-$name" /bin/sh -c "PATH=$PATH; exec sleep 1000"
+	done
+	has "$client, two in one root: the first" "$prefix-first"
+	has "$client, two in one root: the second" "$prefix-second"
+	ctr task delete --force "$prefix-first" >/dev/null 2>&1 || true # 137, as of any that was killed
+	unlike "$client, two in one root: the first has ended" "$(ctr task ls)" "$prefix-first"
+	has "$client, two in one root: the second, alone" "$prefix-second"
+	ctr task delete --force "$prefix-second" >/dev/null 2>&1 || true # 137
+	ctr container delete "$prefix-first" "$prefix-second" || true
+}
+make_rootfs glibc both
+at_once "ctr, nvfs-runtime" run-both --runc-binary "$BUILD/nvfs-runtime" --env NVIDIA_VISIBLE_DEVICES=all
+make_rootfs glibc both-gpus
+at_once "ctr --gpus" gpus-both --gpus 0
+ROOTFS=$BUSYBOX SAYS="{ $WHAT; } >/tmp/said 2>&1"
+
+# ---- no daemon -----------------------------------------------------------------------------------
+
 stop_daemon
 fails "by --gpus without a daemon" 1 \
 	'nvidia-container-cli: initialization error: nvfs does not answer: .*; systemctl start nvfs' by_gpus gpus-down --gpus 0
@@ -118,10 +213,20 @@ fails "by the base specification without a daemon" 1 'nvinject: daemon: .*system
 fails "by nvfs-runtime without a daemon" 1 'nvinject: daemon: .*systemctl start nvfs' \
 	by_runtime run-down --env NVIDIA_VISIBLE_DEVICES=all
 ok "by the base specification without a daemon, asked for nothing" by_spec spec-down-none .
+skip_when_down
+ok "ctr, base specification: daemon down, to be skipped" by_spec spec-skip "$ASKS"
+like "ctr, base specification, skipped: it has none" "$(said)" "$HAS_NONE"
+ok "ctr, nvfs-runtime: daemon down, to be skipped" by_runtime run-skip --env NVIDIA_VISIBLE_DEVICES=all
+like "ctr, nvfs-runtime, skipped: it has none" "$(said)" "$HAS_NONE"
+ok "ctr --gpus: daemon down, to be skipped" by_gpus gpus-skip --gpus 0
+like "ctr --gpus, skipped: it has none" "$(said)" "$HAS_NONE"
 kill "$CONTAINERD"
 wait_for 20 has_ended "$CONTAINERD"
 host_compare
 version=$(containerd --version | awk '{ print "containerd " $3 }')
 client "$version" "ctr --gpus 0: nvidia-container-cli" 0 "driver, GPU; unknown GPU; daemon down"
 client "$version" "nvfs-runtime (--runc-binary), base spec's hook" 0 "driver, GPU; nothing asked; daemon down"
+client "$version" "all three, bad requests" 0 "capability, cuda>=999 (ctr can ask for neither: put in); skip"
+client "$version" "all three, read-only and stale roots" 0 "--read-only; 0-byte and old files"
+client "$version" "--gpus, nvfs-runtime: one --rootfs for two" 0 "both at once; the first ends"
 done_testing
