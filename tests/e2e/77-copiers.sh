@@ -12,6 +12,12 @@ set -eu
 
 MULTIARCH=usr/lib/$(gcc -dumpmachine 2>/dev/null || echo "$(uname -m)-linux-gnu")
 
+# What is answered to $LOOK where the driver is at the host's own paths.
+COPIED="/$MULTIARCH/libcuda\\.so.*NVIDIA-SMI.*/dev/nvidia0 ENXIO"
+
+# The same of Charliecloud, which copies libraries where its own ldconfig looks.
+OWN_COPY='/usr/local/lib/libcuda\.so.*NVIDIA-SMI.*/dev/nvidia0 ENXIO'
+
 # driver_on_host: what $DRIVER_ROOT has in usr is in /usr, too
 driver_on_host()
 {
@@ -60,30 +66,75 @@ charliecloud()
 	done)" ''
 	ok "a second time" fromhost "$ROOTFS"
 	image_root old
-	: >"$ROOTFS/$MULTIARCH/libcuda.so.999.10.01"
-	ln -s libcuda.so.999.10.01 "$ROOTFS/$MULTIARCH/libcuda.so.1"
-	ok "an image with an empty library" fromhost "$ROOTFS"
-	ok "loads the driver's" image dlopen libcuda.so.1
+	stale "$ROOTFS"
+	ok "charliecloud: an image with files of another driver, some empty" fromhost "$ROOTFS"
+	ok "charliecloud, stale image: the driver's own libcuda is loaded" image dlopen libcuda.so.1
+	ok "charliecloud, stale image: and there is nvidia-smi" image nvidia-smi
 	client "$CHARLIECLOUD" "ch-fromhost --nvidia" "$before" "files copied, loaded; twice; 0-byte library"
+}
+
+# background COMMAND...: what it says is in $SCRATCH/first, its pid in $FIRST
+background()
+{
+	"$@" >"$SCRATCH/first" 2>&1 &
+	FIRST=$!
+	at_exit kill -KILL "$FIRST"
+}
+
+# The first of two in $ROOTFS: it looks, waits until it is told, and looks again.
+UNTIL_TOLD="$LOOK; echo waits; until [ -e /told ]; do sleep 0.1; done; $LOOK; echo ends"
+
+# at_once CLIENT REGEX COMMAND...: two containers of one root, which they cannot write to, by this command
+at_once()
+{
+	local name=$1 regex=$2
+
+	shift 2
+	rm -f "$ROOTFS/told" "$SCRATCH/first"
+	background "$@" sh -c "$UNTIL_TOLD"
+	ok "$name, two of one root: the first starts" wait_for 20 grep -q waits "$SCRATCH/first"
+	like "$name, two of one root: the first has the driver and the GPU" "$(tr '\n' ' ' <"$SCRATCH/first")" "$regex.*waits"
+	MACHINE=second
+	ok "$name, two of one root: the second starts" "$@" sh -c "$LOOK"
+	MACHINE=first
+	like "$name, two of one root: the second has the driver and the GPU" "$(tr '\n' ' ' <<<"$OUT")" "$regex"
+	touch "$ROOTFS/told"
+	wait "$FIRST" || true
+	like "$name, two of one root: the first has kept both when the second has ended" \
+		"$(tr '\n' ' ' <"$SCRATCH/first")" "waits.*$regex.*ends"
+}
+MACHINE=first
+
+charliecloud_roots()
+{
+	local before=$TEST_FAILED
+
+	# As ch-run has it where it is not told --write.
+	image_root both
+	ok "charliecloud: ch-fromhost, for a read-only root" fromhost "$ROOTFS"
+	ok "charliecloud, read-only root: it runs" image sh -c "touch /written; $LOOK"
+	like "charliecloud, read-only root: it has the driver and the GPU" "$(tr '\n' ' ' <<<"$OUT")" "Read-only.*$OWN_COPY"
+	at_once charliecloud "$OWN_COPY" image
+	client "$CHARLIECLOUD" "ch-run, its read-only root" "$before" "driver and GPU; two of one root"
 }
 
 # nspawn_binds: options for each path that list has
 nspawn_binds()
 {
-	cli list | while IFS= read -r path; do
-		case $path in
-		/dev/*) echo "--bind=$path" ;;
-		*) echo "--bind-ro=$path" ;;
-		esac
-	done
+	local paths
+
+	paths=$(cli list) || return 1
+	sed 's|^/dev/|--bind=&|; s|^/|--bind-ro=&|' <<<"$paths"
 }
 
 nspawn()
 {
-	local binds
+	local listed binds
 
-	mapfile -t binds < <(nspawn_binds)
-	timeout -k 5 $((60 * SLOW)) systemd-nspawn --quiet --register=no --keep-unit --machine="$RUN_ID" \
+	# What cannot be listed is not started: an image without a driver would be the other choice.
+	listed=$(nspawn_binds) || return 1
+	mapfile -t binds <<<"$listed"
+	timeout -k 5 $((60 * SLOW)) systemd-nspawn --quiet --register=no --keep-unit --machine="$RUN_ID-$MACHINE" \
 		--directory="$ROOTFS" --as-pid2 --console=pipe --setenv=PATH=/usr/local/bin:/usr/sbin:/usr/bin \
 		--link-journal=no --resolv-conf=off --timezone=off "${binds[@]}" "$@" <"$SCRATCH/no-input" 2>&1 || return 1
 }
@@ -98,6 +149,19 @@ spawned()
 	like "the driver is loaded, and the GPU's nodes are there" "$(tr '\n' ' ' <<<"$OUT")" \
 		"/$MULTIARCH/libcuda\.so.*NVIDIA-SMI.*/dev/nvidia0 ENXIO /dev/nvidiactl ENXIO"
 	client "$NSPAWN" "--bind, --bind-ro of list's paths" "$before" "library, program and nodes"
+	before=$TEST_FAILED
+	# nspawn makes no place to mount on in such a root: those of the run before are there, and its ldconfig's links.
+	ok "nspawn --read-only" nspawn --read-only sh -c "touch /written; $LOOK"
+	like "nspawn --read-only: it has the driver and the GPU" "$(tr '\n' ' ' <<<"$OUT")" "Read-only.*$COPIED"
+	# A directory is one machine's alone where it can be written to.
+	at_once nspawn "$COPIED" nspawn --read-only
+	client "$NSPAWN" "the same, --read-only" "$before" "driver and GPU; two machines of one directory"
+	before=$TEST_FAILED
+	image_root nspawn-stale
+	stale "$ROOTFS"
+	ok "nspawn, a root with files of another driver, some empty" nspawn sh -c "exec 2>&1; ldconfig; $LOOK"
+	like "nspawn, stale root: the driver's own libcuda is loaded" "$(tr '\n' ' ' <<<"$OUT")" "$COPIED"
+	client "$NSPAWN" "the same, stale root" "$before" "0-byte and old files"
 }
 
 host_snapshot
@@ -122,6 +186,7 @@ like "the driver is the host's own" "$(cli list -l)" "^/$MULTIARCH/libnvidia-ml\
 
 if command -v ch-fromhost >/dev/null; then
 	charliecloud
+	charliecloud_roots
 else
 	no_client charliecloud "ch-fromhost --nvidia" "no charliecloud"
 fi
@@ -147,7 +212,16 @@ if command -v ch-fromhost >/dev/null; then
 	mkdir -p /etc/nvfs
 	echo 'on_daemon_down = skip' >/etc/nvfs/nvfs.conf
 	fails "whatever on_daemon_down says: a list of nothing is no list" 1 'systemctl start nvfs' fromhost "$ROOTFS"
+	rm /etc/nvfs/nvfs.conf
 	client "$CHARLIECLOUD" "the same, daemon down" "$before" "refused, nothing copied"
+fi
+if command -v systemd-nspawn >/dev/null; then
+	before=$TEST_FAILED
+	image_root nspawn-down
+	fails "nspawn without a daemon" 1 'nvfs does not answer: .*; systemctl start nvfs' nspawn true
+	skip_when_down
+	fails "nspawn, whatever on_daemon_down says: a list of nothing is no list" 1 'systemctl start nvfs' nspawn true
+	client "$NSPAWN" "the same, daemon down" "$before" "refused: list fails"
 fi
 host_compare
 done_testing
