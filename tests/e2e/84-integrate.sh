@@ -3,7 +3,7 @@
 #
 # nvfs integrate, in a scratch root: what it writes for each client is what contrib/ shows (and 72, 73 and 85 give to
 # dockerd, containerd and podman), --dry-run and a second run write nothing, --revert leaves what was there before.
-# CRI-O, enroot and apptainer are not in Debian 12: their files are compared with what their sources read.
+# CRI-O, Incus, enroot and apptainer are not in Debian 12: their files are compared with what their sources read.
 set -eu
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -84,6 +84,10 @@ ok "all --revert" integrate all --revert
 is "everything is what it was, to the inode" "$(state)" "$(cat "$SCRATCH/before")"
 ok "nothing is left to revert" integrate all --revert
 is "and it says so" "$OUT" "nothing to do"
+
+# Neither is in Debian 12: no container of theirs is run by any test.
+client CRI-O "not in Debian 12; nvfs integrate crio" 0 "its file and back; no container was run"
+client Incus "not in Debian 12; nvfs integrate incus" 0 "its link and back; no container was run (LXC's hook: 76-lxc)"
 
 # ---- all, one of which fails ---------------------------------------------------------------------
 
