@@ -12,8 +12,6 @@ set -eu
 
 # What apptainer keeps where it is started as root.
 APPTAINER_CAPS=+chown,+dac_override,+dac_read_search,+fowner,+kill,+mknod,+net_admin,+setgid,+setpcap,+setuid,+sys_admin,+sys_chroot,+sys_ptrace
-LOOK='exec 2>&1; export PATH=/usr/local/bin:/usr/bin:/bin; dlopen libcuda.so.1; nvidia-smi; opendev /dev/nvidia0; true'
-GOOD='/usr/local/nvidia/lib64/libcuda\.so.*NVIDIA-SMI.*/dev/nvidia0 ENXIO'
 
 # Who runs the runtime: root, or (as_tester) a user, who is root in a user namespace of its own
 AS=() USERNS=()
@@ -80,6 +78,16 @@ good()
 	like "$1: has the driver and the GPU" "$(tr '\n' ' ' <<<"$OUT")" "$GOOD"
 }
 
+# readonly_root NAME CALL: what the client gives a root that cannot be written to
+readonly_root()
+{
+	inside mount -o remount,bind,ro "$ROOTFS"
+	not_ok "$1: its root cannot be written to" inside touch "$ROOTFS/written"
+	ok "$1: configure" "$2" --device=all --compute --utility
+	ok "$1: a shell in it" look
+	like "$1: has the driver and the GPU" "$(tr '\n' ' ' <<<"$OUT")" "$GOOD_READONLY"
+}
+
 cli()
 {
 	inside "$SCRATCH/bin/nvidia-container-cli" "$@"
@@ -102,18 +110,6 @@ bad()
 		"$call" --device=all --compute '--require=cuda>=999'
 	fails "$name: an unknown capability" 1 "unrecognized option '--teleport'" "$call" --device=all --teleport
 	is "$name: none of them changes its root" "$(find "$ROOTFS" -xdev -printf '%p %l %s\n' | sort | md5sum)" "$roots"
-}
-
-# What an image has that was saved under another driver, by another tool.
-stale()
-{
-	local dir
-
-	dir=$(dirname "$(find "$ROOTFS/usr/lib" -name libc.so.6 | head -n 1)")
-	: >"$dir/libcuda.so.999.10.01"
-	ln -s libcuda.so.535.1 "$dir/libcuda.so.1"
-	: >"$dir/libnvidia-ml.so.1"
-	: >"$ROOTFS/usr/bin/nvidia-smi"
 }
 
 # ---- enroot --------------------------------------------------------------------------------------
@@ -141,7 +137,7 @@ enroot_kinds()
 	local before=$TEST_FAILED
 
 	rootfs_of shared
-	stale
+	stale "$ROOTFS"
 	namespace
 	prepare
 	ok "enroot, stale root: configure" enroot --device=all --compute --utility
@@ -152,18 +148,16 @@ enroot_kinds()
 	ok "enroot, its root in a second container: configure" enroot --device=all --compute --utility
 	good "enroot, its root in a second container"
 	end_namespace
+	wait_for 5 has_ended "$NS"
 	NS=$first
-	good "enroot, the first has kept it"
+	good "enroot, the first has kept it when the second has ended"
 	end_namespace
 	client "enroot" "the same, root" "$before" "stale files, two containers of one root"
 	before=$TEST_FAILED
 	rootfs_of readonly
 	namespace
 	prepare
-	inside mount -o remount,bind,ro "$ROOTFS"
-	ok "enroot, read-only root: configure" enroot --device=all --compute --utility
-	ok "enroot, read-only root: a shell in it" look
-	like "enroot, read-only root: has driver and GPU" "$(tr '\n' ' ' <<<"$OUT")" '/lib64/libcuda\.so.*/dev/nvidia0 ENXIO'
+	readonly_root "enroot, read-only root" enroot
 	end_namespace
 	client "enroot" "the same, read-only root" "$before" "driver and GPU"
 }
@@ -204,11 +198,51 @@ apptainer()
 	fails "apptainer, $way: a requirement" 1 'requirement error: unsatisfied condition: cuda>=999' \
 		"$call" --device=all --compute --utility '--require=cuda>=999'
 	fails "apptainer, $way: an unknown device" 1 'device error: GPU-1: unknown device' "$call" --device=GPU-1 --compute --utility
+	fails "apptainer, $way: an unknown capability" 1 "unrecognized option '--teleport'" "$call" --device=all --teleport
 	end_namespace
 	client "apptainer" "--nvccli, $way" "$before" "--writable-tmpfs; driver, GPU; refusals"
 }
 
+# apptainer_roots WAY CALL: $IMAGE as it should not be; it stays so
+apptainer_roots()
+{
+	local before=$TEST_FAILED way=$1 call=$2 first
+
+	namespace
+	apptainer_root
+	readonly_root "apptainer, $way, read-only root" "$call"
+	end_namespace
+	stale "$IMAGE" "${USERNS[0]+$TESTER}"
+	namespace
+	apptainer_root
+	ok "apptainer, $way, stale image: configure" "$call" --device=all --compute --utility
+	good "apptainer, $way, stale image"
+	end_namespace
+	# A sandbox, with --writable: the directory is the root, of two at the same time.
+	ROOTFS=$IMAGE
+	namespace
+	prepare
+	ok "apptainer, $way, --writable: configure" "$call" --device=all --compute --utility
+	good "apptainer, $way, --writable"
+	first=$NS
+	namespace
+	prepare
+	ok "apptainer, $way, its sandbox in a second container: configure" "$call" --device=all --compute --utility
+	good "apptainer, $way, its sandbox in a second container"
+	kill -KILL "$first"
+	wait_for 5 has_ended "$first"
+	good "apptainer, $way, the second when the first has ended"
+	end_namespace
+	client "apptainer" "the same, $way" "$before" "read-only, stale image; one sandbox for two"
+}
+
 # ---- gVisor, Slurm -------------------------------------------------------------------------------
+
+runsc()
+{
+	"$SCRATCH/bin/nvidia-container-cli" --load-kmods configure --ldconfig=@/sbin/ldconfig --no-cgroups --utility \
+		--compute --pid="$NS" "$@" "$ROOTFS"
+}
 
 gvisor()
 {
@@ -217,16 +251,33 @@ gvisor()
 	rootfs_of gofer
 	namespace
 	prepare
-	runsc()
-	{
-		"$SCRATCH/bin/nvidia-container-cli" --load-kmods configure --ldconfig=@/sbin/ldconfig --no-cgroups --utility \
-			--compute --pid="$NS" "$@" "$ROOTFS"
-	}
 	ok "gVisor: the gofer's container is configured" runsc --device=all
 	good "gVisor's gofer"
 	fails "gVisor: an unknown device" 1 'device error: 9: unknown device' runsc --device=9
+	# It asks for neither of these by itself.
+	fails "gVisor: an unknown capability" 1 "unrecognized option '--teleport'" runsc --device=all --teleport
+	fails "gVisor: a requirement" 1 'requirement error: unsatisfied condition: cuda>=999' \
+		runsc --device=all '--require=cuda>=999'
 	end_namespace
-	client "gVisor" "runsc's line, --pid of the gofer" "$before" "driver and GPU in the gofer's root; refusal"
+	rootfs_of gofer-readonly
+	namespace
+	prepare
+	readonly_root "gVisor, read-only root" runsc
+	end_namespace
+	rootfs_of gofer-stale
+	stale "$ROOTFS"
+	namespace
+	prepare
+	ok "gVisor, stale root: configure" runsc --device=all
+	good "gVisor, stale root"
+	end_namespace
+	client "gVisor" "runsc's line, --pid of the gofer" "$before" "driver and GPU in the gofer's root; refusals; ro, stale"
+}
+
+jail()
+{
+	cli --user --debug=/dev/stderr --no-pivot configure --no-cgroups --cuda-compat-mode=disabled \
+		--ldconfig=/usr/bin/true --device=all --compute --utility "$@" "$ROOTFS"
 }
 
 # It makes placeholders first, so that nodes which share the root do not fall over each other.
@@ -241,36 +292,36 @@ slurm_jail()
 	for path in $(cli list -l); do
 		echo placeholder >"$dir/${path##*/}"
 	done
-	jail()
-	{
-		cli --user --debug=/dev/stderr --no-pivot configure --no-cgroups --cuda-compat-mode=disabled \
-			--ldconfig=/usr/bin/true --device=all --compute --utility "$@" "$ROOTFS"
-	}
 	ok "Slurm's jail is configured" jail
 	like "with its log" "$OUT" 'WARNING, the following logs are for debugging'
 	good "Slurm's jail, whatever placeholders stand in it"
 	ok "Slurm's jail, by a second node" jail
+	end_namespace
+	namespace
+	prepare
+	readonly_root "Slurm's jail, which is read-only" jail
 	end_namespace
 	client "Slurm jail script" "list, placeholders, configure" "$before" "the driver's libraries win over placeholders"
 }
 
 # ---- no daemon -----------------------------------------------------------------------------------
 
+# down CLIENT WAY CALL: refused; and where nvfs.conf says so it has none
 down()
 {
-	local before=$TEST_FAILED
+	local before=$TEST_FAILED name=$1 way=$2 call=$3
 
-	rootfs_of down
+	rm -f /etc/nvfs/nvfs.conf
 	namespace
 	prepare
-	fails "enroot without a daemon" 1 \
-		'^nvidia-container-cli: initialization error: nvfs does not answer: .*; systemctl start nvfs$' \
-		enroot --device=all --compute
-	echo 'on_daemon_down = skip' >/etc/nvfs/nvfs.conf
-	fails "enroot without a daemon, to be skipped" 0 'no GPU for this container' enroot --device=all --compute
-	fails "and it has none" 0 'libcuda.*(cannot|No such).*/dev/nvidia0 ENOENT' look
+	fails "$name, $way, without a daemon" 1 \
+		'nvidia-container-cli: initialization error: nvfs does not answer: .*; systemctl start nvfs' \
+		"$call" --device=all --compute
+	skip_when_down
+	fails "$name, $way, without a daemon, to be skipped" 0 'no GPU for this container' "$call" --device=all --compute
+	fails "$name, $way, to be skipped: it has none" 0 "$LACKS" look
 	end_namespace
-	client "enroot" "the same, daemon down" "$before" "refused; on_daemon_down = skip"
+	client "$name" "$way, daemon down" "$before" "refused; on_daemon_down = skip"
 }
 
 host_snapshot
@@ -286,11 +337,24 @@ enroot_user
 enroot_kinds
 as_tester
 apptainer "a user's namespace" apptainer_user_line
+apptainer_roots "a user's namespace" apptainer_user_line
+users=$IMAGE # to give one to a user copies all of it
 as_root
+rootfs_of setuid
+IMAGE=$ROOTFS
 apptainer "setuid, 13 capabilities" apptainer_setuid_line
+apptainer_roots "setuid, 13 capabilities" apptainer_setuid_line
 gvisor
 slurm_jail
 stop_daemon
-down
+ROOTFS=$users
+as_tester
+down apptainer "a user's namespace" apptainer_user_line
+as_root
+rootfs_of down
+down enroot "98-nvidia.sh's line" enroot
+down apptainer "setuid, 13 capabilities" apptainer_setuid_line
+down gVisor "runsc's line" runsc
+down "Slurm jail script" configure jail
 host_compare
 done_testing
