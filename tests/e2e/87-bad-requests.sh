@@ -156,19 +156,6 @@ root_state()
 	} | sort
 }
 
-# stale ROOT: what an image has that was saved under another driver, by another tool
-stale()
-{
-	local dir
-
-	dir=$(dirname "$(find "$1/usr/lib" -name libc.so.6 | head -n 1)")
-	: >"$dir/libcuda.so.999.10.01"
-	ln -s libcuda.so.535.1 "$dir/libcuda.so.1"
-	: >"$dir/libnvidia-ml.so.1"
-	: >"$1/usr/bin/nvidia-smi"
-	echo "an old one" >"$dir/libnvidia-ptxjitcompiler.so.535.1"
-}
-
 # as_it_was WHAT: $ROOTFS, of which root_state was written to before. Runtimes make files to mount on, and leave them.
 as_it_was()
 {
