@@ -270,7 +270,8 @@ keeper_killed()
 	fails "$name: but hands over to nobody" 1 "the keeper is gone" nvfs handover
 	serve_again
 	ok "$name: a new keeper takes over from it" wait_for 20 worker_is_not "$worker"
-	like "$name: and says so" "$(cat "$SCRATCH/daemon.log")" "taking over from daemon $worker, which has lost its keeper"
+	ok "$name: and says so" wait_for 10 grep -q "taking over from daemon $worker, which has lost its keeper" \
+		"$SCRATCH/daemon.log"
 	ok "$name: the daemon before is gone" has_ended "$worker"
 	STATUS=0
 	wait "$CHILD" || STATUS=$?

@@ -41,7 +41,7 @@ not_in_spec()
 
 	patterns=$(rpmspec --define '_unitdir /usr/lib/systemd/system' --define '_tmpfilesdir /usr/lib/tmpfiles.d' -P "$TOP/contrib/rpm/nvfs.spec" | sed -n '/^%files/,$s|^/|/|p')
 	dpkg-deb --fsys-tarfile "$DEB"/nvfs_*.deb | tar -t | grep -v '/$' | sed 's|^\./lib/|./usr/lib/|; s|^\.||; s|\.gz$||' |
-		grep -v -e ^/usr/share/lintian/ -e '^/usr/share/doc/nvfs/\(changelog\|copyright\)' | while read -r file; do
+		grep -v -e ^/usr/share/lintian/ -e ^/etc/needrestart/ -e '^/usr/share/doc/nvfs/\(changelog\|copyright\)' | while read -r file; do
 		while read -r pattern; do
 			# shellcheck disable=SC2053 # a pattern, or a directory
 			[[ $file != $pattern && $file != $pattern* ]] || continue 2
