@@ -153,6 +153,42 @@ hot()
 	podman rm -f -t 0 live >/dev/null
 }
 
+# A package of NVIDIA's, as far as names go.
+theirs()
+{
+	local root=/mnt/theirs
+
+	mkdir -p "$root/DEBIAN" "$root/usr/bin"
+	printf '%s\n' 'Package: nvidia-container-toolkit-base' 'Version: 1.17.8-1' 'Architecture: all' \
+		'Maintainer: nobody <nobody@example.com>' 'Description: names' >"$root/DEBIAN/control"
+	for name in nvidia-container-cli nvidia-container-runtime-hook nvidia-container-runtime; do
+		printf '#!/bin/sh\necho theirs\n' >"$root/usr/bin/$name"
+		chmod 755 "$root/usr/bin/$name"
+	done
+	dpkg-deb --root-owner-group -b "$root" /mnt/theirs.deb
+}
+
+beside()
+{
+	theirs >/dev/null
+	not_ok "NVIDIA's packages and nvfs-compat, which has their names, exclude each other" dpkg --install /mnt/theirs.deb
+	ok "nvfs-compat goes" dpkg --remove nvfs-compat
+	ok "NVIDIA's packages stand beside nvfs" dpkg --install /mnt/theirs.deb
+	is "their name is theirs" "$(nvidia-container-cli list --libraries)" theirs
+	like "and nvfs has its own" "$(/usr/libexec/nvfs/nvidia-container-cli list --libraries)" 'libcuda\.so'
+	like "nvfs doctor tells whose it is" "$(nvfs doctor || true)" "'/usr/bin/nvidia-container-cli' is NVIDIA's own"
+	ok "they go" dpkg --purge nvidia-container-toolkit-base
+	ok "nvfs-compat comes back" dpkg --install "$DEB"/nvfs-compat_*.deb
+}
+
+# The same files, and a version that is newer.
+newer()
+{
+	dpkg-deb -R "$DEB"/nvfs_*.deb /mnt/newer
+	sed -i 's/^Version: .*/&+1/' /mnt/newer/DEBIAN/control
+	dpkg-deb -b /mnt/newer /mnt/nvfs-newer.deb
+}
+
 upgraded()
 {
 	local worker since
@@ -161,7 +197,10 @@ upgraded()
 	ok "a container" box_works
 	worker=$(worker)
 	since=$(systemctl show -P ActiveEnterTimestampMonotonic nvfs)
-	ok "an upgrade" dpkg --install "$DEB"/nvfs_*.deb
+	newer >/dev/null
+	# nvfs-compat is of the very version: both, as apt has it.
+	ok "an upgrade" dpkg --install --force-depends /mnt/nvfs-newer.deb
+	like "to another version" "$(dpkg-query -W -f '${Version}' nvfs)" '\+1$'
 	ok "hands over: another daemon serves" test "$(worker)" != "$worker"
 	is "the unit was not restarted" "$(systemctl show -P ActiveEnterTimestampMonotonic nvfs)" "$since"
 	ok "the container works" box_works
@@ -194,6 +233,7 @@ inside()
 	files >"$SCRATCH/files.before"
 	installed
 	clients
+	beside
 	hot
 	upgraded
 	removed
