@@ -100,6 +100,32 @@ static bool is_nvidias(const char *program)
 	       strncmp(program, "nvidia-cdi-hook", 15) == 0;
 }
 
+/* directories */
+
+typedef void file_fn(const struct doctor *doctor, const char *path, void *data);
+
+/* Those of a directory below the root that end so, each by its path there. */
+static void each_file(const struct doctor *doctor, const char *dir, const char *end, file_fn *fn,
+		      void *data)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	DIR *list;
+
+	(void)snprintf(path, sizeof(path), "%s%s", doctor->root, dir);
+	list = opendir(path);
+	while (list && (entry = readdir(list))) {
+		const char *last = strrchr(entry->d_name, '.');
+
+		if (!last || strcmp(last, end) != 0)
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
+		fn(doctor, path, data);
+	}
+	if (list)
+		(void)closedir(list);
+}
+
 /* hooks.d: oci-hooks(5) of podman and CRI-O */
 
 struct hooks {
@@ -107,8 +133,9 @@ struct hooks {
 	char our_path[PATH_MAX], their_path[PATH_MAX];
 };
 
-static void look_at_hook(const struct doctor *doctor, const char *path, struct hooks *hooks)
+static void look_at_hook(const struct doctor *doctor, const char *path, void *data)
 {
+	struct hooks *hooks = data;
 	auto_free char *text = doctor_read(doctor, path);
 	json_t *json = text ? json_loads(text, 0, NULL) : NULL;
 	const char *program = varlink_string(json_object_get(json, "hook"), "path", "");
@@ -122,26 +149,6 @@ static void look_at_hook(const struct doctor *doctor, const char *path, struct h
 	json_decref(json);
 }
 
-static void look_at_hooks(const struct doctor *doctor, const char *dir, struct hooks *hooks)
-{
-	char path[PATH_MAX];
-	struct dirent *entry;
-	DIR *list;
-
-	(void)snprintf(path, sizeof(path), "%s%s", doctor->root, dir);
-	list = opendir(path);
-	while (list && (entry = readdir(list))) {
-		const char *end = strrchr(entry->d_name, '.');
-
-		if (!end || strcmp(end, ".json") != 0)
-			continue;
-		(void)snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
-		look_at_hook(doctor, path, hooks);
-	}
-	if (list)
-		(void)closedir(list);
-}
-
 static void check_hooks(const struct doctor *doctor, json_t *report)
 {
 	static const char *const dirs[] = { "/usr/share/containers/oci/hooks.d",
@@ -150,7 +157,7 @@ static void check_hooks(const struct doctor *doctor, json_t *report)
 	struct hooks hooks = { 0 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
-		look_at_hooks(doctor, dirs[i], &hooks);
+		each_file(doctor, dirs[i], ".json", look_at_hook, &hooks);
 	if (hooks.ours && hooks.theirs)
 		doctor_say(report, "engines", DOCTOR_FAIL, "remove one of the two",
 			   "hooks: '%s' is nvfs's, and '%s' NVIDIA's: which one gives the GPU "
@@ -234,54 +241,43 @@ static void check_name(const struct doctor *doctor, json_t *report, const char *
 	}
 }
 
-/* TOML: its words are enough. @client: of nvfs integrate */
-static void check_words(const struct doctor *doctor, json_t *report, const char *client,
-			const char *path)
+/* TOML: its words are enough. */
+struct words {
+	json_t *report;
+	const char *client; /* of nvfs integrate */
+};
+
+static void check_words(const struct doctor *doctor, const char *path, void *data)
 {
+	const struct words *words = data;
 	auto_free char *text = doctor_read(doctor, path);
 	bool theirs = text && strstr(text, NVIDIA_RUNTIME),
 	     ours = text && strstr(text, "nvfs-runtime");
 	char remedy[100];
 
 	(void)snprintf(remedy, sizeof(remedy), "nvfs integrate %s, where nvfs is to give GPUs",
-		       client);
+		       words->client);
 	if (theirs)
-		doctor_say(report, "engines", DOCTOR_WARN, remedy, "%s: '%s' names " NVIDIA_RUNTIME "%s",
-			   client, path, ours ? " and nvfs-runtime" : "");
+		doctor_say(words->report, "engines", DOCTOR_WARN, remedy,
+			   "%s: '%s' names " NVIDIA_RUNTIME "%s", words->client, path,
+			   ours ? " and nvfs-runtime" : "");
 	else if (ours)
-		doctor_say(report, "engines", DOCTOR_OK, NULL, "%s: '%s' names nvfs-runtime", client,
-			   path);
-}
-
-static void check_words_below(const struct doctor *doctor, json_t *report, const char *client,
-			      const char *dir)
-{
-	char path[PATH_MAX];
-	struct dirent *entry;
-	DIR *list;
-
-	(void)snprintf(path, sizeof(path), "%s%s", doctor->root, dir);
-	list = opendir(path);
-	while (list && (entry = readdir(list))) {
-		if (entry->d_name[0] == '.')
-			continue;
-		(void)snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
-		check_words(doctor, report, client, path);
-	}
-	if (list)
-		(void)closedir(list);
+		doctor_say(words->report, "engines", DOCTOR_OK, NULL, "%s: '%s' names nvfs-runtime",
+			   words->client, path);
 }
 
 void doctor_engines(const struct doctor *doctor, json_t *report)
 {
+	struct words containerd = { report, "containerd" }, crio = { report, "crio" };
+
 	check_cdi(doctor, report);
 	check_hooks(doctor, report);
 	check_docker_runtimes(doctor, report);
 	check_name(doctor, report, DOCKER_HOOK, "docker run --gpus");
 	check_name(doctor, report, DROPIN, "LXC, Incus, enroot and apptainer");
-	check_words(doctor, report, "containerd", "/etc/containerd/config.toml");
-	check_words_below(doctor, report, "containerd", "/etc/containerd/conf.d");
-	check_words_below(doctor, report, "crio", "/etc/crio/crio.conf.d");
+	check_words(doctor, "/etc/containerd/config.toml", &containerd);
+	each_file(doctor, "/etc/containerd/conf.d", ".toml", check_words, &containerd);
+	each_file(doctor, "/etc/crio/crio.conf.d", ".conf", check_words, &crio);
 	if (json_array_size(report) == 0)
 		doctor_say(report, "engines", DOCTOR_OK, NULL,
 			   "none is told of GPUs in a file that is known here");

@@ -172,6 +172,8 @@ static void process(FILE *out, const json_t *status)
 {
 	const json_t *numbers = json_object_get(status, "process");
 
+	if (!numbers)
+		return;
 	seconds(out, "process_cpu_seconds_total", "Processor time of the daemon.",
 		query_number(numbers, "cpu_us"));
 	single(out, "process_resident_memory_bytes", "gauge", "Memory of the daemon.",

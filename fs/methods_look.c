@@ -169,7 +169,8 @@ int method_status(struct daemon *daemon, struct client *client, json_t *params,
 	(void)json_object_set_new(json, "reinject", reinject_status(daemon, &viewer));
 	(void)json_object_set_new(json, "looks", renewal_status(daemon->renewal));
 	(void)json_object_set_new(json, "views", numbers_views(daemon));
-	(void)json_object_set_new(json, "process", numbers_process());
+	if (viewer.is_root) /* it counts descriptors, of which there may be many: not for a flood */
+		(void)json_object_set_new(json, "process", numbers_process());
 	if (g) {
 		(void)json_object_set_new(json, "cuda", json_string(g->driver->cuda));
 		(void)json_object_set_new(json, "gpus_usable", json_integer(usable_gpus(g->gpus)));
