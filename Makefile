@@ -200,6 +200,7 @@ install: programs
 	install -D -m 0644 contrib/completion/nvfs.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nvfs
 	install -D -m 0644 contrib/completion/_nvfs $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nvfs
 	install -D -m 0644 contrib/nvfs.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/nvfs.conf
+	install -D -m 0644 contrib/nvfs.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/nvfs.catalog
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	for unit in nvfs.service nvfs-rescan.service nvfs-metrics.service nvfs-metrics.timer; do \
 		sed 's|/usr/local/bin/|$(PREFIX)/bin/|' contrib/$$unit \

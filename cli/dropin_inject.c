@@ -97,6 +97,7 @@ static int build(const struct dropin *dropin, const struct dropin_container *con
 
 	add(ret, "nvinject", NULL);
 	add(ret, "--classic-paths", NULL);
+	add(ret, "--client", "nvidia-container-cli");
 	add(ret, "--on-daemon-down", "config");
 	add(ret, "--socket", dropin->socket);
 	r = add_container(ret, container, err);

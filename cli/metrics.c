@@ -118,6 +118,24 @@ static void histogram(FILE *out, const char *name, const char *op, const json_t 
 	(void)fprintf(out, "%lld\n", below);
 }
 
+/* One sample for each member of each member. */
+static void samples_of_two(FILE *out, const char *name, const char *type, const char *help,
+			   const char *outer_key, const char *inner_key, const json_t *numbers)
+{
+	const char *outer, *inner;
+	json_t *members, *number;
+
+	family(out, name, type, help);
+	json_object_foreach((json_t *)(uintptr_t)numbers, outer, members)
+		json_object_foreach(members, inner, number) {
+			(void)fprintf(out, "%s{", name);
+			label(out, outer_key, outer);
+			(void)fputc(',', out);
+			label(out, inner_key, inner);
+			(void)fprintf(out, "} %lld\n", (long long)json_integer_value(number));
+		}
+}
+
 static void latency(FILE *out, const json_t *numbers)
 {
 	static const char name[] = "nvfs_fuse_request_seconds";
@@ -133,16 +151,11 @@ static void injections(FILE *out, const json_t *events)
 {
 	static const char name[] = "nvfs_inject_seconds";
 	const json_t *took = json_object_get(events, "injections");
-	const json_t *happened = json_object_get(events, "happened");
-	json_t *results = json_pack("{s:I, s:I}", "injected",
-				    (json_int_t)query_number(happened, "injected"), "refused",
-				    (json_int_t)query_number(happened, "refused"));
 
-	samples(out, "nvfs_inject_total", "counter", "Injections since this daemon's start.",
-		"result", results);
+	samples_of_two(out, "nvfs_inject_total", "counter", "Injections since this daemon's start.",
+		       "client", "result", json_object_get(events, "clients"));
 	family(out, name, "histogram", "Time of an injection, as nvinject tells it.");
 	histogram(out, name, NULL, took, json_object_get(took, "bounds_us"));
-	json_decref(results);
 }
 
 static void gpus(FILE *out, const json_t *status)
@@ -238,8 +251,13 @@ void metrics_print(FILE *out, const json_t *status, bool degraded)
 	samples(out, "nvfs_fuse_requests_total", "counter",
 		"Requests of the filesystem that were answered.", "op",
 		json_object_get(numbers, "requests"));
-	samples(out, "nvfs_fuse_errors_total", "counter", "Answers that were errors.", "errno",
-		json_object_get(numbers, "errors"));
+	samples_of_two(out, "nvfs_fuse_errors_total", "counter", "Answers that were errors.", "op",
+		       "errno", json_object_get(numbers, "errors_by_operation"));
+	single(out, "nvfs_passthrough_opens_total", "counter",
+	       "Files opened that the kernel reads without the daemon.",
+	       query_number(numbers, "passthrough_opens"));
+	single(out, "nvfs_open_files", "gauge", "Files and directories of trees that are open.",
+	       query_number(numbers, "open_files"));
 	latency(out, json_object_get(numbers, "latency"));
 	process(out, status);
 }

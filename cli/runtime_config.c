@@ -150,7 +150,8 @@ static int add_option(json_t *args, const char *option, const char *value)
 
 static json_t *hook_json(const struct runtime_hook *hook)
 {
-	json_t *args = json_pack("[s, s, s, s]", "nvinject", "hook", "--socket", hook->socket);
+	json_t *args = json_pack("[s, s, s, s, s, s]", "nvinject", "hook", "--client", "nvfs-runtime",
+				 "--socket", hook->socket);
 	int r = 0;
 
 	if (hook->swarm && *hook->swarm)

@@ -21,6 +21,13 @@
 #define JOURNAL "/run/systemd/journal/socket" /* systemd-journald.service(8) */
 #define LINE_LENGTH_MAX 512
 
+static const char *const message_ids[] = {
+	[AUDIT_INJECTED] = "77e09129085049b688f962684c0bedca",
+	[AUDIT_HEALED] = "0a89430a4a2a43df9cc3b1d36b54ae03",
+	[AUDIT_REMOVED] = "973ab66b84844f25a3d6e9a4507af53f",
+	[AUDIT_REFUSED] = "fcded9ee55ce4d3390548d200d8a9bd3",
+};
+
 /* A value of one line, as this form has to be. */
 static void put(FILE *out, const char *key, const char *value)
 {
@@ -30,22 +37,7 @@ static void put(FILE *out, const char *key, const char *value)
 	(void)fputc('\n', out);
 }
 
-static void put_all(FILE *out, const struct daemon *daemon, uint32_t index, const char *line)
-{
-	const struct store_tree *tree = store_tree(daemon->store, index);
-	const char *text = store_blob(daemon->store, tree->spec, NULL);
-	const char *name = store_blob(daemon->store, tree->name, NULL);
-	json_t *spec = text ? json_loads(text, 0, NULL) : NULL;
-
-	put(out, "MESSAGE", line);
-	put(out, "NVFS_CONTAINER_ID", varlink_string(spec, "id", name));
-	put(out, "NVFS_DEVICES", varlink_string(spec, "devices", ""));
-	(void)fprintf(out, "NVFS_PID=%d\nNVFS_UID=%u\nPRIORITY=%d\nSYSLOG_IDENTIFIER=nvfs\n",
-		      tree->pid, tree->owner, LOG_LEVEL_INFO);
-	json_decref(spec);
-}
-
-static bool to_journal(const struct daemon *daemon, uint32_t index, const char *line)
+static bool to_journal(enum audit_what what, const struct audit_asker *about, const char *line)
 {
 	const struct sockaddr_un addr = { .sun_family = AF_UNIX, .sun_path = JOURNAL };
 	auto_close int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -55,13 +47,39 @@ static bool to_journal(const struct daemon *daemon, uint32_t index, const char *
 
 	if (!out)
 		return false;
-	put_all(out, daemon, index, line);
+	put(out, "MESSAGE", line);
+	put(out, "MESSAGE_ID", message_ids[what]);
+	put(out, "NVFS_CONTAINER_ID", about->id);
+	put(out, "NVFS_DEVICES", about->devices);
+	if (about->trace)
+		put(out, "NVFS_TRACE", about->trace);
+	(void)fprintf(out, "NVFS_PID=%d\nNVFS_UID=%u\nPRIORITY=%d\nSYSLOG_IDENTIFIER=nvfs\n",
+		      about->pid, about->uid, LOG_LEVEL_INFO);
 	return fclose(out) == 0 && sock >= 0 &&
 	       sendto(sock, entry, len, MSG_NOSIGNAL, (const struct sockaddr *)&addr,
 		      sizeof(addr)) == (ssize_t)len;
 }
 
-void audit_tree(const struct daemon *daemon, uint32_t tree, const char *fmt, ...)
+static bool tree_to_journal(const struct daemon *daemon, uint32_t index, enum audit_what what,
+			    const char *trace, const char *line)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+	const char *text = store_blob(daemon->store, tree->spec, NULL);
+	const char *name = store_blob(daemon->store, tree->name, NULL);
+	json_t *spec = text ? json_loads(text, 0, NULL) : NULL;
+	const struct audit_asker about = { .id = varlink_string(spec, "id", name),
+					   .devices = varlink_string(spec, "devices", ""),
+					   .pid = tree->pid,
+					   .uid = tree->owner,
+					   .trace = trace };
+	bool taken = to_journal(what, &about, line);
+
+	json_decref(spec);
+	return taken;
+}
+
+void audit_tree(const struct daemon *daemon, uint32_t tree, enum audit_what what, const char *trace,
+		const char *fmt, ...)
 {
 	char line[LINE_LENGTH_MAX];
 	va_list ap;
@@ -69,6 +87,18 @@ void audit_tree(const struct daemon *daemon, uint32_t tree, const char *fmt, ...
 	va_start(ap, fmt);
 	(void)vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
-	if (!log_is_journal() || !to_journal(daemon, tree, line))
+	if (!log_is_journal() || !tree_to_journal(daemon, tree, what, trace, line))
+		log_info("%s", line);
+}
+
+void audit_refused(const struct audit_asker *asker, const char *fmt, ...)
+{
+	char line[LINE_LENGTH_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (!log_is_journal() || !to_journal(AUDIT_REFUSED, asker, line))
 		log_info("%s", line);
 }

@@ -206,9 +206,8 @@ static void serve(struct connection *c, struct store_request *place)
 {
 	const struct kfuse_in_header *header = header_of(place);
 	struct fuse_buf buf = { .mem = place->bytes, .size = header->len };
-	uint32_t opcode = header->opcode; /* what is in the place may change while it is served */
 
-	counters_begin();
+	counters_begin(header->opcode);
 	if (header->opcode == KFUSE_INIT)
 		keep_init(c, place->bytes, header->len);
 	if (place->deaths >= DEATHS_MAX)
@@ -216,7 +215,7 @@ static void serve(struct connection *c, struct store_request *place)
 	else if (!hostread_serve(c->hostread, place->bytes))
 		fuse_session_process_buf(c->session, &buf);
 	clear(place);
-	counters_end(opcode);
+	counters_end();
 }
 
 static bool is_in_flight(struct store_request *place)

@@ -5,7 +5,7 @@
  */
 #include "fs/counters.h"
 
-#include <stdio.h>
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 
@@ -52,7 +52,14 @@ static const unsigned char ops[] = {
 	[52] = COUNTERS_GETATTR, /* STATX */
 };
 
+static const int errnos[COUNTERS_ERRNOS] = {
+	0,	ENOENT,	 EIO,	  EACCES,  EPERM,  EROFS,	 ENOSYS,     ENOTDIR,
+	EISDIR, EINVAL,	 ENODATA, ERANGE,  ENOMEM, ESTALE,	 EINTR,	     EAGAIN,
+	EBADF,	EMFILE,	 ENFILE,  ENOTTY,  ELOOP,  ENAMETOOLONG, EOPNOTSUPP, ETIMEDOUT,
+};
+
 static _Thread_local struct counters_worker *mine;
+static _Thread_local enum counters_op op_in_work;
 
 static uint64_t now_ns(void)
 {
@@ -94,8 +101,9 @@ void counters_thread(struct counters *counters, unsigned int number)
 	mine = &counters->workers[number];
 }
 
-void counters_begin(void)
+void counters_begin(uint32_t opcode)
 {
+	op_in_work = counters_op(opcode);
 	set(&mine->begun_ns, now_ns());
 }
 
@@ -112,20 +120,29 @@ unsigned int counters_bucket(uint64_t ns)
 	return bits < COUNTERS_BUCKETS ? bits : COUNTERS_BUCKETS - 1;
 }
 
-void counters_end(uint32_t opcode)
+void counters_end(void)
 {
 	uint64_t took = now_ns() - get(&mine->begun_ns);
-	enum counters_op op = counters_op(opcode);
 
-	add(&mine->requests[op][counters_bucket(took)], 1);
-	add(&mine->total_ns[op], took);
+	add(&mine->requests[op_in_work][counters_bucket(took)], 1);
+	add(&mine->total_ns[op_in_work], took);
 	set(&mine->begun_ns, 0);
 }
 
 void counters_error(int error)
 {
+	size_t i = COUNTERS_ERRNOS - 1;
+
+	while (i > 0 && errnos[i] != error)
+		i--;
 	if (mine)
-		add(&mine->errors[error > 0 && error < COUNTERS_ERRNOS ? error : 0], 1);
+		add(&mine->errors[op_in_work][i], 1);
+}
+
+void counters_passthrough(void)
+{
+	if (mine)
+		add(&mine->passthrough_opens, 1);
 }
 
 static void sum_worker(const struct counters_worker *worker, struct counters_worker *ret)
@@ -138,9 +155,10 @@ static void sum_worker(const struct counters_worker *worker, struct counters_wor
 		for (unsigned int i = 0; i < COUNTERS_BUCKETS; i++)
 			ret->requests[op][i] += get(&worker->requests[op][i]);
 		ret->total_ns[op] += get(&worker->total_ns[op]);
+		for (unsigned int i = 0; i < COUNTERS_ERRNOS; i++)
+			ret->errors[op][i] += get(&worker->errors[op][i]);
 	}
-	for (unsigned int i = 0; i < COUNTERS_ERRNOS; i++)
-		ret->errors[i] += get(&worker->errors[i]);
+	ret->passthrough_opens += get(&worker->passthrough_opens);
 }
 
 void counters_sum(const struct counters *counters, struct counters_worker *ret)
@@ -165,34 +183,77 @@ uint64_t counters_longest_ms(const struct counters *counters)
 
 /* telling */
 
+static uint64_t requests_of(const struct counters_worker *sum, enum counters_op op)
+{
+	uint64_t n = 0;
+
+	for (unsigned int i = 0; i < COUNTERS_BUCKETS; i++)
+		n += sum->requests[op][i];
+	return n;
+}
+
 static json_t *requests_json(const struct counters_worker *sum)
 {
 	json_t *json = json_object();
 
-	for (unsigned int op = 0; op < COUNTERS_OPS; op++) {
-		uint64_t n = 0;
-
-		for (unsigned int i = 0; i < COUNTERS_BUCKETS; i++)
-			n += sum->requests[op][i];
-		(void)json_object_set_new(json, names[op], json_integer((json_int_t)n));
-	}
+	for (unsigned int op = 0; op < COUNTERS_OPS; op++)
+		(void)json_object_set_new(json, names[op],
+					  json_integer((json_int_t)requests_of(sum, op)));
 	return json;
+}
+
+static void count_errors(json_t *json, const uint64_t errors[COUNTERS_ERRNOS])
+{
+	for (unsigned int i = 0; i < COUNTERS_ERRNOS; i++) {
+		const char *name = i ? strerrorname_np(errnos[i]) : "other";
+		json_int_t before = json_integer_value(json_object_get(json, name));
+
+		if (errors[i])
+			(void)json_object_set_new(json, name,
+						  json_integer(before + (json_int_t)errors[i]));
+	}
 }
 
 static json_t *errors_json(const struct counters_worker *sum)
 {
 	json_t *json = json_object();
 
-	for (int i = 0; i < COUNTERS_ERRNOS; i++) {
-		const char *name = i ? strerrorname_np(i) : NULL;
-		char number[16];
+	for (unsigned int op = 0; op < COUNTERS_OPS; op++)
+		count_errors(json, sum->errors[op]);
+	return json;
+}
 
-		(void)snprintf(number, sizeof(number), "%d", i);
-		if (sum->errors[i])
-			(void)json_object_set_new(json, name ? name : number,
-						  json_integer((json_int_t)sum->errors[i]));
+static json_t *errors_by_operation_json(const struct counters_worker *sum)
+{
+	json_t *json = json_object();
+
+	for (unsigned int op = 0; op < COUNTERS_OPS; op++) {
+		json_t *errors = json_object();
+
+		count_errors(errors, sum->errors[op]);
+		if (json_object_size(errors))
+			(void)json_object_set(json, names[op], errors);
+		json_decref(errors);
 	}
 	return json;
+}
+
+static uint64_t answered(const struct counters_worker *sum, enum counters_op op)
+{
+	uint64_t n = requests_of(sum, op);
+
+	for (unsigned int i = 0; i < COUNTERS_ERRNOS; i++)
+		n -= sum->errors[op][i];
+	return n;
+}
+
+/* Numbers of one moment they are not, and a daemon that dies takes an uncounted one with it. */
+static uint64_t open_files(const struct counters_worker *sum)
+{
+	uint64_t opened = answered(sum, COUNTERS_OPEN) + answered(sum, COUNTERS_OPENDIR);
+	uint64_t closed = requests_of(sum, COUNTERS_RELEASE);
+
+	return opened > closed ? opened - closed : 0;
 }
 
 static json_t *buckets_json(const uint64_t buckets[COUNTERS_BUCKETS])
@@ -226,8 +287,10 @@ json_t *counters_json(const struct counters *counters)
 	struct counters_worker sum;
 
 	counters_sum(counters, &sum);
-	return json_pack("{s:I, s:I, s:o, s:o, s:o}", "since", (json_int_t)counters->since_s,
-			 "takeovers", (json_int_t)counters->takeovers, "requests",
-			 requests_json(&sum), "errors", errors_json(&sum), "latency",
-			 latency_json(&sum));
+	return json_pack("{s:I, s:I, s:o, s:o, s:o, s:I, s:I, s:o}", "since",
+			 (json_int_t)counters->since_s, "takeovers",
+			 (json_int_t)counters->takeovers, "requests", requests_json(&sum), "errors",
+			 errors_json(&sum), "errors_by_operation", errors_by_operation_json(&sum),
+			 "open_files", (json_int_t)open_files(&sum), "passthrough_opens",
+			 (json_int_t)sum.passthrough_opens, "latency", latency_json(&sum));
 }

@@ -18,7 +18,7 @@
 #define COUNTERS_WORKERS 16
 /* Bucket i counts what took less than 2^i us and did not fit i - 1; the last one all the rest. */
 #define COUNTERS_BUCKETS 25
-#define COUNTERS_ERRNOS 134 /* errno(3) of Linux ends at 133; others are counted as 0 */
+#define COUNTERS_ERRNOS 24 /* those that answers are made of; the first one counts all others */
 
 enum counters_op {
 	COUNTERS_OTHER,
@@ -42,7 +42,8 @@ struct counters_worker {
 	_Alignas(64) uint64_t begun_ns; /* the request in work, CLOCK_MONOTONIC; 0: none */
 	uint64_t requests[COUNTERS_OPS][COUNTERS_BUCKETS];
 	uint64_t total_ns[COUNTERS_OPS];
-	uint64_t errors[COUNTERS_ERRNOS];
+	uint64_t errors[COUNTERS_OPS][COUNTERS_ERRNOS];
+	uint64_t passthrough_opens;
 };
 
 struct counters {
@@ -60,17 +61,24 @@ void counters_takeover(struct counters *counters);
 /** counters_thread() - what this thread serves is counted as worker @number's, whose only thread it is */
 void counters_thread(struct counters *counters, unsigned int number);
 
-/** counters_begin() - a request has come; not for a thread without counters_thread() */
-void counters_begin(void);
-
 /**
- * counters_end() - it has been answered
+ * counters_begin() - a request has come; not for a thread without counters_thread()
  * @opcode: of linux/fuse.h
  */
-void counters_end(uint32_t opcode);
+void counters_begin(uint32_t opcode);
 
-/** counters_error() - an answer was this errno (positive); nothing for a thread that serves nothing */
+/** counters_end() - it has been answered */
+void counters_end(void);
+
+/**
+ * counters_error() - the answer to the request in work is this errno (positive)
+ *
+ * Nothing for a thread that serves nothing, as for counters_passthrough().
+ */
 void counters_error(int error);
+
+/** counters_passthrough() - a file was opened that the kernel reads without us */
+void counters_passthrough(void);
 
 /** counters_op() - what an opcode of linux/fuse.h is counted as */
 enum counters_op counters_op(uint32_t opcode);
@@ -85,9 +93,12 @@ void counters_sum(const struct counters *counters, struct counters_worker *ret);
 uint64_t counters_longest_ms(const struct counters *counters);
 
 /**
- * counters_json() - {"since", "takeovers", "requests", "errors", "latency"}
+ * counters_json() - {"since", "takeovers", "requests", "errors", "errors_by_operation", "open_files",
+ * "passthrough_opens", "latency"}
  *
- * requests has every operation, errors each errno that was answered (by name),
+ * requests has every operation, errors each errno that was answered (by name; "other"),
+ * errors_by_operation the same for each operation that had some, open_files what was opened,
+ * directories too, and not closed again,
  * latency the operations that were asked: {"bounds_us": [1, 2, 4, ...],
  * "operations": {"open": {"sum_us": N, "buckets": [...]}}} with one bucket more
  * than there are bounds.

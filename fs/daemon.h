@@ -59,6 +59,8 @@ struct injection {
 	uint32_t tree, serial; /* a tree's index comes back with another serial */
 	bool switched; /* the tree got a new snapshot */
 	uint32_t spec; /* blob: the spec before a switch, else STORE_NONE */
+	const char *asked_by; /* of events_client() */
+	char trace[8];        /* of its Inject */
 };
 
 #define DAEMON_STALLED_MAX 32 /* files that are told of */

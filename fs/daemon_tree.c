@@ -304,7 +304,7 @@ void daemon_tree_remove(struct daemon *daemon, uint32_t index)
 	}
 	if (tree->mnt_ns && !(tree->flags & STORE_TREE_UNCOMMITTED))
 		events_of_tree(daemon, EVENT_REMOVED, index, NULL);
-	audit_tree(daemon, index, "removed the tree '%s'",
+	audit_tree(daemon, index, AUDIT_REMOVED, NULL, "removed the tree '%s'",
 		   store_blob(daemon->store, tree->name, NULL));
 	pid = tree->pid;
 	(void)snprintf(name, sizeof(name), "%s", store_blob(daemon->store, tree->name, NULL));

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "common/cleanup.h"
@@ -21,6 +22,12 @@ static const char *const names[EVENT_KINDS] = {
 	[EVENT_GENERATION] = "generation", [EVENT_FINDING] = "finding",
 };
 
+/* Who asks for injections. The last one is for all others. */
+static const char *const clients[] = {
+	"nvinject", "hook",	    "cdi", "nvidia-container-runtime-hook", "nvidia-container-cli",
+	"nvfs",	    "nvfs-runtime", "other",
+};
+
 struct listener {
 	struct listener *next;
 	struct client *client;
@@ -35,6 +42,7 @@ static const unsigned int bounds_ms[] = { 1, 2, 5, 10, 20, 50, 100, 200, 500, 10
 struct events {
 	struct listener *listeners;
 	uint64_t happened[EVENT_KINDS];
+	uint64_t asked[ARRAY_SIZE(clients)][2]; /* of injections: injected, refused */
 	uint64_t took[ARRAY_SIZE(bounds_ms) + 1], took_us; /* of injections, and of all in sum */
 };
 
@@ -64,6 +72,26 @@ void events_free(struct events *events)
 		events->listeners = next;
 	}
 	free(events);
+}
+
+static size_t client_index(const char *name)
+{
+	size_t i = 0;
+
+	while (i < ARRAY_SIZE(clients) - 1 && strcmp(clients[i], name) != 0)
+		i++;
+	return i;
+}
+
+const char *events_client(const char *name)
+{
+	return clients[client_index(name)];
+}
+
+static void count_client(struct events *events, enum event_kind kind, const json_t *client)
+{
+	if (json_is_string(client) && (kind == EVENT_INJECTED || kind == EVENT_REFUSED))
+		events->asked[client_index(json_string_value(client))][kind == EVENT_REFUSED]++;
 }
 
 static bool may_hear(const struct daemon *daemon, const struct daemon_viewer *viewer,
@@ -108,8 +136,10 @@ static void tell(struct daemon *daemon, const struct about *about, json_t *event
 
 static void happen(struct daemon *daemon, const struct about *about, json_t *details)
 {
-	if (daemon->events)
+	if (daemon->events) {
 		daemon->events->happened[about->kind]++;
+		count_client(daemon->events, about->kind, json_object_get(details, "client"));
+	}
 	if (daemon->events && daemon->events->listeners)
 		tell(daemon, about, with_name(names[about->kind], details));
 	else
@@ -227,6 +257,23 @@ static json_t *durations(const struct events *events)
 			 (json_int_t)events->took_us);
 }
 
+static json_t *clients_json(const struct events *events)
+{
+	json_t *json = json_object();
+
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++) {
+		const uint64_t *asked = events->asked[i];
+
+		if (asked[0] || asked[1])
+			(void)json_object_set_new(json, clients[i],
+						  json_pack("{s:I, s:I}", names[EVENT_INJECTED],
+							    (json_int_t)asked[0],
+							    names[EVENT_REFUSED],
+							    (json_int_t)asked[1]));
+	}
+	return json;
+}
+
 json_t *events_status(const struct daemon *daemon)
 {
 	json_t *status = json_object(), *happened = json_object();
@@ -239,6 +286,7 @@ json_t *events_status(const struct daemon *daemon)
 					  json_integer((json_int_t)daemon->events->happened[i]));
 	(void)json_object_set_new(status, "listeners", json_integer(listeners));
 	(void)json_object_set_new(status, "happened", happened);
+	(void)json_object_set_new(status, "clients", clients_json(daemon->events));
 	(void)json_object_set_new(status, "injections", durations(daemon->events));
 	return status;
 }

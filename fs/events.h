@@ -32,6 +32,14 @@ int events_new(struct events **ret, struct error *err);
 void events_free(struct events *events);
 
 /**
+ * events_client() - who asked for an injection, as events and metrics tell it
+ * @name: what a client calls itself
+ *
+ * Return: one of a few names, "other" for what is none of them. A literal.
+ */
+const char *events_client(const char *name);
+
+/**
  * events_listen() - from now on, tell this client
  * @viewer: who it is; copied
  *
@@ -49,7 +57,8 @@ void events_client_gone(struct daemon *daemon, const struct client *client);
 /**
  * events_of_tree() - something of a container's
  * @tree:    index; must be there. Only who may see it is told
- * @details: members beside "event", "time_us", "id", "pid" and "uid"; reference taken over; NULL for none
+ * @details: members beside "event", "time_us", "id", "pid" and "uid"; reference taken over; NULL for none.
+ *           "client", of events_client(), is counted by its name
  */
 void events_of_tree(struct daemon *daemon, enum event_kind kind, uint32_t tree, json_t *details);
 
@@ -63,8 +72,8 @@ void events_finding(struct daemon *daemon, const char *what);
 void events_of_user(struct daemon *daemon, enum event_kind kind, uint32_t uid, json_t *details);
 
 /**
- * events_status() - how often each has happened since this daemon's start, how many listen, and how long
- * injections took; a new reference
+ * events_status() - how often each has happened since this daemon's start, how many listen, how long
+ * injections took, and who asked for them and for those refused; a new reference
  */
 json_t *events_status(const struct daemon *daemon);
 

@@ -19,10 +19,12 @@
 #include "common/ldcache.h"
 #include "common/log.h"
 #include "common/parse.h"
+#include "common/varlink.h"
 #include "fs/claim.h"
 #include "fs/compose.h"
 #include "fs/daemon.h"
 #include "fs/derive.h"
+#include "fs/events.h"
 #include "fs/filesystem.h"
 #include "fs/fixed.h"
 #include "fs/generation.h"
@@ -55,6 +57,8 @@ struct call {
 	struct client *client;
 	struct claim claim;
 	const json_t *requirements; /* the message's; NULL for none */
+	const char *asked_by;       /* of events_client() */
+	const char *trace;
 	struct gpu_selection selection;
 	bool by_root; /* the container gets what root may have, and not what one of the users may */
 	bool mig_config, mig_monitor;
@@ -403,6 +407,8 @@ static int make_tree(struct call *call, struct error *err)
 	call->injection->tree = (uint32_t)index;
 	call->injection->serial = store_tree(daemon->store, (uint32_t)index)->serial;
 	call->injection->switched = switched;
+	call->injection->asked_by = call->asked_by;
+	(void)snprintf(call->injection->trace, sizeof(call->injection->trace), "%s", call->trace);
 	if (switched)
 		remember_spec(call, (uint32_t)index, tree.spec);
 	return 0;
@@ -424,22 +430,35 @@ static int list_links(struct call *call, struct error *err)
 	return r;
 }
 
-static int list_ipcs(struct call *call, struct error *err)
+static struct ipc_request ipc_request(const struct call *call)
 {
 	const struct peer *peer = client_peer(call->client);
 	const struct store_tree *tree =
 		call->injection ? daemon_injection_tree(call->daemon, call->injection) : NULL;
 	bool is_users = tree && !(tree->flags & STORE_TREE_BY_ROOT);
-	const struct ipc_request request = {
+
+	return (struct ipc_request){
 		.root = call->daemon->config.ipc_root,
 		.caps = call->claim.caps,
 		.uid = is_users ? tree->owner : peer->uid,
 		.by_root = !is_users && peer_is_root(peer, &call->daemon->self),
 		.without = call->claim.without,
 	};
+}
 
-	return ipc_looker_find(call->daemon->ipc_looker, &request, &call->ipcs, &call->findings,
-			       err);
+/*
+ * A thread looks for sockets while ours waits for the threads that serve the tree: of it the kernel knows
+ * no name yet, and asks for each one on the way.
+ */
+static int list_ipcs(struct call *call, struct error *err)
+{
+	const struct daemon *daemon = call->daemon;
+	const struct ipc_request request = ipc_request(call);
+
+	ipc_looker_ask(daemon->ipc_looker, &request);
+	if (!call->claim.dry_run && daemon->generation->proc_version)
+		planner_warm(filesystem_root(daemon->fs), call->claim.name);
+	return ipc_looker_find(daemon->ipc_looker, &request, &call->ipcs, &call->findings, err);
 }
 
 /* Whose nodes of its own are: the container's root. */
@@ -506,15 +525,14 @@ static json_t *warnings_json(const struct call *call)
 	return warnings;
 }
 
-static int write_reply(struct call *call, const char *trace, struct method_reply *reply,
-		       struct error *err)
+static int write_reply(struct call *call, struct method_reply *reply, struct error *err)
 {
 	const struct store_tree *tree =
 		call->injection ? daemon_injection_tree(call->daemon, call->injection) : NULL;
 	bool is_known = tree && !(tree->flags & STORE_TREE_UNCOMMITTED);
 
 	reply->params = json_pack("{s:s, s:s, s:s, s:s, s:o, s:O}", "id", call->claim.id, "trace",
-				  trace, "token", call->injection ? call->injection->token : "",
+				  call->trace, "token", call->injection ? call->injection->token : "",
 				  "state", is_known ? "known" : "new", "warnings",
 				  warnings_json(call), "plan", call->plan.steps);
 	if (!reply->params)
@@ -562,8 +580,7 @@ static int check_core_libraries(const struct call *call, struct error *err)
 	return 0;
 }
 
-static int give_tree(struct call *call, const char *trace, struct method_reply *reply,
-		     struct error *err)
+static int give_tree(struct call *call, struct method_reply *reply, struct error *err)
 {
 	int r = derive(call, err);
 
@@ -574,7 +591,7 @@ static int give_tree(struct call *call, const char *trace, struct method_reply *
 	if (r == 0)
 		r = make_plan(call, err);
 	if (r == 0)
-		r = write_reply(call, trace, reply, err);
+		r = write_reply(call, reply, err);
 	if (r < 0 && call->injection)
 		daemon_injection_end(call->daemon, call->injection, false);
 	if (call->claim.dry_run) {
@@ -585,8 +602,7 @@ static int give_tree(struct call *call, const char *trace, struct method_reply *
 	return r;
 }
 
-static int inject(struct call *call, const char *trace, struct method_reply *reply,
-		  struct error *err)
+static int inject(struct call *call, struct method_reply *reply, struct error *err)
 {
 	struct daemon *daemon = call->daemon;
 	int r = check_policy(call, err);
@@ -604,7 +620,7 @@ static int inject(struct call *call, const char *trace, struct method_reply *rep
 		r = check_core_libraries(call, err);
 	r = r ? r : choose_compat_mode(call, err);
 	r = r ? r : read_image(call, err);
-	return r < 0 ? r : give_tree(call, trace, reply, err);
+	return r < 0 ? r : give_tree(call, reply, err);
 }
 
 int method_inject(struct daemon *daemon, struct client *client, json_t *params,
@@ -613,7 +629,9 @@ int method_inject(struct daemon *daemon, struct client *client, json_t *params,
 {
 	struct call call = { .daemon = daemon,
 			     .client = client,
-			     .requirements = json_object_get(params, "requirements") };
+			     .requirements = json_object_get(params, "requirements"),
+			     .trace = trace,
+			     .asked_by = events_client(varlink_string(params, "client", "")) };
 	int r;
 
 	/* First of all: whatever nonsense an environment asks that does not count, its container starts. */
@@ -626,7 +644,7 @@ int method_inject(struct daemon *daemon, struct client *client, json_t *params,
 	if (r == 0 && !reinject_fits(daemon, client_peer(client)->pid, call.claim.process.mnt_ns))
 		r = error_setc(err, ERROR_MOUNT, -ESRCH, "the container has ended");
 	if (r == 0)
-		r = inject(&call, trace, reply, err);
+		r = inject(&call, reply, err);
 	call_done(&call);
 	return r;
 }

@@ -76,6 +76,10 @@ static void *run(void *data)
 
 	(void)pthread_mutex_lock(&looker->lock);
 	while (!looker->ends) {
+		if (looker->state == LEFT) { /* before we came to it */
+			forget(looker);
+			looker->state = IDLE;
+		}
 		if (looker->state == ASKED)
 			look(looker);
 		else
@@ -172,14 +176,40 @@ static int take(struct ipc_looker *looker, struct ipc_list *ret, struct finding_
 	return looker->result;
 }
 
+static bool is_asked(const struct ipc_looker *looker, const struct ipc_request *request)
+{
+	const struct ipc_request *asked = &looker->request;
+	const char *without = request->without ? request->without : "";
+
+	return strcmp(asked->root, request->root) == 0 && asked->caps == request->caps &&
+	       asked->uid == request->uid && asked->by_root == request->by_root &&
+	       strcmp(asked->without ? asked->without : "", without) == 0;
+}
+
+/* What somebody else asked, and never took, answers nobody. */
+static int ask(struct ipc_looker *looker, const struct ipc_request *request)
+{
+	if (looker->state == FOUND && !is_asked(looker, request))
+		looker->state = IDLE;
+	if (looker->state == ASKED && !is_asked(looker, request))
+		looker->state = LEFT;
+	return looker->state == IDLE ? start(looker, request) : 0;
+}
+
+void ipc_looker_ask(struct ipc_looker *looker, const struct ipc_request *request)
+{
+	(void)pthread_mutex_lock(&looker->lock);
+	(void)ask(looker, request);
+	(void)pthread_mutex_unlock(&looker->lock);
+}
+
 int ipc_looker_find(struct ipc_looker *looker, const struct ipc_request *request,
 		    struct ipc_list *ret, struct finding_list *findings, struct error *err)
 {
-	int r = 0;
+	int r;
 
 	(void)pthread_mutex_lock(&looker->lock);
-	if (looker->state == IDLE)
-		r = start(looker, request);
+	r = ask(looker, request);
 	if (r == 0 && looker->state == ASKED)
 		wait_moment(looker);
 	if (r < 0)

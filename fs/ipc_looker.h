@@ -22,6 +22,14 @@ int ipc_looker_new(struct ipc_looker **ret, struct error *err);
 void ipc_looker_free(struct ipc_looker *looker);
 
 /**
+ * ipc_looker_ask() - start a look that ipc_looker_find() with the same request takes
+ * @request: borrowed for the call
+ *
+ * Where it cannot be started, that one tells. Threads: the control thread's.
+ */
+void ipc_looker_ask(struct ipc_looker *looker, const struct ipc_request *request);
+
+/**
  * ipc_looker_find() - ipc_find() within IPC_LOOKER_LIMIT_MS
  *
  * Where the time was not enough nothing is found, and @findings tells so.

@@ -14,6 +14,7 @@
 #include "common/error.h"
 #include "common/log.h"
 #include "common/seed.h"
+#include "fs/audit.h"
 #include "fs/daemon.h"
 #include "fs/events.h"
 #include "fs/facts.h"
@@ -162,6 +163,8 @@ static const struct method methods[] = {
 	{ "org.varlink.service.GetInterfaceDescription", ANYBODY, method_description },
 };
 
+#define REFUSED "%s of uid %u pid %d: %s [trace %s]"
+
 static const struct method *method_find(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
@@ -185,14 +188,28 @@ static int method_run(struct daemon *daemon, struct client *client, const char *
 	return method->run(daemon, client, params, message, trace, reply, err);
 }
 
+static void log_refused(const struct client *client, const json_t *params, const struct error *err,
+			const char *trace)
+{
+	const struct peer *peer = client_peer(client);
+	const struct audit_asker asker = { .id = varlink_string(params, "id", ""),
+					   .devices = varlink_string(params, "devices", ""),
+					   .pid = peer->pid,
+					   .uid = peer->uid,
+					   .trace = trace };
+
+	audit_refused(&asker, REFUSED, "io.nvfs.Inject", peer->uid, peer->pid, err->text, trace);
+}
+
 static void tell_refused(struct daemon *daemon, const struct client *client, const json_t *params,
 			 const struct error *err, const char *trace)
 {
 	const struct peer *peer = client_peer(client);
 
 	events_of_user(daemon, EVENT_REFUSED, peer->uid,
-		       json_pack("{s:s?, s:s, s:o, s:i, s:i, s:s}", "id",
-				 varlink_string(params, "id", NULL), "class",
+		       json_pack("{s:s?, s:s, s:s, s:o, s:i, s:i, s:s}", "id",
+				 varlink_string(params, "id", NULL), "client",
+				 events_client(varlink_string(params, "client", "")), "class",
 				 error_class_name(err->class), "message", node_text_json(err->text),
 				 "uid", (int)peer->uid, "peer_pid", (int)peer->pid, "trace",
 				 trace));
@@ -217,8 +234,11 @@ void methods_call(void *data, struct client *client, const char *name, json_t *p
 			daemon_listings_changed(daemon);
 		return;
 	}
-	log_info("%s of uid %u pid %d: %s [trace %s]", name, client_peer(client)->uid,
-		 client_peer(client)->pid, err.text, trace);
+	if (strcmp(name, "io.nvfs.Inject") == 0)
+		log_refused(client, params, &err, trace);
+	else
+		log_info(REFUSED, name, client_peer(client)->uid, client_peer(client)->pid,
+			 err.text, trace);
 	json_decref(reply.params);
 	for (size_t i = 0; i < reply.n_fds; i++)
 		cleanup_close(&reply.fds[i]);

@@ -57,7 +57,7 @@ static const char interface_text[] =
 	"?bool,\n"
 	"  without: ?string, lib64_at: ?string, lib32_at: ?string, dry_run: ?bool, pid: ?int, "
 	"pidfd: ?int,\n"
-	"  cache: ?int, compat: ?int, cuda_compat_mode: ?string, fds: ?int)\n"
+	"  cache: ?int, compat: ?int, cuda_compat_mode: ?string, client: ?string, fds: ?int)\n"
 	"  -> (id: ?string, trace: ?string, token: ?string, state: ?string, warnings: ?[]string,\n"
 	"  plan: ?[]object, fds: ?int, nothing: ?bool, why: ?string)\n"
 	"method Commit(token: string, done: []object, time_us: ?int) -> ()\n"

@@ -190,6 +190,7 @@ int method_commit(struct daemon *daemon, struct client *client, json_t *params,
 		  struct error *err)
 {
 	struct injection *injection = injection_of(daemon, client, params, err);
+	const char *asked_by;
 	uint32_t tree;
 	int r;
 
@@ -204,14 +205,16 @@ int method_commit(struct daemon *daemon, struct client *client, json_t *params,
 	r = commit(daemon, client, injection->tree, json_object_get(params, "done"), err);
 	if (r < 0)
 		return r;
-	audit_tree(daemon, injection->tree, "injected '%s' in %" JSON_INTEGER_FORMAT " us",
+	audit_tree(daemon, injection->tree, AUDIT_INJECTED, injection->trace, "injected '%s' in %" JSON_INTEGER_FORMAT " us",
 		   permit_name(daemon, injection->tree),
 		   json_integer_value(json_object_get(params, "time_us")));
 	tree = injection->tree;
+	asked_by = injection->asked_by;
 	daemon_injection_end(daemon, injection, true);
 	events_of_tree(daemon, EVENT_INJECTED, tree,
-		       json_pack("{s:I}", "took_us",
-				 json_integer_value(json_object_get(params, "time_us"))));
+		       json_pack("{s:I, s:s}", "took_us",
+				 json_integer_value(json_object_get(params, "time_us")), "client",
+				 asked_by));
 	return methods_reply(reply, json_object(), err);
 }
 

@@ -19,6 +19,7 @@
 
 #include "common/cleanup.h"
 #include "fs/kfuse.h"
+#include "fs/counters.h"
 #include "fs/opens.h"
 #include "fs/store.h"
 #include "fs/tree.h"
@@ -131,6 +132,7 @@ static void op_open(fuse_req_t req, fuse_ino_t nodeid, struct fuse_file_info *fi
 	opens_count(ctx->store, pid); /* while it waits: afterwards it may have ended */
 	/* An inode's way is chosen once, with its object: a mix of both is EIO. */
 	if (ctx->passthrough && file.backing_id > 0) {
+		counters_passthrough();
 		reply_passthrough(req, file.backing_id);
 	} else {
 		fi->fh = 0;

@@ -83,7 +83,7 @@ int method_healed(struct daemon *daemon, uint32_t tree, json_t *params, struct m
 	permit->ready = false;
 	permit->unit_not_before = 0;
 	daemon->permits->healed++;
-	audit_tree(daemon, tree, "healed '%s': %s", permit_name(daemon, tree),
+	audit_tree(daemon, tree, AUDIT_HEALED, NULL, "healed '%s': %s", permit_name(daemon, tree),
 		   varlink_string(step, "note", ""));
 	events_of_tree(daemon, EVENT_HEALED, tree,
 		       json_pack("{s:s}", "note", varlink_string(step, "note", "")));

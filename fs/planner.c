@@ -325,6 +325,15 @@ static int add_link(struct planned *plan, const struct fixed_link *link, bool st
 			err);
 }
 
+void planner_warm(int root_fd, const char *name)
+{
+	char path[512];
+	struct statx st;
+
+	(void)snprintf(path, sizeof(path), "%s%s", name, PROC_PATH);
+	(void)statx(root_fd, path, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, STATX_TYPE, &st);
+}
+
 int planner_build(const struct planner_input *in, struct planned *ret, struct error *err)
 {
 	__attribute__((cleanup(sources_free))) struct sources *sources = calloc(1,

@@ -51,6 +51,14 @@ struct planner_input {
 };
 
 /**
+ * planner_warm() - have the kernel learn the names in a new tree, which planner_build() clones
+ * @root_fd: as in struct planner_input
+ *
+ * For who has to wait for something else in the meantime. The caller holds no lock of the store.
+ */
+void planner_warm(int root_fd, const char *name);
+
+/**
  * planner_build() - steps and descriptors, in the order in which they are to be done
  * @ret: release with planned_done(), also after a failure
  * @err: ERROR_MOUNT or ERROR_DEVICE

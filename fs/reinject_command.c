@@ -131,6 +131,7 @@ int reinject_command_build(const struct reinject_request *request, struct reinje
 	(void)snprintf(ret->pid, sizeof(ret->pid), "%d", request->pid);
 	add(ret, "nvinject", NULL);
 	add(ret, "--socket", request->socket);
+	add(ret, "--client", "nvfs");
 	add(ret, "--pid", ret->pid);
 	add(ret, "--id", varlink_string(ret->spec, "id", ""));
 	add(ret, "--devices", ret->devices);

@@ -14,7 +14,7 @@
 #include "fs/store.h"
 
 #define STATE_MAGIC 0x6e766673u /* "nvfs" */
-#define STATE_VERSION 6 /* of the layout; goes up with every change */
+#define STATE_VERSION 7 /* of the layout; goes up with every change */
 #define INO_FIRST 16            /* below: the top directories */
 #define INO_END 0x70000000u     /* above: links and host files, see tree.c */
 

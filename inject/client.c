@@ -94,6 +94,7 @@ int client_inject(struct client *client, const struct request *req, const struct
 	struct varlink_message reply;
 	int fds[3], n = 0, r;
 
+	add_param(params, "client", req->client);
 	add_param(params, "mig_config", req->mig_config);
 	add_param(params, "mig_monitor", req->mig_monitor);
 	add_param(params, "imex_channels", req->imex_channels);

@@ -47,6 +47,7 @@ static const char usage_text[] =
 	"  --cdi-device NAME           hook: called for this device of a CDI specification\n"
 	"  --swarm-resource NAMES      hook: variables that count more than "
 	"NVIDIA_VISIBLE_DEVICES\n"
+	"  --client NAME               by which metrics and events tell who asked; default nvinject, hook, ...\n"
 	"  --on-daemon-down WORD       where nobody listens: fail, skip, or config (as nvfs.conf "
 	"says; for hook)\n"
 	"  --id ID                     name of the container; default: from its cgroup\n"
@@ -78,6 +79,7 @@ enum {
 	OPT_REQUIRE,
 	OPT_SWARM,
 	OPT_CDI,
+	OPT_CLIENT,
 	OPT_ON_DOWN,
 	OPT_ID,
 	OPT_ROOTFS,
@@ -117,6 +119,7 @@ static const struct option options[] = {
 	{ "require", required_argument, NULL, OPT_REQUIRE },
 	{ "swarm-resource", required_argument, NULL, OPT_SWARM },
 	{ "cdi-device", required_argument, NULL, OPT_CDI },
+	{ "client", required_argument, NULL, OPT_CLIENT },
 	{ "on-daemon-down", required_argument, NULL, OPT_ON_DOWN },
 	{ "id", required_argument, NULL, OPT_ID },
 	{ "rootfs", required_argument, NULL, OPT_ROOTFS },
@@ -157,6 +160,7 @@ void request_done(struct request *req)
 	json_decref(req->requirements);
 	free(req->rootfs);
 	free(req->target);
+	free(req->client);
 	free(req->on_daemon_down);
 	free(req->socket);
 	memset(req, 0, sizeof(*req));
@@ -287,6 +291,8 @@ static int put_option(struct request *req, int opt, const char *value, struct er
 		return request_set(&req->swarm_resource, value, err);
 	case OPT_CDI:
 		return request_set(&req->cdi_device, value, err);
+	case OPT_CLIENT:
+		return request_set(&req->client, value, err);
 	case OPT_ON_DOWN:
 		return put_on_down(req, value, err);
 	case OPT_ID:
@@ -398,6 +404,13 @@ static int parse_options(struct request *req, int argc, char *argv[], bool *ret_
 	return r;
 }
 
+static const char *who_asks(const struct request *req, const char *program, bool hook)
+{
+	if (is_nvidias_hook(program))
+		return "nvidia-container-runtime-hook";
+	return !hook ? "nvinject" : req->cdi_device ? "cdi" : "hook";
+}
+
 int request_parse(struct request *req, int argc, char *argv[], struct error *err)
 {
 	bool hook = false;
@@ -413,6 +426,8 @@ int request_parse(struct request *req, int argc, char *argv[], struct error *err
 		return r;
 	if (!req->socket)
 		r = request_set(&req->socket, REQUEST_SOCKET, err);
+	if (r == 0 && !req->client)
+		r = request_set(&req->client, who_asks(req, argv[0], hook), err);
 	if (r == 0 && hook && !req->on_daemon_down)
 		r = request_set(&req->on_daemon_down, REQUEST_DOWN_CONFIG, err);
 	r = r ? r : request_check_places(req, err);

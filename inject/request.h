@@ -53,6 +53,7 @@ struct request {
 	char *nvidias_config; /* what NVIDIA's hook is to be configured by, and ours is not; NULL: not said */
 	char *swarm_resource; /* hook: variables that count more than NVIDIA_VISIBLE_DEVICES; NULL: none */
 	char *cdi_device; /* hook: of this device of a CDI specification; NULL: of none */
+	char *client;     /* who asks, for metrics and events; never NULL after request_parse() */
 	char *on_daemon_down; /* "fail", "skip" or "config"; NULL: the default of this action */
 	char *socket;     /* never NULL after request_parse() */
 	const char *source; /* who asked for the devices: "arguments", "env", "mounts", "cdi" */

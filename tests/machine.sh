@@ -58,6 +58,7 @@ install_nvfs()
 	install -D -m 644 -t etc/systemd/system "$(dirname "$TESTS")"/contrib/nvfs*.service \
 		"$(dirname "$TESTS")"/contrib/nvfs*.timer "$SCRATCH/e2e.service"
 	install -D -m 644 "$(dirname "$TESTS")/contrib/nvfs.tmpfiles" usr/local/lib/tmpfiles.d/nvfs.conf
+	install -D -m 644 "$(dirname "$TESTS")/contrib/nvfs.catalog" usr/local/lib/systemd/catalog/nvfs.catalog
 	install -D -m 644 "$CONFIG" etc/nvfs/nvfs.conf
 	mkdir -p etc/systemd/system/multi-user.target.wants
 	ln -sf ../e2e.service etc/systemd/system/multi-user.target.wants/

@@ -64,6 +64,12 @@ journal_has()
 	[ -n "$(journal_of "$1")" ]
 }
 
+# journal_explains MESSAGE-ID SUBJECT: as installed
+journal_explains()
+{
+	like "the journal's catalog explains: $2" "$(journalctl --no-pager --dump-catalog "$1" 2>&1)" "Subject: $2"
+}
+
 # In another directory: systemd itself has much in /run.
 tmpfiles()
 {
@@ -78,9 +84,13 @@ tmpfiles()
 
 start_and_inject()
 {
+	local injected refused
+
 	mount -t tmpfs tmpfs /mnt
 	NVFS=/usr/local/bin/nvfs
 	SOCKET=/run/nvfsd/nvfs.sock
+	ok "the journal's catalog takes ours" journalctl --update-catalog
+	is "without a word about it" "$(grep nvfs <<<"$OUT" || true)" ""
 	ok "systemctl start" systemctl start nvfs
 	is "it is active once it serves" "$(systemctl is-active nvfs)" active
 	is "systemd keeps three descriptors" "$(systemctl show -P NFileDescriptorStore nvfs)" 3
@@ -91,12 +101,21 @@ start_and_inject()
 	like "nvfs doctor sees that, too" "$(nvfs doctor)" 'ok +mount: process 1 sees it'
 	make_rootfs busybox box
 	run_container box "$ROOTFS"
-	ok "a container gets its tree" nvinject --pid "$PID" --id box --devices all
+	ok "a container gets its tree" nvinject --json --pid "$PID" --id box --devices all
+	injected=$OUT
 	ok "which the journal has, with fields" wait_for 10 journal_has box
 	is "that say what was given to whom" \
 		"$(journal_of box | jq -rs '.[0] | [.NVFS_PID, .NVFS_UID, .NVFS_DEVICES, .PRIORITY, .SYSLOG_IDENTIFIER] | join(" ")')" \
 		"$PID 0 all 6 nvfs"
+	is "by the trace that nvinject told" "$(journal_of box | jq -rs '.[0].NVFS_TRACE')" "$(jq -r .trace <<<"$injected")"
+	journal_explains "$(journal_of box | jq -rs '.[0].MESSAGE_ID')" "A container has the NVIDIA driver"
 	like "in a line" "$(journal_of box | jq -rs '.[0].MESSAGE')" "^injected 'box' in [0-9]+ us$"
+	fails "an injection is refused" 3 'device: 77: unknown device' nvinject --pid "$PID" --id other --devices 77
+	refused=$OUT
+	ok "which the journal has, too" wait_for 10 journal_has other
+	is "with who asked for what" "$(journal_of other | jq -rs '.[0] | [.NVFS_UID, .NVFS_DEVICES] | join(" ")')" "0 77"
+	like "and with its trace" "$refused" "trace $(journal_of other | jq -rs '.[0].NVFS_TRACE')"
+	journal_explains "$(journal_of other | jq -rs '.[0].MESSAGE_ID')" "A container was refused the NVIDIA driver"
 	in_container box mixwatch "$TREE" 1000 5 >"$SCRATCH/watch" 2>&1 &
 	WATCH=$!
 	wait_for 10 test -s "$SCRATCH/watch"

@@ -29,6 +29,12 @@ open_in()
 	in_container "$1" sh -c "i=0; while [ \$i -lt $2 ]; do : <$TREE/lib64/libcuda.so.1; i=\$((i + 1)); done"
 }
 
+# has_open N: closing a file is told to the daemon, and not waited for
+has_open()
+{
+	[ "$(status .counters.open_files)" = "$1" ]
+}
+
 # ---- status --------------------------------------------------------------------------------------
 
 test_status()
@@ -55,6 +61,14 @@ test_status()
 	perl -e 'open(my $f, "<", $ARGV[0]) or die; ioctl($f, 0x80086601, my $b = "\0" x 8)' \
 		"$MOUNTPOINT/host/lib64/libcuda.so.1"
 	like "errors are counted by errno" "$(status '.counters.errors | keys[]')" ENOSYS
+	like "and by operation" "$(status '.counters.errors_by_operation.other | keys[]')" ENOSYS
+	is "opens that the kernel reads are those of passthrough" \
+		"$(status 'if .mode == "passthrough" then .counters.passthrough_opens >= 4 else .counters.passthrough_opens == 0 end')" true
+	before=$(status .counters.open_files)
+	exec 7<"$MOUNTPOINT/host/lib64/libcuda.so.1"
+	is "a file that is open is told of" "$(status .counters.open_files)" $((before + 1))
+	exec 7<&-
+	ok "until it is closed" wait_for 10 has_open "$before"
 	try nvfs status
 	is "the text form succeeds" "$STATUS" 0
 	like "it has quantiles" "$OUT" 'latency      50% below [0-9]+ us, 99% below [0-9]+ us'
@@ -84,6 +98,15 @@ test_opens()
 	make_rootfs busybox b
 	run_container b "$ROOTFS"
 	nvinject --pid "$PID" --id "$(container_id b)" --devices all
+	fails "no such GPU" 3 'unknown device' nvinject --client hook --pid "$PID" --id other --devices 77
+	fails "nor for a client that nobody knows" 3 'unknown device' nvinject --client '"x' --pid "$PID" --id other --devices 77
+	is "metrics tell who asked, and what came of it" "$(nvfs metrics | grep ^nvfs_inject_total | sort)" \
+		'nvfs_inject_total{client="hook",result="injected"} 0
+nvfs_inject_total{client="hook",result="refused"} 1
+nvfs_inject_total{client="nvinject",result="injected"} 2
+nvfs_inject_total{client="nvinject",result="refused"} 0
+nvfs_inject_total{client="other",result="injected"} 0
+nvfs_inject_total{client="other",result="refused"} 1'
 	one=$(opens_of a) two=$(opens_of b)
 	open_in a 20
 	is "opens are counted for the container that opened" "$(opens_of a)" $((one + 20))
@@ -138,6 +161,8 @@ test_health()
 	like "each sample is a line of the format" \
 		"$(grep -vE '^(# (HELP|TYPE) (nvfs|process)_[a-z_]+ .+|(nvfs|process)_[a-z_]+(\{[^{}]*\})? [0-9.]+)$' <<<"$OUT")" '^$'
 	like "they have the requests" "$OUT" 'nvfs_fuse_requests_total\{op="open"\} [1-9]'
+	like "errors by operation" "$OUT" 'nvfs_fuse_errors_total\{op="other",errno="ENOSYS"\} [1-9]'
+	like "and what is open" "$OUT" 'nvfs_passthrough_opens_total [0-9]+.*nvfs_open_files [0-9]+'
 	like "the daemon's memory and descriptors" "$OUT" \
 		'process_resident_memory_bytes [1-9].*process_open_fds [1-9].*process_max_fds [1-9]'
 	is "nvfs metrics has the same families" "$(nvfs metrics | grep '^# TYPE')" "$(grep '^# TYPE' <<<"$OUT")"

@@ -39,9 +39,9 @@ START_TEST(without_a_journal_it_is_a_line_of_the_log)
 	const struct daemon daemon = { 0 };
 
 	begin();
-	audit_tree(&daemon, 0, "injected '%s' in %d us", "box", 7);
+	audit_tree(&daemon, 0, AUDIT_INJECTED, "abcdef", "injected '%s' in %d us", "box", 7);
 	ck_assert_str_eq(logged(), "nvfs: injected 'box' in 7 us\n");
-	audit_tree(&daemon, 0, "%s", "two\nlines");
+	audit_tree(&daemon, 0, AUDIT_REMOVED, NULL, "%s", "two\nlines");
 	ck_assert_str_eq(logged(), "nvfs: two?lines\n");
 }
 END_TEST
@@ -54,9 +54,20 @@ START_TEST(a_long_line_is_cut)
 	memset(text, 'x', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
 	begin();
-	audit_tree(&daemon, 0, "%s", text);
+	audit_tree(&daemon, 0, AUDIT_HEALED, NULL, "%s", text);
 	ck_assert_uint_eq(strlen(logged()), strlen("nvfs: ") + 511 + 1);
 }
 END_TEST
 
-UNIT_MAIN("audit", without_a_journal_it_is_a_line_of_the_log, a_long_line_is_cut)
+START_TEST(a_refusal_is_a_line_of_the_log)
+{
+	const struct audit_asker asker = { .id = "box", .devices = "all", .pid = 7, .trace = "abcdef" };
+
+	begin();
+	audit_refused(&asker, "refused: %s", "no");
+	ck_assert_str_eq(logged(), "nvfs: refused: no\n");
+}
+END_TEST
+
+UNIT_MAIN("audit", without_a_journal_it_is_a_line_of_the_log, a_long_line_is_cut,
+	  a_refusal_is_a_line_of_the_log)

@@ -43,6 +43,7 @@ START_TEST(numbers_have_names_and_labels)
 		"\"permissions\": {\"watched\": 3, \"healed\": 9, \"refused\": 1}, \"stalled\": "
 		"[\"/a\"],"
 		"\"events\": {\"listeners\": 2, \"happened\": {\"injected\": 8, \"refused\": 3},"
+		"\"clients\": {\"hook\": {\"injected\": 8, \"refused\": 1}, \"other\": {\"refused\": 2}},"
 		"\"injections\": {\"bounds_us\": [1000, 5000], \"buckets\": [1, 5, 2], \"sum_us\": "
 		"1500}},"
 		"\"gpus\": 8, \"gpus_usable\": 7, \"driver_version\": \"5.1\", \"cuda\": "
@@ -52,8 +53,8 @@ START_TEST(numbers_have_names_and_labels)
 		"\"process\": {\"cpu_us\": 2500000, \"resident_bytes\": 4096, \"open_fds\": 20, "
 		"\"max_fds\": 1024},"
 		"\"reinject\": {\"waiting\": 4, \"failed\": [\"x\", \"y\"]},"
-		"\"counters\": {\"takeovers\": 2, \"requests\": {\"open\": 5}, \"errors\": "
-		"{\"EIO\": 1}}}",
+		"\"counters\": {\"takeovers\": 2, \"requests\": {\"open\": 5}, \"errors_by_operation\": "
+		"{\"open\": {\"EIO\": 1}}, \"open_files\": 2, \"passthrough_opens\": 3}}",
 		true);
 
 	ck_has(text, "nvfs_up 1");
@@ -66,8 +67,9 @@ START_TEST(numbers_have_names_and_labels)
 	ck_has(text, "nvfs_views{state=\"ending\"} 1");
 	ck_has(text, "nvfs_views{state=\"reference\"} 2");
 	ck_has(text, "nvfs_views_stale 4");
-	ck_has(text, "nvfs_inject_total{result=\"injected\"} 8");
-	ck_has(text, "nvfs_inject_total{result=\"refused\"} 3");
+	ck_has(text, "nvfs_inject_total{client=\"hook\",result=\"injected\"} 8");
+	ck_has(text, "nvfs_inject_total{client=\"hook\",result=\"refused\"} 1");
+	ck_has(text, "nvfs_inject_total{client=\"other\",result=\"refused\"} 2");
 	ck_has(text, "nvfs_inject_seconds_bucket{le=\"0.001\"} 1");
 	ck_has(text, "nvfs_inject_seconds_bucket{le=\"0.005\"} 6");
 	ck_has(text, "nvfs_inject_seconds_bucket{le=\"+Inf\"} 8");
@@ -93,7 +95,9 @@ START_TEST(numbers_have_names_and_labels)
 	ck_has(text, "# TYPE nvfs_takeovers_total counter");
 	ck_has(text, "nvfs_takeovers_total 2");
 	ck_has(text, "nvfs_fuse_requests_total{op=\"open\"} 5");
-	ck_has(text, "nvfs_fuse_errors_total{errno=\"EIO\"} 1");
+	ck_has(text, "nvfs_fuse_errors_total{op=\"open\",errno=\"EIO\"} 1");
+	ck_has(text, "nvfs_passthrough_opens_total 3");
+	ck_has(text, "nvfs_open_files 2");
 	free(text);
 }
 END_TEST

@@ -44,7 +44,7 @@ static void ck_command(const struct reinject_request *request, const char *wante
 }
 
 #define COMMAND(devices, more)                                                                     \
-	"nvinject --socket /run/s --pid 42 --id c1 --devices " devices                           \
+	"nvinject --socket /run/s --client nvfs --pid 42 --id c1 --devices " devices                           \
 	" --driver-capabilities compute,utility --target /usr/local/nvidia" more
 
 START_TEST(the_request_is_repeated)

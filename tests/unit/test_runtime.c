@@ -90,7 +90,7 @@ START_TEST(a_container_that_asks_gets_one_hook_more)
 	ck_assert_uint_eq(json_array_size(list), 2);
 	ck_assert_str_eq(json_string_value(json_object_get(ours, "path")), "/usr/bin/nvinject");
 	ck_assert_uint_eq(json_array_size(json_object_get(ours, "env")), 1);
-	ck_assert_str_eq(json_string_value(json_array_get(json_object_get(ours, "args"), 3)), "/s");
+	ck_assert_str_eq(json_string_value(json_array_get(json_object_get(ours, "args"), 5)), "/s");
 	ck_assert_int_eq(json_integer_value(json_object_get(config, "z")), 1);
 	stays(text); /* once is enough */
 	json_decref(config);
