@@ -37,23 +37,39 @@ serve()
 	fi
 }
 
-# fresh_root NAME: an overlay over Debian, without the test programs; path in $ROOTFS.
+# What changes in roots of containers is kept in memory, unless fresh_root is told otherwise: a disk's journal,
+# which is busy with the roots before, would be much of what is measured.
+roots_in_memory()
+{
+	mkdir -p "$SCRATCH/roots"
+	mountpoint -q "$SCRATCH/roots" || mount -t tmpfs -o mode=0755 nvfs-bench "$SCRATCH/roots"
+}
+
+# fresh_root NAME [DIR]: an overlay over Debian, without the test programs; path in $ROOTFS.
 fresh_root()
 {
-	ROOTFS=$SCRATCH/rootfs-$1
+	roots_in_memory
+	ROOTFS=${2:-$SCRATCH/roots}/rootfs-$1
 	"$TESTS/rootfs" glibc "$ROOTFS" >/dev/null
 }
 
+# drop_root NAME [DIR]
 drop_root()
 {
-	umount "$SCRATCH/rootfs-$1" 2>/dev/null || true
-	rm -rf --one-file-system "$SCRATCH/rootfs-$1" "$SCRATCH/rootfs-$1.layers"
+	local root=${2:-$SCRATCH/roots}/rootfs-$1
+
+	umount "$root" 2>/dev/null || true
+	rm -rf --one-file-system "$root" "$root.layers"
 }
 
-# existing_way ROOT: the command that does it, in $EXISTING; driver_copies has been called.
+# existing_way ROOT: the command that does it, in $EXISTING; driver_copies has been called. Where there is a
+# GPU it starts NVML, as the real one does for every container.
 existing_way()
 {
-	mapfile -t EXISTING < <(printf '%s\n' "$HELPERS/bindmounts" "$1" 45 && cat "$SCRATCH/files")
+	local nvml=()
+
+	[ ! -e /proc/driver/nvidia/version ] || nvml=(--nvml "$SCRATCH/copies/libnvidia-ml.so.1")
+	mapfile -t EXISTING < <(printf '%s\n' "$HELPERS/bindmounts" "${nvml[@]}" "$1" 45 && cat "$SCRATCH/files")
 }
 
 # From the host's filesystem, not from the tree: the existing way knows no tree.

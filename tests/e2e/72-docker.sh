@@ -79,7 +79,7 @@ matrix()
 		in_docker "$@" -e NVIDIA_DRIVER_CAPABILITIES=teleport image:1 true
 	fails "$way, cuda>=999" 1 'nvinject: requirement: unsatisfied condition: cuda>=999' \
 		in_docker "$@" -e 'NVIDIA_REQUIRE_CUDA=cuda>=999' image:1 true
-	ok "$way, --read-only" in_docker --read-only "$@" glibc:1 sh -c "touch /written; $LOOK"
+	ok "$way, --read-only" in_docker --read-only "$@" glibc:1 sh -c "exec 2>&1; touch /written; $LOOK"
 	like "$way, --read-only: it has the driver and the GPU" "$(tr '\n' ' ' <<<"$OUT")" "Read-only.*$GOOD_READONLY"
 	ok "$way, an image with files of another driver, some empty" in_docker "$@" stale:1 sh -c "$LOOK_STALE"
 	like "$way, a stale image: the driver's own libcuda is loaded" "$(tr '\n' ' ' <<<"$OUT")" "$GOOD"

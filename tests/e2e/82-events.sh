@@ -107,20 +107,33 @@ refuse()
 	"$HELPERS/sockabuse" "$SOCKET" "${ops[@]}" >"$SCRATCH/refused"
 }
 
+# refuse_in_parts: a thousand of them, so that who reads has the time to: a busy machine may keep it waiting
+refuse_in_parts()
+{
+	local n
+
+	for n in 200 400 600 800 1000; do
+		refuse 200 && wait_for 20 heard_refusals $n || return 1
+	done
+}
+
+heard_refusals()
+{
+	[ "$(jq -s 'map(select(.event == "refused" and .id == "x")) | length' "$SCRATCH/root")" = "$1" ]
+}
+
 test_slow()
 {
 	in_background "$HELPERS/sockabuse" "$SOCKET" 'send={"method":"io.nvfs.Events","more":true}' \
 		sleep=$((8000 * SLOW)) ended >"$SCRATCH/slow" 2>&1
 	wait_for 10 counts_listeners 3
-	ok "many events happen" refuse 1000
+	ok "many events happen, and who reads misses none" refuse_in_parts
 	ok "the daemon is well" wait_for 5 nvfs status --check
 	ok "it does not wait for who does not read, and says so" \
 		grep -q 'a listener of uid 0 does not read its events' "$SCRATCH/daemon.log"
 	ok "who reads in the end has all that was kept for it" wait_for 20 grep -q closed "$SCRATCH/slow"
 	like "and is told" "$(tail -n 2 "$SCRATCH/slow")" '"class": ?"again"'
 	ok "it is gone" wait_for 10 counts_listeners 2
-	will_hear "who reads missed nothing" root '(.event == "refused" and .id == "x")'
-	is "not one" "$(jq -s 'map(select(.event == "refused" and .id == "x")) | length' "$SCRATCH/root")" 1000
 }
 
 counts_listeners()

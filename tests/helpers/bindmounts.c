@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bindmounts ROOT COUNT FILE...: the work of the existing way, to compare with.
- * In a mount namespace of its own it binds COUNT files (the FILEs, again from the
+ * bindmounts [--nvml LIBRARY] ROOT COUNT FILE...: the work of the existing way, to compare with.
+ * Where it is given an NVML it starts that one in a child and asks for each GPU's number and UUID. Then, in a
+ * mount namespace of its own, it binds COUNT files (the FILEs, again from the
  * start where they are fewer) into ROOT/usr/lib/nvfs-bench, each with the second
- * call that sets its flags, and then runs ldconfig inside ROOT.
+ * call that sets its flags, and runs ldconfig inside ROOT.
  *
- * It does less than the real tool does: no NVML, no discovery, no cgroup, no
+ * It does less than the real tool does: no discovery, no cgroup, no
  * privilege changes. A ratio against it is on the safe side.
- *
- * LINK: -static
  */
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -38,9 +38,56 @@ static int bind_one(const char *source, const char *dir, int number)
 	return 0;
 }
 
-static int run_ldconfig(const char *root)
+/* nvml.h, of the deployment kit: 0 is NVML_SUCCESS, a device is a pointer. */
+static int ask_nvml(const char *library)
+{
+	void *lib = dlopen(library, RTLD_NOW);
+	int (*init)(void), (*count)(unsigned int *), (*handle)(unsigned int, void **);
+	int (*minor)(void *, unsigned int *), (*uuid)(void *, char *, unsigned int), (*end)(void);
+	unsigned int n = 0, number;
+	void *device;
+	char text[96];
+
+	if (!lib)
+		return -1;
+	init = (int (*)(void))dlsym(lib, "nvmlInit_v2");
+	count = (int (*)(unsigned int *))dlsym(lib, "nvmlDeviceGetCount_v2");
+	handle = (int (*)(unsigned int, void **))dlsym(lib, "nvmlDeviceGetHandleByIndex_v2");
+	minor = (int (*)(void *, unsigned int *))dlsym(lib, "nvmlDeviceGetMinorNumber");
+	uuid = (int (*)(void *, char *, unsigned int))dlsym(lib, "nvmlDeviceGetUUID");
+	end = (int (*)(void))dlsym(lib, "nvmlShutdown");
+	if (!init || !count || !handle || !minor || !uuid || !end || init() || count(&n))
+		return -1;
+	for (unsigned int i = 0; i < n; i++)
+		if (handle(i, &device) || minor(device, &number) ||
+		    uuid(device, text, sizeof(text)))
+			return -1;
+	return end();
+}
+
+/* Of a child that did it: 0, or -1 */
+static int wait_for(pid_t pid, const char *what)
 {
 	int status;
+
+	if (pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+	    WEXITSTATUS(status) == 0)
+		return 0;
+	(void)fprintf(stderr, "bindmounts: %s failed\n", what);
+	return -1;
+}
+
+static int run_nvml(const char *library)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(ask_nvml(library) ? 1 : 0);
+	return wait_for(pid, library);
+}
+
+static int run_ldconfig(const char *root)
+{
 	pid_t pid = fork();
 
 	if (pid == 0) {
@@ -49,9 +96,7 @@ static int run_ldconfig(const char *root)
 		perror("ldconfig");
 		_exit(127);
 	}
-	if (pid < 0 || waitpid(pid, &status, 0) < 0)
-		return -1;
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
+	return wait_for(pid, "ldconfig");
 }
 
 int main(int argc, char *argv[])
@@ -59,6 +104,12 @@ int main(int argc, char *argv[])
 	char dir[2048];
 	int count;
 
+	if (argc > 2 && strcmp(argv[1], "--nvml") == 0) {
+		if (run_nvml(argv[2]) < 0)
+			return 1;
+		argc -= 2;
+		argv += 2;
+	}
 	if (argc < 4)
 		return 2;
 	count = atoi(argv[2]);
