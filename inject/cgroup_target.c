@@ -137,6 +137,34 @@ static int hierarchy_open(struct cgroup_target *target, struct cgroup_hierarchy 
 			  (int)target->pid, path);
 }
 
+/*
+ * Where the hierarchies are as a rule. A host with many containers has thousands of mounts, whose list takes
+ * longer than all the rest: it is read where this does not find the process. A process is in one cgroup, so one
+ * that is in it has been found by its own path.
+ */
+static bool hierarchy_open_usual(struct cgroup_target *target, struct cgroup_hierarchy *h,
+				 const char *path)
+{
+	static const struct {
+		unsigned int version;
+		const char *point;
+	} usual[] = { { 1, "/sys/fs/cgroup/devices" },
+		      { 2, "/sys/fs/cgroup" },
+		      { 2, "/sys/fs/cgroup/unified" } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(usual); i++) {
+		const char *below = cgroup_text_below(path, "/");
+
+		if (usual[i].version != h->version || !below)
+			continue;
+		if (levels_open(h, usual[i].point, below, NULL) > 0 &&
+		    cgroup_members_has(h->levels[h->n - 1].fd, target->pid, NULL) > 0)
+			return true;
+		hierarchy_done(h);
+	}
+	return false;
+}
+
 static int path_failed(int r, struct error *err)
 {
 	if (r == -EXDEV)
@@ -153,9 +181,6 @@ static int hierarchies_open(struct cgroup_target *target, int proc_pid_fd, struc
 	int r;
 
 	r = file_read_at(proc_pid_fd, "cgroup", CGROUP_PROC_TEXT_MAX, &text, NULL, err);
-	if (r == 0)
-		r = file_read_at(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &mountinfo, NULL,
-				 err);
 	for (unsigned int version = 1; r == 0 && version <= 2; version++) {
 		struct cgroup_hierarchy *h = &target->hierarchy[version - 1];
 		auto_free char *path = NULL;
@@ -164,8 +189,12 @@ static int hierarchies_open(struct cgroup_target *target, int proc_pid_fd, struc
 		r = cgroup_text_path(text, version, &path);
 		if (r < 0)
 			return path_failed(r, err);
-		if (path)
-			r = hierarchy_open(target, h, path, mountinfo, err);
+		if (!path || hierarchy_open_usual(target, h, path))
+			continue;
+		if (!mountinfo)
+			r = file_read_at(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &mountinfo,
+					 NULL, err);
+		r = r ? r : hierarchy_open(target, h, path, mountinfo, err);
 	}
 	return r;
 }

@@ -52,6 +52,11 @@ static int run_hook(struct session *session, struct error *err)
 
 static int run(struct session *session, struct error *err)
 {
+	/* An injection by arguments has read nothing of others yet: session_pin() puts it on. */
+	int r = session->request.action == REQUEST_INJECT ? 0 : privilege_filter(err);
+
+	if (r < 0)
+		return r;
 	switch (session->request.action) {
 	case REQUEST_INJECT:
 		return session_inject_or_skip(session, err);

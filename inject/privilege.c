@@ -5,14 +5,15 @@
  * that enters a container takes PRIVILEGE_INSIDE, which has no way back: its
  * credentials are its own, those of the parent stay as they are.
  *
- * The system call filters are in filter.c: one for all that follows the start,
- * and a narrower one in a child that changes a container.
+ * The system call filters are in filter.c: one for all that is read and done outside a
+ * container, and a narrower one in a child that enters it.
  */
 #include "inject/privilege.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/capability.h>
@@ -117,10 +118,16 @@ int privilege_init(unsigned int first, struct error *err)
 		return error_set(err, r, "close inherited descriptors");
 	grow_descriptor_table();
 	r = regular_init();
-	if (r < 0)
-		return error_set(err, r, "open '/proc'");
-	r = filter_enter(FILTER_HOST, err);
-	return r ? r : privilege_enter(PRIVILEGE_START, err);
+	return r < 0 ? error_set(err, r, "open '/proc'") : privilege_enter(PRIVILEGE_START, err);
+}
+
+int privilege_filter(struct error *err)
+{
+	static bool done;
+	int r = done ? 0 : filter_enter(FILTER_HOST, err);
+
+	done = r == 0;
+	return r;
 }
 
 int privilege_stay_hidden(void)

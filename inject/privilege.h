@@ -28,6 +28,17 @@ enum privilege_phase {
 int privilege_init(unsigned int first, struct error *err);
 
 /**
+ * privilege_filter() - from now on, the system calls that are needed outside a container alone
+ *
+ * Before anything is read that others have written. Compiling the filter takes as long as the start of the
+ * child that enters the container, which has one of its own: an injection starts that one first. After the
+ * first time nothing.
+ *
+ * Return: 0 or a negative errno; then the caller must not go on.
+ */
+int privilege_filter(struct error *err);
+
+/**
  * privilege_stay_hidden() - again no one's to trace or dump, and gone with our parent
  *
  * For the child that enters a container. Each change of its ids or capabilities, that of fsuid and

@@ -166,6 +166,7 @@ static int pin_all(struct session *session, struct pin *pin, struct error *err)
 	if (r == 0 && session->shares_json && shared_json() < 0)
 		r = error_set(err, -ENOMEM, "pin the container");
 	r = r ? r : pin_begin(session, pin, err);
+	r = r ? r : privilege_filter(err);
 	if (r < 0)
 		return r;
 	/*

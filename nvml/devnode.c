@@ -147,11 +147,32 @@ static int read_dxg(const char *proc_root)
 	return major_in_lines(text, DXG);
 }
 
-static int read_majors(const char *proc_root, struct devnode_majors *ret, struct error *err)
+static void fill_majors(int (*major_of)(const char *text, const char *name), const char *text,
+			struct devnode_majors *ret)
 {
+	ret->nvidia = -ENOENT;
+	ret->uvm = major_of(text, NVIDIA_UVM);
+	ret->caps = major_of(text, "nvidia-caps");
+	ret->imex = major_of(text, "nvidia-caps-imex-channels");
+	ret->nvswitch = major_of(text, "nvidia-nvswitch");
+	for (size_t i = 0; i < ARRAY_SIZE(nvidia_names) && ret->nvidia < 0; i++)
+		ret->nvidia = major_of(text, nvidia_names[i]);
+	if (ret->nvidia < 0)
+		ret->nvidia = NVIDIA_MAJOR;
+}
+
+static int read_majors(const struct devnode_request *request, struct devnode_majors *ret,
+		       struct error *err)
+{
+	const char *proc_root = request->proc_root;
 	auto_free char *path = NULL, *text = NULL;
 	int r;
 
+	*ret = (struct devnode_majors){ .dxg = read_dxg(proc_root) };
+	if (request->majors) {
+		fill_majors(major_in_lines, request->majors, ret);
+		return 0;
+	}
 	if (asprintf(&path, "%s/devices", proc_root ? proc_root : "/proc") < 0) {
 		path = NULL;
 		return error_set(err, -ENOMEM, "list device nodes");
@@ -159,18 +180,7 @@ static int read_majors(const char *proc_root, struct devnode_majors *ret, struct
 	r = file_read_at(AT_FDCWD, path, DEVICES_MAX_BYTES, &text, NULL, err);
 	if (r < 0)
 		return error_wrap(err, r, "list device nodes");
-	*ret = (struct devnode_majors){
-		.nvidia = -ENOENT,
-		.dxg = read_dxg(proc_root),
-		.uvm = devnode_major(text, NVIDIA_UVM),
-		.caps = devnode_major(text, "nvidia-caps"),
-		.imex = devnode_major(text, "nvidia-caps-imex-channels"),
-		.nvswitch = devnode_major(text, "nvidia-nvswitch"),
-	};
-	for (size_t i = 0; i < ARRAY_SIZE(nvidia_names) && ret->nvidia < 0; i++)
-		ret->nvidia = devnode_major(text, nvidia_names[i]);
-	if (ret->nvidia < 0)
-		ret->nvidia = NVIDIA_MAJOR;
+	fill_majors(devnode_major, text, ret);
 	return 0;
 }
 
@@ -283,7 +293,7 @@ int devnode_list(const struct devnode_request *request, struct devnode **ret, si
 	dev_fd = open_dev(request->dev_root, err);
 	if (dev_fd < 0)
 		return dev_fd;
-	r = read_majors(request->proc_root, &g.majors, err);
+	r = read_majors(request, &g.majors, err);
 	if (r < 0)
 		return r;
 	g.room = ARRAY_SIZE(control_nodes) + selection->n +

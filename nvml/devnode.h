@@ -29,6 +29,7 @@ struct devnode {
 struct devnode_request {
 	const char *dev_root;  /* NULL for "/dev" */
 	const char *proc_root; /* NULL for "/proc" */
+	const char *majors; /* the driver's lines of <proc_root>/devices, known to be those of now; NULL: to be read */
 	const struct gpu_list *gpus;
 	const struct gpu_selection *selection;
 	unsigned int caps; /* enum driver_cap, as driver_caps_expand() gives them */

@@ -53,13 +53,26 @@ INSIDE_PID=$(pgrep -P "$CHILD")
 ok "the child is in the container's mount namespace" test "/proc/$INSIDE_PID/ns/mnt" -ef "/proc/$PID/ns/mnt"
 is "the child: only what a step needs is permitted" "$(status_of "$INSIDE_PID" CapPrm)" "$INSIDE"
 is "the child: and nothing else is in effect" "$(status_of "$INSIDE_PID" CapEff)" "$INSIDE"
-is "the child: two filters of system calls" "$(status_of "$INSIDE_PID" Seccomp_filters)" 2
+is "the child: its own, narrower one" "$(status_of "$INSIDE_PID" Seccomp_filters)" 1
 is "the child: no new privileges" "$(status_of "$INSIDE_PID" NoNewPrivs)" 1
 unlike "no descriptor is inherited by a program" "$(grep -h ^flags /proc/$CHILD/fdinfo/[3-9]* | sed 's/.*\t//' |
 	while read -r flags; do [ $((flags & 02000000)) != 0 ] || echo open; done)" open
 kill -KILL "$CHILD"
 wait "$CHILD" 2>/dev/null || true
 ok "the child does not outlive it" wait_for 1 not_there "$INSIDE_PID"
+# A hook reads what others have written first of all.
+mkfifo "$SCRATCH/state"
+exec 8<>"$SCRATCH/state"
+"$NVINJECT" hook --socket "$SOCKET" <"$SCRATCH/state" 8<&- 2>/dev/null &
+CHILD=$!
+reads_state()
+{
+	grep -q '^0 0x0 ' "/proc/$CHILD/syscall" # read(2) of standard input
+}
+ok "a hook waits for the runtime's words" wait_for 5 reads_state
+is "behind its filter" "$(status_of "$CHILD" Seccomp_filters)" 1
+exec 8<&-
+wait "$CHILD" || true
 kill -CONT "$WORKER" 2>/dev/null || true # after two seconds another daemon stands in its place
 
 # Inside: a child that the root's own FUSE server holds.

@@ -104,6 +104,28 @@ START_TEST(nodes_that_are_there_are_given_and_the_others_told)
 }
 END_TEST
 
+START_TEST(majors_that_are_known_are_not_read)
+{
+	struct devnode *nodes = NULL;
+	struct world world;
+	size_t n = 0;
+
+	world_init(&world);
+	scratch_text(world.root, "devices", "Character devices:\n 99 nvidia\n 98 nvidia-uvm\n");
+	world.request.majors = world.real ? "195 nvidia\n238 nvidia-uvm\n"
+					  : "0 nvidia\n0 nvidia-uvm\n";
+	ck_assert_int_eq(devnode_list(&world.request, &nodes, &n, &world.findings, NULL), 0);
+	ck_assert_uint_eq(n, 2);
+	ck_assert_uint_eq(nodes[0].major, world.real ? 238 : 0);
+	free(nodes);
+	nodes = NULL;
+	world.request.majors = "97 nvidia\n";
+	ck_assert_int_eq(devnode_list(&world.request, &nodes, &n, &world.findings, NULL), -ENODEV);
+	ck_assert(told(&world, "the module nvidia-uvm is not loaded"));
+	world_done(&world);
+}
+END_TEST
+
 START_TEST(driver_capabilities_decide_on_control_nodes)
 {
 	struct devnode *nodes = NULL;
@@ -263,7 +285,7 @@ START_TEST(a_node_has_the_major_of_its_module)
 }
 END_TEST
 
-UNIT_MAIN("devnode", nodes_that_are_there_are_given_and_the_others_told,
+UNIT_MAIN("devnode", nodes_that_are_there_are_given_and_the_others_told, majors_that_are_known_are_not_read,
 	  driver_capabilities_decide_on_control_nodes, on_wsl_one_node_stands_for_all,
 	  none_gives_control_nodes_and_void_nothing,
 	  a_missing_gpu_node_is_an_error_with_a_remedy,
