@@ -191,36 +191,27 @@ test_bash()
 	is "words of cdi" "$(complete_bash nvfs cdi '')" $'generate\nlist'
 }
 
-test_zsh()
+# complete_zsh LINE: what a real zsh offers behind it
+complete_zsh()
 {
-	local file=$SOURCE/contrib/completion/_nvfs command wrong=
-
-	if command -v zsh >/dev/null; then
-		ok "the completion for zsh can be read" zsh -n "$file"
-	else
-		skip "the completion for zsh can be read" "no zsh"
-	fi
-	is "it has every command, and no other" "$(sed -n "s/^\t\t'\([a-z]*\):.*/\1/p" "$file" | sort)" "$(commands)"
-	for command in $(commands); do
-		case $command in help) continue ;; esac
-		[ "$(zsh_options "$file" "$command")" = "$(options_of "$command")" ] ||
-			wrong="$wrong$command: $(zsh_options "$file" "$command" | tr '\n' ' ')"$'\n'
-	done
-	is "and of each command every option, and no other" "$wrong" ""
+	PATH=$SCRATCH/bin:$PATH timeout -k 5 $((30 * SLOW)) "$TESTS/complete-zsh" "$SOURCE/contrib/completion" "$1"
 }
 
-# zsh_options FILE COMMAND: those of its case, with those that have a name
-zsh_options()
+test_zsh()
 {
-	awk -v command="$2" '
-		match($0, /[a-z_]+='"'"'--[a-z-]+/) { n = split($0, part, /'"'"'/)
-			for (i = 1; i < n; i += 2) { gsub(/^.* |=$/, "", part[i]); sub(/\[.*/, "", part[i + 1]); name[part[i]] = part[i + 1] } }
-		/^\t\t[a-z|]+\)/ { words = $1; sub(/\).*/, "", words); here = index("|" words "|", "|" command "|") }
-		here { line = $0
-			while (match(line, /"\$[a-z_]+"|'"'"'--[a-z-]+/)) {
-				word = substr(line, RSTART, RLENGTH); line = substr(line, RSTART + RLENGTH)
-				if (word ~ /^"/) { gsub(/["$]/, "", word); print name[word] } else print substr(word, 2) } }
-		here && /;;/ { here = 0 }' "$1" | sort -u
+	local command wrong=
+
+	command -v zsh >/dev/null || { skip "the completion for zsh" "no zsh"; return; }
+	is "zsh offers every command, and no other" "$(complete_zsh 'nvfs ')" "$(commands)"
+	for command in $(commands); do
+		case $command in help) continue ;; esac
+		[ "$(complete_zsh "nvfs $command --")" = "$(options_of "$command")" ] ||
+			wrong="$wrong$command: $(complete_zsh "nvfs $command --" | tr '\n' ' ')"$'\n'
+	done
+	is "and of each command every option, and no other" "$wrong" ""
+	is "clients to integrate" "$(complete_zsh 'nvfs integrate d')" docker
+	is "a directory for a root" "$(complete_zsh "nvfs serve --driver-root $SCRATCH/b")" bin
+	is "words of cdi" "$(complete_zsh 'nvfs cdi ')" $'generate\nlist'
 }
 
 # ---- another libfuse ------------------------------------------------------------------------------
