@@ -207,7 +207,8 @@ install: programs
 			>$(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit || exit; \
 	done
 	install -D -m 0755 contrib/hook.sh $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/hook.sh
-	for file in docker/daemon.json containerd/config.toml containerd/base-spec.jq podman/90-nvfs.json crio/90-nvfs.conf; do \
+	for file in docker/daemon.json containerd/config.toml containerd/base-spec.jq podman/90-nvfs.json crio/90-nvfs.conf \
+		lxc/nvidia.conf; do \
 		install -d $(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/$${file%/*} && \
 		sed 's|/usr/local/bin/|$(PREFIX)/bin/|' contrib/$$file >$(DESTDIR)$(PREFIX)/share/doc/nvfs/examples/$$file || exit; \
 	done

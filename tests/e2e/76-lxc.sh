@@ -15,14 +15,14 @@ command -v lxc-execute >/dev/null || skip_all "no lxc"
 BASE=200000
 VERSION="LXC $(lxc-execute --version)"
 
-# config NAME ROOTFS LINE...: a container with the hook
+# config NAME ROOTFS LINE...: a container with the hook, or with what ASKS says
 config()
 {
 	mkdir -p "$SCRATCH/lxc/$1"
 	printf '%s\n' "lxc.rootfs.path = dir:$2" "lxc.uts.name = c" "lxc.idmap = u 0 $BASE 65536" \
 		"lxc.idmap = g 0 $BASE 65536" 'lxc.net.0.type = empty' 'lxc.autodev = 1' \
 		'lxc.mount.auto = proc:mixed sys:mixed' 'lxc.apparmor.profile = unconfined' \
-		"lxc.hook.mount = $HOOK" 'lxc.hook.version = 1' \
+		"${ASKS:-lxc.hook.mount = $HOOK}" 'lxc.hook.version = 1' \
 		"lxc.environment = PATH=$SCRATCH/bin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" "${@:3}" \
 		>"$SCRATCH/lxc/$1/config"
 }
@@ -111,7 +111,11 @@ ok "none" lxc none NVIDIA_VISIBLE_DEVICES=none NVIDIA_DRIVER_CAPABILITIES=comput
 like "has libcuda, and no GPU" "$(tr '\n' ' ' <<<"$OUT")" '/usr/local/nvidia/lib64/libcuda.*/dev/nvidia0 ENOENT'
 ok "void" lxc void NVIDIA_VISIBLE_DEVICES=void -- sh -c "$LOADS"
 like "has nothing" "$(tr '\n' ' ' <<<"$OUT")" 'libcuda.*(cannot|No such).*/dev/nvidia0 ENOENT'
-client "$VERSION" "hook of liblxc-common, user namespace" "$before" "all, default, none, void"
+ASKS="lxc.include = $(dirname "$TESTS")/contrib/lxc/nvidia.conf"
+ok "the example" lxc example -- sh -c "$LOADS"
+all_good "has the driver and the GPU"
+ASKS=
+client "$VERSION" "hook of liblxc-common, user namespace" "$before" "all, default, none, void; the example of contrib"
 
 before=$TEST_FAILED
 refused "an unknown device" 'nvidia-container-cli: device error: 7: unknown device' NVIDIA_VISIBLE_DEVICES=7
