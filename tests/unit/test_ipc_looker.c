@@ -12,20 +12,29 @@
 #include "tests/unit/scratch.h"
 #include "tests/unit/unit.h"
 
-START_TEST(each_look_answers_its_own_request)
+/* A host's directory in which MPS has its own; the looker for it. */
+static struct ipc_looker *host_new(char root[64])
 {
 	struct ipc_looker *looker = NULL;
-	struct finding_list findings = { 0 };
-	char root[64], path[128];
-	struct ipc_request request = { .root = root, .by_root = true };
+	char path[128];
 
 	scratch_new(root);
-	scratch_text(root, "run/nvidia-persistenced/socket", "no socket");
 	(void)snprintf(path, sizeof(path), "%s/tmp", root);
 	ck_assert_int_eq(mkdir(path, 01777), 0);
 	(void)snprintf(path, sizeof(path), "%s/tmp/nvidia-mps", root);
 	ck_assert_int_eq(mkdir(path, 0755), 0);
 	ck_assert_int_eq(ipc_looker_new(&looker, NULL), 0);
+	return looker;
+}
+
+START_TEST(each_look_answers_its_own_request)
+{
+	char root[64];
+	struct ipc_looker *looker = host_new(root);
+	struct finding_list findings = { 0 };
+	struct ipc_request request = { .root = root, .by_root = true };
+
+	scratch_text(root, "run/nvidia-persistenced/socket", "no socket");
 	for (int i = 0; i < 100; i++) {
 		struct ipc_list list = { 0 };
 
@@ -46,17 +55,11 @@ END_TEST
 /* An injection that failed in between asks, and does not take. */
 START_TEST(what_another_one_asked_answers_nobody)
 {
-	struct ipc_looker *looker = NULL;
-	char root[64], path[128];
+	char root[64];
+	struct ipc_looker *looker = host_new(root);
 	struct ipc_request mps = { .root = root, .by_root = true, .caps = DRIVER_CAP_COMPUTE },
 			   none = { .root = root, .by_root = true, .caps = DRIVER_CAP_UTILITY };
 
-	scratch_new(root);
-	(void)snprintf(path, sizeof(path), "%s/tmp", root);
-	ck_assert_int_eq(mkdir(path, 01777), 0);
-	(void)snprintf(path, sizeof(path), "%s/tmp/nvidia-mps", root);
-	ck_assert_int_eq(mkdir(path, 0755), 0);
-	ck_assert_int_eq(ipc_looker_new(&looker, NULL), 0);
 	for (int i = 0; i < 100; i++) {
 		struct ipc_list list = { 0 };
 
