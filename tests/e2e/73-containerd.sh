@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # containerd: it takes contrib/containerd/config.toml and the base specification made by base-spec.jq, whose hook
-# gives the GPU, runs containers by nvfs-runtime, and nvidia-container-cli for `ctr run --gpus`. Without our daemon
-# they do not start.
+# gives the GPU, runs containers by nvfs-runtime, and nvidia-container-cli for `ctr run --gpus`; pods of Kubernetes
+# by the handlers of that file. Without our daemon they do not start.
 set -eu
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -32,14 +32,16 @@ end_tasks()
 	done
 }
 
-# start_containerd: with the example's runtimes, the programs of this build, and directories of its own
+# start_containerd: with the example's runtimes, the programs of this build, and directories of its own. A pod's
+# sandbox wants an OOM score that not every machine of a test may give.
 start_containerd()
 {
 	mkdir -p "$SCRATCH/cd"
 	{
 		printf '%s\n' "root = \"$SCRATCH/cd/root\"" "state = \"$SCRATCH/cd/state\""
 		sed "s|/usr/local/bin|$BUILD|; s|/etc/containerd/nvfs-base-spec.json|$SCRATCH/base.json|" "$example/config.toml"
-		printf '%s\n' '[grpc]' "  address = \"$SCRATCH/cd/sock\""
+		printf '%s\n' '[grpc]' "  address = \"$SCRATCH/cd/sock\"" '[plugins."io.containerd.grpc.v1.cri"]' \
+			"  sandbox_image = \"$POD_IMAGE\"" '  restrict_oom_score_adj = true'
 	} >"$SCRATCH/cd/config.toml"
 	NVFS_CONFIG=$CONFIG setsid containerd -c "$SCRATCH/cd/config.toml" >"$SCRATCH/cd/log" 2>&1 <"$SCRATCH/no-input" &
 	CONTAINERD=$!
@@ -49,6 +51,30 @@ start_containerd()
 		diag "containerd did not come up: $(tail -n 20 "$SCRATCH/cd/log")"
 		return 1
 	}
+}
+
+# pod_image: what all containers of a pod are made of, known to the plugin of Kubernetes
+POD_IMAGE=nvfs.test/pod:1
+pod_image()
+{
+	local dir=$SCRATCH/pod-image
+
+	mkdir "$dir"
+	ln "$IMAGE" "$dir/layer.tar"
+	jq -n --arg arch "$(dpkg --print-architecture)" --arg id "sha256:$(sha256sum <"$IMAGE" | cut -d' ' -f1)" \
+		'{ architecture: $arch, os: "linux", config: { Cmd: ["/bin/sleep", "1000"] },
+		rootfs: { type: "layers", diff_ids: [$id] } }' >"$dir/config.json"
+	jq -n --arg name "$POD_IMAGE" \
+		'[{ Config: "config.json", RepoTags: [$name], Layers: ["layer.tar"] }]' >"$dir/manifest.json"
+	tar -C "$dir" -cf - manifest.json config.json layer.tar >"$SCRATCH/pod-image.tar"
+	timeout -k 5 $((60 * SLOW)) ctr -a "$SCRATCH/cd/sock" -n k8s.io images import "$SCRATCH/pod-image.tar" &&
+		protoc -I "$TESTS/data" --python_out="$SCRATCH" cri.proto
+}
+
+# pod HANDLER COMMAND [NAME=VALUE...]
+pod()
+{
+	timeout -k 5 $((120 * SLOW)) "$TESTS/cri" "$SCRATCH/cd/sock" "$SCRATCH" "/$RUN_ID-pod" "$POD_IMAGE" "$@"
 }
 
 # ctr may lose what a container says that ends at once: it is left in the container's root, or in /said of one that
@@ -122,6 +148,36 @@ like "by --gpus 0: containerd called us so" "$(cat "$SCRATCH/called")" \
 ok "by --gpus 0, a second time in the same root" by_gpus gpus-again --gpus 0
 like "by --gpus 0, a second time: it has the GPU" "$(said)" "$HAS_GPU"
 fails "by --gpus 7" 1 'nvidia-container-cli: device error: 7: unknown device' by_gpus gpus-7 --gpus 7
+
+# ---- pods ----------------------------------------------------------------------------------------
+
+# pods: as a kubelet asks for them; the runtime's handler is what a RuntimeClass names
+pods()
+{
+	ok "an image for pods" pod_image
+	ok "a pod of the RuntimeClass nvidia" pod nvidia "$WHAT" NVIDIA_VISIBLE_DEVICES=all
+	like "it has the GPU" "$(tr '\n' ' ' <<<"$OUT")" "$HAS_GPU"
+	ok "a pod of the RuntimeClass nvidia that asks for nothing" pod nvidia "$WHAT"
+	like "it has none" "$(tr '\n' ' ' <<<"$OUT")" "$HAS_NONE"
+	ok "a pod of the handler with the base specification" pod nvfs "$WHAT" NVIDIA_VISIBLE_DEVICES=0
+	like "it has the GPU, too" "$(tr '\n' ' ' <<<"$OUT")" "$HAS_GPU"
+	ok "a pod of no RuntimeClass" pod "" "$WHAT" NVIDIA_VISIBLE_DEVICES=all
+	like "it has none" "$(tr '\n' ' ' <<<"$OUT")" "$HAS_NONE"
+	fails "a pod that requires more than there is" 120 'nvinject: requirement: unsatisfied condition: cuda>=999' \
+		pod nvidia true NVIDIA_VISIBLE_DEVICES=all 'NVIDIA_REQUIRE_CUDA=cuda>=999'
+	fails "a pod that asks for another GPU" 120 'nvinject: device: 7: unknown device' \
+		pod nvidia true NVIDIA_VISIBLE_DEVICES=7
+	is "no pod is left" "$(ctr -n k8s.io containers ls -q)" ""
+}
+
+has_cri=
+! /usr/bin/python3 -c 'import grpc, google.protobuf' 2>/dev/null || ! command -v protoc >/dev/null || has_cri=yes
+if [ "$has_cri" ]; then
+	before=$TEST_FAILED
+	pods
+else
+	skip "pods of Kubernetes" "no grpc for python3, or no protoc"
+fi
 
 # ---- bad requests, and roots that are not as they should be --------------------------------------
 
@@ -210,6 +266,8 @@ stop_daemon
 fails "by --gpus without a daemon" 1 \
 	'nvidia-container-cli: initialization error: nvfs does not answer: .*; systemctl start nvfs' by_gpus gpus-down --gpus 0
 fails "by the base specification without a daemon" 1 'nvinject: daemon: .*systemctl start nvfs' by_spec spec-down "$ASKS"
+[ ! "$has_cri" ] || fails "a pod without a daemon" 120 'nvinject: daemon: .*systemctl start nvfs' \
+	pod nvidia true NVIDIA_VISIBLE_DEVICES=all
 fails "by nvfs-runtime without a daemon" 1 'nvinject: daemon: .*systemctl start nvfs' \
 	by_runtime run-down --env NVIDIA_VISIBLE_DEVICES=all
 ok "by the base specification without a daemon, asked for nothing" by_spec spec-down-none .
@@ -226,6 +284,8 @@ host_compare
 version=$(containerd --version | awk '{ print "containerd " $3 }')
 client "$version" "ctr --gpus 0: nvidia-container-cli" 0 "driver, GPU; unknown GPU; daemon down"
 client "$version" "nvfs-runtime (--runc-binary), base spec's hook" 0 "driver, GPU; nothing asked; daemon down"
+[ ! "$has_cri" ] || client "$version" "CRI: RuntimeClass nvidia, base spec's handler" "$before" \
+	"driver, GPU; nothing asked; no class; cuda>=999, unknown GPU; daemon down"
 client "$version" "all three, bad requests" 0 "capability, cuda>=999 (ctr can ask for neither: put in); skip"
 client "$version" "all three, read-only and stale roots" 0 "--read-only; 0-byte and old files"
 client "$version" "--gpus, nvfs-runtime: one --rootfs for two" 0 "both at once; the first ends"
