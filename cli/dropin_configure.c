@@ -258,6 +258,9 @@ static int configure(const struct dropin *dropin, struct dropin_container *conta
 
 	if (r < 0)
 		return dropin_fail_error(dropin, NULL, &err);
+	/* What the daemon says of its root is read before the injection, which puts the filter on. */
+	if (dropin->root && privilege_filter(&err) < 0)
+		return dropin_fail_error(dropin, NULL, &err);
 	if (dropin->root && !is_down(dropin) && dropin_check_root(dropin))
 		return EXIT_FAILURE;
 	r = dropin_inject(dropin, container, &err);

@@ -21,7 +21,7 @@ struct dropin_container {
 
 /**
  * dropin_inject_init() - be nvinject: no environment, no descriptors but the standard ones and the log's, "/", no new
- * privileges, the system calls and capabilities that an injection takes. Once; see privilege_init().
+ * privileges, the capabilities that an injection takes. Once; see privilege_init(). The system calls: privilege_filter().
  */
 int dropin_inject_init(const struct dropin *dropin, struct error *err);
 

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -20,6 +21,7 @@
 
 #define JOURNAL "/run/systemd/journal/socket" /* systemd-journald.service(8) */
 #define LINE_LENGTH_MAX 512
+#define VALUE_LENGTH_MAX 512
 
 static const char *const message_ids[] = {
 	[AUDIT_INJECTED] = "77e09129085049b688f962684c0bedca",
@@ -28,12 +30,16 @@ static const char *const message_ids[] = {
 	[AUDIT_REFUSED] = "fcded9ee55ce4d3390548d200d8a9bd3",
 };
 
-/* A value of one line, as this form has to be. */
+/* A value of one line, as this form has to be. What was asked may be long: its beginning, in whole characters. */
 static void put(FILE *out, const char *key, const char *value)
 {
+	size_t len = strnlen(value, VALUE_LENGTH_MAX);
+
+	while (len && ((unsigned char)value[len] & 0xc0) == 0x80)
+		len--;
 	(void)fprintf(out, "%s=", key);
-	for (const char *c = value; *c; c++)
-		(void)fputc((unsigned char)*c < 0x20 || *c == 0x7f ? '?' : *c, out);
+	for (size_t i = 0; i < len; i++)
+		(void)fputc((unsigned char)value[i] < 0x20 || value[i] == 0x7f ? '?' : value[i], out);
 	(void)fputc('\n', out);
 }
 

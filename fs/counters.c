@@ -240,20 +240,28 @@ static json_t *errors_by_operation_json(const struct counters_worker *sum)
 
 static uint64_t answered(const struct counters_worker *sum, enum counters_op op)
 {
-	uint64_t n = requests_of(sum, op);
+	uint64_t n = requests_of(sum, op), errors = 0;
 
 	for (unsigned int i = 0; i < COUNTERS_ERRNOS; i++)
-		n -= sum->errors[op][i];
-	return n;
+		errors += sum->errors[op][i];
+	return n > errors ? n - errors : 0;
 }
 
 /* Numbers of one moment they are not, and a daemon that dies takes an uncounted one with it. */
-static uint64_t open_files(const struct counters_worker *sum)
+static uint64_t open_files(const struct counters_worker *sum, uint64_t lost)
 {
 	uint64_t opened = answered(sum, COUNTERS_OPEN) + answered(sum, COUNTERS_OPENDIR);
-	uint64_t closed = requests_of(sum, COUNTERS_RELEASE);
+	uint64_t closed = requests_of(sum, COUNTERS_RELEASE) + lost;
 
 	return opened > closed ? opened - closed : 0;
+}
+
+void counters_disconnect(struct counters *counters)
+{
+	struct counters_worker sum;
+
+	counters_sum(counters, &sum);
+	counters->lost += open_files(&sum, counters->lost);
 }
 
 static json_t *buckets_json(const uint64_t buckets[COUNTERS_BUCKETS])
@@ -291,6 +299,6 @@ json_t *counters_json(const struct counters *counters)
 			 (json_int_t)counters->since_s, "takeovers",
 			 (json_int_t)counters->takeovers, "requests", requests_json(&sum), "errors",
 			 errors_json(&sum), "errors_by_operation", errors_by_operation_json(&sum),
-			 "open_files", (json_int_t)open_files(&sum), "passthrough_opens",
+			 "open_files", (json_int_t)open_files(&sum, counters->lost), "passthrough_opens",
 			 (json_int_t)sum.passthrough_opens, "latency", latency_json(&sum));
 }

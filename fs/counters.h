@@ -49,6 +49,7 @@ struct counters_worker {
 struct counters {
 	int64_t since_s;    /* CLOCK_REALTIME */
 	uint64_t takeovers; /* daemons that went on for another one since */
+	uint64_t lost;      /* what was open when a connection ended: nobody closes it any more */
 	struct counters_worker workers[COUNTERS_WORKERS];
 };
 
@@ -57,6 +58,9 @@ void counters_init(struct counters *counters);
 
 /** counters_takeover() - another process goes on counting, before its workers start */
 void counters_takeover(struct counters *counters);
+
+/** counters_disconnect() - another connection is served from now on, before its workers start */
+void counters_disconnect(struct counters *counters);
 
 /** counters_thread() - what this thread serves is counted as worker @number's, whose only thread it is */
 void counters_thread(struct counters *counters, unsigned int number);

@@ -194,7 +194,7 @@ static int choose_devices(struct call *call, struct error *err)
 	struct devnode_request request = {
 		.dev_root = daemon->config.dev_root,
 		.proc_root = daemon->config.proc_root,
-		.majors = daemon->generation->majors, /* renewal_check() has compared them */
+		.majors = renewal_majors(daemon->renewal),
 		.gpus = daemon->generation->gpus,
 		.selection = &call->selection,
 		.caps = call->claim.caps,

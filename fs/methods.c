@@ -207,9 +207,12 @@ static void tell_refused(struct daemon *daemon, const struct client *client, con
 	const struct peer *peer = client_peer(client);
 
 	events_of_user(daemon, EVENT_REFUSED, peer->uid,
-		       json_pack("{s:s?, s:s, s:s, s:o, s:i, s:i, s:s}", "id",
+		       json_pack("{s:s?, s:s*, s:s, s:o, s:i, s:i, s:s}", "id",
 				 varlink_string(params, "id", NULL), "client",
-				 events_client(varlink_string(params, "client", "")), "class",
+				 err->class == ERROR_AGAIN
+					 ? NULL
+					 : events_client(varlink_string(params, "client", "")),
+				 "class",
 				 error_class_name(err->class), "message", node_text_json(err->text),
 				 "uid", (int)peer->uid, "peer_pid", (int)peer->pid, "trace",
 				 trace));
@@ -234,7 +237,8 @@ void methods_call(void *data, struct client *client, const char *name, json_t *p
 			daemon_listings_changed(daemon);
 		return;
 	}
-	if (strcmp(name, "io.nvfs.Inject") == 0)
+	/* What is to be asked again was not refused. */
+	if (strcmp(name, "io.nvfs.Inject") == 0 && err.class != ERROR_AGAIN)
 		log_refused(client, params, &err, trace);
 	else
 		log_info(REFUSED, name, client_peer(client)->uid, client_peer(client)->pid,

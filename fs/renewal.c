@@ -37,6 +37,7 @@ struct renewal {
 	struct loop_source source; /* inotify; first: cast back in on_change() */
 	struct daemon *daemon;
 	bool changed;      /* in the driver's directories, since the last look */
+	bool is_loaded;    /* there was a module when renewal_check() last compared it */
 	int64_t change_ms; /* the last one, CLOCK_MONOTONIC; 0: none yet */
 	int64_t look_ms;   /* the last look began */
 	struct look *look; /* under way; NULL: none */
@@ -154,12 +155,15 @@ static void end_look(struct renewal *renewal)
 	renewal->look = NULL;
 }
 
-static bool module_has_changed(const struct daemon *daemon)
+/* @ret_loaded: whether there is a module; may be NULL */
+static bool module_has_changed(const struct daemon *daemon, bool *ret_loaded)
 {
 	struct generation_module module = { 0 };
 	bool changed;
 
 	generation_module_read(daemon->config.proc_root, &module);
+	if (ret_loaded)
+		*ret_loaded = module.version != NULL;
 	/* Unloaded: it will come back, the same one or another. */
 	changed = module.version && !generation_module_is(daemon->generation, &module);
 	generation_module_done(&module);
@@ -173,7 +177,7 @@ static struct renewal_facts facts_of(const struct renewal *renewal)
 
 	return (struct renewal_facts){
 		.version = is_there ? daemon->generation->driver->version : NULL,
-		.module_changed = is_there && module_has_changed(daemon),
+		.module_changed = is_there && module_has_changed(daemon, NULL),
 		.result = renewal->result,
 		.error = renewal->error.text,
 		.change = renewal->change,
@@ -302,19 +306,25 @@ static int wait_for_look(struct renewal *renewal, struct error *err)
 	return renewal->result;
 }
 
+const char *renewal_majors(const struct renewal *renewal)
+{
+	return renewal->is_loaded ? renewal->daemon->generation->majors : NULL;
+}
+
 int renewal_check(struct renewal *renewal, struct error *err)
 {
 	const struct daemon *daemon = renewal->daemon;
 	int r;
 
-	if (has_generation(daemon) && !module_has_changed(daemon))
+	renewal->is_loaded = false;
+	if (has_generation(daemon) && !module_has_changed(daemon, &renewal->is_loaded))
 		return 0;
 	if (has_generation(daemon) && !is_quiet(renewal)) {
 		(void)error_setc(err, ERROR_AGAIN, -EAGAIN, "the driver is being changed");
 		return error_remedy(err, -EAGAIN, "try again when its packages are installed");
 	}
 	r = wait_for_look(renewal, err);
-	if (r == -EAGAIN || (r == 0 && has_generation(daemon) && !module_has_changed(daemon)))
+	if (r == -EAGAIN || (r == 0 && has_generation(daemon) && !module_has_changed(daemon, &renewal->is_loaded)))
 		return r;
 	r = r < 0 ? r : -ELIBBAD;
 	if (err)

@@ -42,6 +42,14 @@ void renewal_tick(struct renewal *renewal);
 int renewal_check(struct renewal *renewal, struct error *err);
 
 /**
+ * renewal_majors() - the driver's lines of /proc/devices, after renewal_check() has returned 0
+ *
+ * Return: the generation's text, which was compared just now; NULL without a module, whose majors may be
+ * somebody else's by now.
+ */
+const char *renewal_majors(const struct renewal *renewal);
+
+/**
  * renewal_rescan() - look now, settled or not
  * @ret: what came of it, in words: "unchanged", ...
  *

@@ -413,6 +413,7 @@ void store_disconnect(struct store *store)
 	struct state *state = store->state;
 
 	publish(&state->session.init_size, 0);
+	counters_disconnect(&state->counters);
 	for (uint32_t i = 0; i < STORE_WORKERS_MAX; i++) {
 		state->session.requests[i].deaths = 0;
 		memset(state->session.requests[i].bytes, 0, sizeof(uint64_t)); /* no request */

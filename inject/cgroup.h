@@ -46,7 +46,8 @@ struct cgroup_undo;   /* what cgroup_allow() did */
  * @ret:         new target; the caller releases it with cgroup_target_free()
  * @err:         message chain, may be NULL
  *
- * Reads /proc/PID/cgroup and our own mountinfo, and opens the directory of the
+ * Reads /proc/PID/cgroup and, where the hierarchies are not in their usual places, our own
+ * mountinfo, and opens the directory of the
  * process and of its visible ancestors in the v1 devices hierarchy and in v2.
  * The process must be listed in the directory found. No hierarchy at all, or
  * none mounted here, is a success: there is nothing to do then.

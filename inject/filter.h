@@ -9,11 +9,11 @@ struct sock_filter;
 
 /*
  * System calls that are left, told in filter.c. A filter cannot be taken off
- * again, and a child has its parent's, too. Needs no_new_privs.
+ * again, and a child that is forked later has its parent's, too. Needs no_new_privs.
  * Source: seccomp(2), Documentation/userspace-api/seccomp_filter.rst.
  */
 enum filter_place {
-	FILTER_HOST,   /* from the start: no execve, no ptrace, no mount(2); others fail with EPERM */
+	FILTER_HOST,   /* outside containers: no execve, no ptrace, no mount(2); others fail with EPERM */
 	FILTER_INSIDE, /* where a container is changed: no socket, no bpf, no new process; of prctl(2), what
 			* privilege_stay_hidden() needs; others kill */
 };

@@ -52,7 +52,7 @@ static int run_hook(struct session *session, struct error *err)
 
 static int run(struct session *session, struct error *err)
 {
-	/* An injection by arguments has read nothing of others yet: session_pin() puts it on. */
+	/* An injection by arguments has nothing of others to read yet: session_pin() puts it on. */
 	int r = session->request.action == REQUEST_INJECT ? 0 : privilege_filter(err);
 
 	if (r < 0)

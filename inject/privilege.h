@@ -30,7 +30,7 @@ int privilege_init(unsigned int first, struct error *err);
 /**
  * privilege_filter() - from now on, the system calls that are needed outside a container alone
  *
- * Before anything is read that others have written. Compiling the filter takes as long as the start of the
+ * Before a text is read that others can choose. Compiling the filter takes as long as the start of the
  * child that enters the container, which has one of its own: an injection starts that one first. After the
  * first time nothing.
  *

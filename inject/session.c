@@ -167,6 +167,7 @@ static int pin_all(struct session *session, struct pin *pin, struct error *err)
 		r = error_set(err, -ENOMEM, "pin the container");
 	r = r ? r : pin_begin(session, pin, err);
 	r = r ? r : privilege_filter(err);
+	r = r ? r : targets_name(&session->targets, &session->request, err);
 	if (r < 0)
 		return r;
 	/*

@@ -104,7 +104,7 @@ bool targets_id_from_cgroup(const char *text, char ret[ID_LEN + 1])
 	return found;
 }
 
-static int put_id(const struct targets *targets, struct request *req, struct error *err)
+int targets_name(const struct targets *targets, struct request *req, struct error *err)
 {
 	auto_free char *text = NULL;
 	char id[ID_LEN + 1];
@@ -114,7 +114,7 @@ static int put_id(const struct targets *targets, struct request *req, struct err
 		return 0;
 	r = file_read_at(targets->proc_pid, "cgroup", CGROUP_TEXT_MAX, &text, NULL, err);
 	if (r < 0)
-		return r;
+		return error_classify(err, r, ERROR_MOUNT);
 	if (!targets_id_from_cgroup(text, id))
 		(void)snprintf(id, sizeof(id), "pid-%d", (int)req->pid);
 	return request_set(&req->id, id, err);
@@ -215,11 +215,10 @@ static int check_not_host_root(const struct targets *targets, struct error *err)
 	return error_remedy(err, -EINVAL, "name a process of a container");
 }
 
-static int open_rest(struct targets *targets, struct request *req, struct error *err)
+static int open_rest(struct targets *targets, const struct request *req, struct error *err)
 {
-	int r;
+	int r = 0;
 
-	r = 0;
 	if (!req->rootfs) {
 		targets->root = openat(targets->proc_pid, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (targets->root < 0)
@@ -229,7 +228,6 @@ static int open_rest(struct targets *targets, struct request *req, struct error 
 	/* As the namespace's owner the child can do no more than he, and sees uids as he does. */
 	if (!req->as_owner)
 		r = r ? r : owners_read(targets->proc_pid, targets->ns.mnt, &targets->owners, err);
-	r = r ? r : put_id(targets, req, err);
 	return r ? r : targets_alive(targets, err);
 }
 

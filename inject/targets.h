@@ -35,7 +35,7 @@ struct targets {
 /**
  * targets_open() - pin process, mount namespace and root
  * @targets: TARGETS_EMPTY; what was opened stays open to the end of the process
- * @req:     its id is filled in where it is missing
+ * @req:     what cannot be done here is left out: cgroups
  * @hook:    a pid whose mount namespace is our own means a hook that runs
  *           inside the container; elsewhere that is an error
  *
@@ -52,6 +52,13 @@ struct targets {
  * open(2).
  */
 int targets_open(struct targets *targets, struct request *req, bool hook, struct error *err);
+
+/**
+ * targets_name() - the request's id where it is missing: by the container's cgroup, whose name others choose
+ *
+ * Return: 0, -ENOMEM, or the errno of open(2) and read(2), ERROR_MOUNT.
+ */
+int targets_name(const struct targets *targets, struct request *req, struct error *err);
 
 /** targets_open_cgroup() - pin its device cgroups, if the request has to do with them; as above */
 int targets_open_cgroup(struct targets *targets, const struct request *req, struct error *err);

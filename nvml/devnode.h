@@ -29,7 +29,7 @@ struct devnode {
 struct devnode_request {
 	const char *dev_root;  /* NULL for "/dev" */
 	const char *proc_root; /* NULL for "/proc" */
-	const char *majors; /* the driver's lines of <proc_root>/devices, known to be those of now; NULL: to be read */
+	const char *majors; /* the driver's lines of <proc_root>/devices, read just now; NULL: not read yet */
 	const struct gpu_list *gpus;
 	const struct gpu_selection *selection;
 	unsigned int caps; /* enum driver_cap, as driver_caps_expand() gives them */
@@ -57,7 +57,7 @@ struct devnode_request {
  * instance; with mig_config or mig_monitor that one's, and those of all instances
  * on the selected GPUs; with imex_mgmt that one's. nvidia-caps-imex-channels/channel<id> for each
  * IMEX channel. With nvswitch nvidia-nvswitchctl, and each nvidia-nvswitch<n> that the host has.
- * A selection that is not wanted gives none. Majors come from
+ * A selection that is not wanted gives none. Majors come from @request's majors or
  * <proc_root>/devices, never from the node: after a reload of the module a
  * stale node's number may be another driver's. A control node that is absent,
  * or is not the device that it should be, is a finding; any other's is an error,

@@ -244,8 +244,29 @@ pinned()
 	stop_daemon
 }
 
+# The module is unloaded, and its nodes are left behind: their number may be another driver's by now.
+unloaded()
+{
+	use_sample_driver unloaded
+	write_config "settle = 0"
+	start_daemon --config "$CONFIG"
+	rm "$PROC_ROOT/driver/nvidia/version"
+	sed '/nvidia/d' "$PROC_ROOT/devices" >"$SCRATCH/devices.new"
+	mv "$SCRATCH/devices.new" "$PROC_ROOT/devices"
+	make_rootfs glibc unloaded
+	run_container unloaded "$ROOTFS"
+	ok "without its module the driver is given all the same" \
+		nvinject --pid "$PID" --id "$(container_id unloaded)" --devices all
+	like "but no node that may be somebody else's" "$OUT" "nvidia-uvm: the module nvidia-uvm is not loaded, left out"
+	is "it has none" "$(in_container unloaded sh -c "test -e $UVM && echo there || echo none")" none
+	is "and no permission" "$(answer unloaded $OLD)" EPERM
+	kill_containers
+	stop_daemon
+}
+
 host_snapshot
 majors_move
+unloaded
 failures
 pinned
 host_compare

@@ -27,8 +27,10 @@ is_up()
 # Those that a failure has left: their shims outlive containerd.
 end_tasks()
 {
-	ctr task ls --quiet | while read -r name; do
-		ctr task delete --force "$name"
+	for space in default k8s.io; do
+		ctr -n "$space" task ls --quiet | while read -r name; do
+			ctr -n "$space" task delete --force "$name"
+		done
 	done
 }
 

@@ -8,6 +8,8 @@
  *
  * It does less than the real tool does: no discovery, no cgroup, no
  * privilege changes. A ratio against it is on the safe side.
+ *
+ * LINK: -ldl
  */
 #include <dlfcn.h>
 #include <fcntl.h>

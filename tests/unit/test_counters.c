@@ -80,6 +80,8 @@ START_TEST(errors_are_told_by_name_and_operation)
 	ck_assert_int_eq(number_at(by_operation, "open", "ESTALE"), 1);
 	ck_assert_int_eq(number_at(by_operation, "open", "other"), 2);
 	ck_assert_uint_eq(json_object_size(by_operation), 2);
+	/* No request has ended yet, of which these are. */
+	ck_assert_int_eq(json_integer_value(json_object_get(json, "open_files")), 0);
 	json_decref(json);
 }
 END_TEST
@@ -105,6 +107,16 @@ START_TEST(what_was_opened_and_not_closed_is_open)
 	json = counters_json(&counters);
 	ck_assert_int_eq(json_integer_value(json_object_get(json, "open_files")), 2);
 	ck_assert_int_eq(json_integer_value(json_object_get(json, "passthrough_opens")), 1);
+	json_decref(json);
+	counters_disconnect(&counters); /* its files are nobody's now, as at another such end */
+	counters_disconnect(&counters);
+	json = counters_json(&counters);
+	ck_assert_int_eq(json_integer_value(json_object_get(json, "open_files")), 0);
+	json_decref(json);
+	serve(14, 0);
+	serve(14, 0);
+	json = counters_json(&counters);
+	ck_assert_int_eq(json_integer_value(json_object_get(json, "open_files")), 2);
 	json_decref(json);
 	counters_thread(&counters, 1); /* another worker */
 	serve(18, 0);
