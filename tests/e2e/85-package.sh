@@ -117,6 +117,8 @@ box_works()
 installed()
 {
 	ok "dpkg --install" dpkg --install "$DEB"/nvfs_*.deb "$DEB"/nvfs-compat_*.deb
+	like "the journal explains our entries" "$(journalctl --no-pager --dump-catalog 77e09129085049b688f962684c0bedca)" \
+		'Subject: A container has the NVIDIA driver'
 	ok "it serves" wait_for 20 serves
 	is "and will after a boot" "$(systemctl is-enabled nvfs)" enabled
 	like "nvidia-container-cli is nvfs's" "$(nvidia-container-cli list --libraries)" 'libcuda\.so'
