@@ -23,7 +23,7 @@
 #include "common/error.h"
 
 #define READ_SIZE 16384
-#define PACK_SIZE 4096 /* at first */
+#define PACK_SIZE 16384 /* at first: the plan for a container with links to each library is half of it */
 
 static void close_fds(int *fds, size_t n)
 {
