@@ -26,6 +26,9 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
 #include "common/cleanup.h"
 #include "common/error.h"
@@ -298,6 +301,11 @@ static struct job *job_new(const struct donor_request *request)
 	cond_init(&job->ended);
 	job->stacks = mmap(NULL, 2 * STACK_SIZE, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+#ifdef __SANITIZE_ADDRESS__
+	/* Marks of a child that was killed on a stack which lay here before. */
+	if (job->stacks != MAP_FAILED)
+		ASAN_UNPOISON_MEMORY_REGION(job->stacks, 2 * STACK_SIZE);
+#endif
 	job->dev_root = strdup(request->dev_root);
 	job->donor = (struct donor){ .dev_root = job->dev_root,
 				     .clones = calloc(n + 1, sizeof(*clones)),
