@@ -74,3 +74,39 @@ prepare_apt()
 	debian_source "$@" >"$apt_dir/sources.list" || return 1
 	own_apt "$apt_dir" update
 }
+
+# unpack_packages SUITE COMPONENTS PACKAGE...: into $work
+unpack_packages()
+{
+	mkdir -p "$work/deb" "$work/root"
+	# shellcheck disable=SC2086 # a list of words
+	prepare_apt "$work/apt" "$1" $2 || { echo "no source for Debian's packages" >&2; return 1; }
+	shift 2
+	(cd "$work/deb" && own_apt "$work/apt" download "$@") || return 1
+	# Beside the root, not in it: the root holds what the packages hold and nothing else.
+	for deb in "$work"/deb/*.deb; do
+		dpkg-deb -x "$deb" "$work/root" || return 1
+		basename "$deb"
+	done >"$work/packages"
+	rm -rf "$work/apt" "$work/deb"
+}
+
+# fetched NAME SUITE COMPONENTS PACKAGE...: Debian's packages unpacked into the cache, once, and never installed: no
+# maintainer script and no ldconfig runs. The root's path is printed. Ends the shell where it fails.
+fetched()
+{
+	final=$CACHE/$1
+	shift
+	mkdir -p "$CACHE"
+	exec 9>"$final.lock"
+	flock 9
+	if [ ! -d "$final/root" ]; then
+		work=$(mktemp -d "$final.XXXXXX")
+		trap 'rm -rf "$work"' EXIT
+		trap 'exit 1' INT TERM
+		chmod 755 "$work"
+		unpack_packages "$@" || exit 1
+		mv -T "$work" "$final"
+	fi
+	echo "$final/root"
+}
