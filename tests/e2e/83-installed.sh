@@ -249,6 +249,36 @@ test_fuse_static()
 	ok "it runs" "$SCRATCH/static/nvfs" version
 }
 
+# ---- without systemd, and elsewhere ---------------------------------------------------------------
+
+# From the objects that there are: one file is another.
+test_without_systemd()
+{
+	local part
+
+	mkdir "$SCRATCH/plain"
+	for part in cli common fs inject nvml; do
+		cp -a "$BUILD/$part" "$BUILD/lib$part.a" "$SCRATCH/plain/"
+	done
+	ok "make SYSTEMD=" make -C "$SOURCE" BUILD="$SCRATCH/plain" SYSTEMD= "$SCRATCH/plain/nvfs"
+	is "asks for no libsystemd" "$(ldd "$SCRATCH/plain/nvfs" | grep -c libsystemd)" 0
+	like "as the other one does" "$(ldd "$BUILD/nvfs")" libsystemd
+	ok "it runs" "$SCRATCH/plain/nvfs" version
+}
+
+test_bundle()
+{
+	if ! command -v patchelf >/dev/null; then
+		skip "make bundle" "no patchelf"
+		return
+	fi
+	ok "make bundle" env BUILD="$BUILD" "$TESTS/bundle" "$SCRATCH/bundle"
+	is "its programs run with its own libraries" \
+		"$(env -i "$SCRATCH/bundle/build/nvfs" version; ldd "$SCRATCH/bundle/build/nvfs" | grep -c "=> $SCRATCH/bundle/build/lib/libfuse3")" \
+		"$("$NVFS" version)"$'\n'1
+	rm -rf "$SCRATCH/bundle"
+}
+
 # ---- manual pages --------------------------------------------------------------------------------
 
 test_pages()
@@ -286,6 +316,8 @@ test_json
 test_bash
 test_zsh
 test_fuse_static
+test_without_systemd
+test_bundle
 test_pages
 test_commands_in_page
 done_testing
