@@ -11,6 +11,8 @@
 DRIVER=
 CGROUPS=
 RESULTS=$SCRATCH/results
+EXISTING_PIDS=()
+at_exit existing_end
 
 # Version 2 alone, where the machine has both: what it is like on a machine of today. Our own mount namespace.
 cgroup2_only()
@@ -62,14 +64,45 @@ drop_root()
 	rm -rf --one-file-system "$root" "$root.layers"
 }
 
-# existing_way ROOT: the command that does it, in $EXISTING; driver_copies has been called. Where there is a
-# GPU it starts NVML, as the real one does for every container.
-existing_way()
+# existing_for_process ROOT: NVIDIA's own tool, for a process that is in a mount namespace of its own and has not
+# changed its root yet, as in a hook. It is in our cgroup, which is not to be changed. Where the tool mounts in
+# /proc, a kernel without the module has no directory.
+existing_for_process()
+{
+	local pid
+
+	unshare --mount --propagation private sh -c '
+		if [ -d /proc/driver/nvidia ]; then mount -t proc proc "$1/proc"; else mkdir -p "$1/proc/driver/nvidia"; fi
+		exec sleep 600' sh "$1" </dev/null >/dev/null 2>&1 &
+	pid=$!
+	EXISTING_PIDS+=("$pid")
+	wait_for 5 [ -d "/proc/$pid/root$1/proc/driver/nvidia" ]
+	read -ra EXISTING <<<"$EXISTING_CLI"
+	EXISTING+=(configure --no-cgroups --ldconfig=@/sbin/ldconfig --device=all --compute --utility
+		"--pid=$pid" "$1")
+}
+
+# existing_begin ROOT: the command that does it, in $EXISTING; driver_copies has been called. What stands for NVIDIA's
+# tool starts NVML where there is a GPU, as that one does for every container.
+existing_begin()
 {
 	local nvml=()
 
+	[ ! "${EXISTING_CLI:-}" ] || { existing_for_process "$1"; return; }
 	[ ! -e /proc/driver/nvidia/version ] || nvml=(--nvml "$SCRATCH/copies/libnvidia-ml.so.1")
 	mapfile -t EXISTING < <(printf '%s\n' "$HELPERS/bindmounts" "${nvml[@]}" "$1" 45 && cat "$SCRATCH/files")
+}
+
+# existing_end: of all that was begun
+existing_end()
+{
+	local pid
+
+	for pid in ${EXISTING_PIDS[@]+"${EXISTING_PIDS[@]}"}; do
+		kill -KILL "$pid"
+		wait "$pid" 2>/dev/null || true
+	done
+	EXISTING_PIDS=()
 }
 
 # From the host's filesystem, not from the tree: the existing way knows no tree.
@@ -104,17 +137,22 @@ results_of()
 
 table()
 {
+	local existing="bind mounts and ldconfig"
+
+	[ ! "${EXISTING_CLI:-}" ] || existing=$EXISTING_CLI
 	printf '%-16s %-16s %12s %12s %8s\n' what which 'nvfs us' 'other us' ratio
 	awk '{ r = $4 ? sprintf("%.2f", $3 / $4) : "-"
 		if ($2 ~ /failures|per-second/) printf "%-16s %-16s %12d %12d %8s\n", $1, $2, $3, $4, r
 		else printf "%-16s %-16s %12.1f %12.1f %8s\n", $1, $2, $3 / 1000, $4 / 1000, r }' "$RESULTS"
 	echo "driver: $DRIVER; kernel $(uname -r), $CGROUPS; $(nproc) processors; $*"
+	echo "the existing way: $existing"
 }
 
 json()
 {
 	jq -Rn --arg driver "$DRIVER" --arg kernel "$(uname -r)" --arg cgroups "$CGROUPS" \
-		'{ driver: $driver, kernel: $kernel, cgroups: $cgroups, results: [ inputs | split(" ") |
+		--arg existing "${EXISTING_CLI:-}" \
+		'{ driver: $driver, kernel: $kernel, cgroups: $cgroups, existing_cli: $existing, results: [ inputs | split(" ") |
 		(if .[1] | test("failures|per-second") then "" else "_ns" end) as $unit |
 		{ what: .[0], which: .[1], ("nvfs" + $unit): (.[2] | tonumber),
 			("other" + $unit): (.[3] | tonumber),
