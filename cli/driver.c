@@ -161,7 +161,8 @@ int cmd_driver(int argc, char **argv)
 	}
 	r = driver_discover(&options.config, &driver, &err);
 	r = r ? r : gpu_list_new(options.config.proc_root, &gpus, &err);
-	status = r < 0 ? local_tell_error(&err, NULL, options.json) : show(driver, gpus, options.json);
+	status = r < 0 ? local_tell_error(&err, NULL, options.json) :
+			 show(driver, gpus, options.json);
 	gpu_list_free(gpus);
 	driver_free(driver);
 	return status;

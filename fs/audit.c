@@ -39,7 +39,8 @@ static void put(FILE *out, const char *key, const char *value)
 		len--;
 	(void)fprintf(out, "%s=", key);
 	for (size_t i = 0; i < len; i++)
-		(void)fputc((unsigned char)value[i] < 0x20 || value[i] == 0x7f ? '?' : value[i], out);
+		(void)fputc((unsigned char)value[i] < 0x20 || value[i] == 0x7f ? '?' : value[i],
+			    out);
 	(void)fputc('\n', out);
 }
 

@@ -238,7 +238,8 @@ static void switch_trees(struct daemon *daemon, enum reach reach)
 /* Since any generation that there is: who has been injected anew already has no stale nodes. */
 static bool majors_moved(const struct generation *g)
 {
-	for (const struct generation *before = g->older; g->majors && before; before = before->older) {
+	for (const struct generation *before = g->older; g->majors && before;
+	     before = before->older) {
 		if (before->majors && strcmp(g->majors, before->majors) != 0)
 			return true;
 	}

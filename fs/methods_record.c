@@ -17,8 +17,8 @@
 #include "fs/cachebox.h"
 #include "fs/claim.h"
 #include "fs/daemon.h"
-#include "fs/events.h"
 #include "fs/derive.h"
+#include "fs/events.h"
 #include "fs/permit.h"
 #include "fs/record.h"
 #include "fs/reinject.h"
@@ -205,7 +205,8 @@ int method_commit(struct daemon *daemon, struct client *client, json_t *params,
 	r = commit(daemon, client, injection->tree, json_object_get(params, "done"), err);
 	if (r < 0)
 		return r;
-	audit_tree(daemon, injection->tree, AUDIT_INJECTED, injection->trace, "injected '%s' in %" JSON_INTEGER_FORMAT " us",
+	audit_tree(daemon, injection->tree, AUDIT_INJECTED, injection->trace,
+		   "injected '%s' in %" JSON_INTEGER_FORMAT " us",
 		   permit_name(daemon, injection->tree),
 		   json_integer_value(json_object_get(params, "time_us")));
 	tree = injection->tree;

@@ -18,8 +18,8 @@
 #include <string.h>
 
 #include "common/cleanup.h"
-#include "fs/kfuse.h"
 #include "fs/counters.h"
+#include "fs/kfuse.h"
 #include "fs/opens.h"
 #include "fs/store.h"
 #include "fs/tree.h"

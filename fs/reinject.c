@@ -141,7 +141,8 @@ static void succeeded(struct daemon *daemon, uint32_t tree)
 		postpone(container);
 		return;
 	}
-	audit_tree(daemon, tree, AUDIT_INJECTED, NULL, "injected '%s' anew", tree_name(daemon, tree));
+	audit_tree(daemon, tree, AUDIT_INJECTED, NULL, "injected '%s' anew",
+		   tree_name(daemon, tree));
 	container->reinject_failed = 0;
 	container->nodes_moved = false;
 	daemon_tree_set_flag(daemon, tree, STORE_TREE_REINJECT, false);

@@ -324,7 +324,8 @@ int renewal_check(struct renewal *renewal, struct error *err)
 		return error_remedy(err, -EAGAIN, "try again when its packages are installed");
 	}
 	r = wait_for_look(renewal, err);
-	if (r == -EAGAIN || (r == 0 && has_generation(daemon) && !module_has_changed(daemon, &renewal->is_loaded)))
+	if (r == -EAGAIN || (r == 0 && has_generation(daemon) &&
+			     !module_has_changed(daemon, &renewal->is_loaded)))
 		return r;
 	r = r < 0 ? r : -ELIBBAD;
 	if (err)
