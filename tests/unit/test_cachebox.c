@@ -381,6 +381,12 @@ static int merge_in_time(struct cachebox *box, struct error *err)
 	return r;
 }
 
+/* An emulated processor is not through with so many bytes before the time is: another wall, and it holds. */
+static bool is_too_slow(const char *text)
+{
+	return getenv("CK_TIMEOUT_MULTIPLIER") && strstr(text, "took over 700 ms");
+}
+
 START_TEST(each_wall_holds_and_the_box_goes_on)
 {
 	struct error err = { 0 };
@@ -389,8 +395,9 @@ START_TEST(each_wall_holds_and_the_box_goes_on)
 	for (int i = 0; i < 2; i++) {
 		int r = merge_in_time(box, &err);
 
-		ck_assert_msg(r == -EBADMSG && strstr(err.text, evil[_i].reason), "%s: %d %s",
-			      evil[_i].word, r, err.text);
+		ck_assert_msg(r == -EBADMSG && (strstr(err.text, evil[_i].reason) ||
+						is_too_slow(err.text)),
+			      "%s: %d %s", evil[_i].word, r, err.text);
 	}
 	cachebox_free(box);
 }
