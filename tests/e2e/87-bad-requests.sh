@@ -291,10 +291,10 @@ print_table()
 host_snapshot
 if command -v crun >/dev/null; then WAYS+=(crun); else skip "crun" "no crun"; fi
 WAYS+=(nvfs-runtime)
-if command -v podman >/dev/null; then WAYS+=(podman-cdi); else skip "podman" "no podman"; fi
+if type -P podman >/dev/null; then WAYS+=(podman-cdi); else skip "podman" "no podman"; fi
 if [ ! -e "$CONTRIB" ]; then
 	skip "podman, hooks.d" "not in this bundle"
-elif command -v podman >/dev/null; then
+elif type -P podman >/dev/null; then
 	WAYS+=(podman-hooks)
 fi
 private_host
