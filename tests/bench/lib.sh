@@ -137,15 +137,17 @@ results_of()
 
 table()
 {
-	local existing="bind mounts and ldconfig"
-
-	[ ! "${EXISTING_CLI:-}" ] || existing=$EXISTING_CLI
 	printf '%-16s %-16s %12s %12s %8s\n' what which 'nvfs us' 'other us' ratio
 	awk '{ r = $4 ? sprintf("%.2f", $3 / $4) : "-"
 		if ($2 ~ /failures|per-second/) printf "%-16s %-16s %12d %12d %8s\n", $1, $2, $3, $4, r
 		else printf "%-16s %-16s %12.1f %12.1f %8s\n", $1, $2, $3 / 1000, $4 / 1000, r }' "$RESULTS"
 	echo "driver: $DRIVER; kernel $(uname -r), $CGROUPS; $(nproc) processors; $*"
-	echo "the existing way: $existing"
+}
+
+# existing_name: for the table
+existing_name()
+{
+	echo "the existing way (${EXISTING_CLI:-bind mounts and ldconfig, in its place})"
 }
 
 json()
