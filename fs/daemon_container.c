@@ -166,33 +166,42 @@ uint32_t daemon_trees_alive(const struct daemon *daemon)
 	return n;
 }
 
-/* A mount namespace that was made from the container's has a copy of its mount. */
-static bool is_mounted(const struct daemon *daemon, uint32_t tree)
+/*
+ * Of @n trees, nobody is in whose mount namespace: those that are mounted nowhere go. A mount namespace that
+ * was made from the container's has a copy of its mount.
+ */
+static void remove_unmounted(struct daemon *daemon, const uint32_t *trees, size_t n)
 {
-	char root[IDENT_MAX + 2];
+	auto_free struct process_mounted *asked = calloc(n, sizeof(*asked));
+	auto_free char(*roots)[IDENT_MAX + 2] = calloc(n, sizeof(*roots));
 	struct stat st;
 
-	if (fstatat(filesystem_root(daemon->fs), "", &st, AT_EMPTY_PATH) < 0)
-		return true;
-	(void)snprintf(root, sizeof(root), "/%s",
-		       store_blob(daemon->store, store_tree(daemon->store, tree)->name, NULL));
-	return process_mounts(st.st_dev, root);
+	if (!asked || !roots || fstatat(filesystem_root(daemon->fs), "", &st, AT_EMPTY_PATH) < 0)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		const struct store_tree *tree = store_tree(daemon->store, trees[i]);
+
+		(void)snprintf(roots[i], sizeof(roots[i]), "/%s",
+			       store_blob(daemon->store, tree->name, NULL));
+		asked[i].root = roots[i];
+	}
+	process_mounts_each(st.st_dev, asked, n);
+	for (size_t i = 0; i < n; i++) {
+		if (asked[i].is_mounted)
+			daemon_container(daemon, trees[i])->ends = 0; /* asked again after another grace */
+		else
+			daemon_tree_remove(daemon, trees[i]);
+	}
 }
 
-/* Nobody is left in its mount namespace. */
-static void check_unused(struct daemon *daemon, struct container *c)
+/* Nobody is left in its mount namespace: has it been so for a grace? */
+static bool is_over(const struct daemon *daemon, struct container *c)
 {
 	time_t now = clock_s();
 
 	if (!c->ends)
 		c->ends = now + (time_t)daemon->config.grace_s;
-	if (c->ends > now)
-		return;
-	daemon_say_alive(daemon);
-	if (is_mounted(daemon, c->tree))
-		c->ends = 0; /* asked again after another grace */
-	else
-		daemon_tree_remove(daemon, c->tree);
+	return c->ends <= now;
 }
 
 /* Trees whose init is dead: is anybody left in their mount namespaces? */
@@ -200,14 +209,18 @@ void daemon_containers_check(struct daemon *daemon)
 {
 	auto_free struct process_wanted *wanted = NULL;
 	auto_free uint32_t *trees = NULL;
-	size_t n = ask_for_dead(daemon, &wanted, &trees);
+	size_t n = ask_for_dead(daemon, &wanted, &trees), n_over = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		struct container *c = daemon_container(daemon, trees[i]);
 
 		if (wanted[i].pid)
 			c->ends = 0;
-		else
-			check_unused(daemon, c);
+		else if (is_over(daemon, c))
+			trees[n_over++] = trees[i];
 	}
+	if (!n_over)
+		return;
+	daemon_say_alive(daemon);
+	remove_unmounted(daemon, trees, n_over);
 }

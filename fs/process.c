@@ -277,14 +277,37 @@ uint64_t process_mnt_ns(pid_t pid)
 
 /* all processes */
 
-static bool has_tree(const struct process_walk *walk, const char *name)
+/* NULL: it has ended, or there is no memory */
+static char *read_mountinfo(const struct process_walk *walk)
 {
-	auto_free char *mountinfo = NULL;
-	char path[32];
+	char path[32], *text = NULL;
 
 	(void)snprintf(path, sizeof(path), "%s/mountinfo", walk->pid);
-	return file_read_at(dirfd(walk->proc), path, MOUNTINFO_MAX, &mountinfo, NULL, NULL) == 0 &&
-	       mountpoint_shows(mountinfo, name);
+	(void)file_read_at(dirfd(walk->proc), path, MOUNTINFO_MAX, &text, NULL, NULL);
+	return text;
+}
+
+/* Is the present process an answer? Returns to how many of them. */
+static size_t answer(const struct process_walk *walk, struct process_wanted *wanted, size_t n)
+{
+	auto_free char *mountinfo = NULL;
+	bool was_read = false;
+	size_t answered = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct process_wanted *w = &wanted[i];
+
+		if (w->pid || w->mnt_ns != walk->mnt_ns)
+			continue;
+		if (w->tree && !was_read)
+			mountinfo = read_mountinfo(walk);
+		was_read = was_read || w->tree;
+		if (w->tree && !(mountinfo && mountpoint_shows(mountinfo, w->tree)))
+			continue;
+		w->pid = (pid_t)strtol(walk->pid, NULL, 10);
+		answered++;
+	}
+	return answered;
 }
 
 void process_find_each(struct process_wanted *wanted, size_t n)
@@ -294,17 +317,8 @@ void process_find_each(struct process_wanted *wanted, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		wanted[i].pid = 0;
-	while (left && process_walk_next(&walk)) {
-		for (size_t i = 0; i < n; i++) {
-			struct process_wanted *w = &wanted[i];
-
-			if (w->pid || w->mnt_ns != walk.mnt_ns ||
-			    (w->tree && !has_tree(&walk, w->tree)))
-				continue;
-			w->pid = (pid_t)strtol(walk.pid, NULL, 10);
-			left--;
-		}
-	}
+	while (left && process_walk_next(&walk))
+		left -= answer(&walk, wanted, n);
 }
 
 pid_t process_find(uint64_t mnt_ns, const char *tree)

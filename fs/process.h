@@ -106,22 +106,28 @@ struct process_wanted {
 /**
  * process_find_each() - a process for each of many mount namespaces, in one walk through /proc
  *
- * Numbers of namespaces come back: where a tree is mounted already, it is asked for.
+ * Numbers of namespaces come back: where a tree is mounted already, it is asked for. What a process has
+ * mounted is read once, however many trees had its namespace's number.
  */
 void process_find_each(struct process_wanted *wanted, size_t n);
 
 /** process_find() - the same for one; its pid, or 0 */
 pid_t process_find(uint64_t mnt_ns, const char *tree);
 
+/* A question to all mount namespaces: is this directory of a filesystem mounted, or one below it? */
+struct process_mounted {
+	const char *root; /* from the filesystem's own root on, without a slash at the end */
+	bool is_mounted;  /* the answer */
+};
+
 /**
- * process_mounts() - does any process have this directory of a filesystem mounted, or one below it?
- * @dev:  of the filesystem
- * @root: from its own root on, without a slash at the end
+ * process_mounts_each() - the answers to many of them, in one walk through /proc
+ * @dev: of the filesystem
  *
  * Asks the kernel for the mounts of each mount namespace that a process is in,
  * see process_mounts_in_proc() for one that does not tell. For rare questions.
  */
-bool process_mounts(dev_t dev, const char *root);
+void process_mounts_each(dev_t dev, struct process_mounted *asked, size_t n);
 
 /**
  * process_mounts_in_proc() - the same before Linux 6.11
@@ -130,6 +136,6 @@ bool process_mounts(dev_t dev, const char *root);
  * for each root that somebody in it has: who is chrooted does not see all. What
  * no process of a namespace sees is missed. Where memory is out the answer is yes.
  */
-bool process_mounts_in_proc(dev_t dev, const char *root);
+void process_mounts_in_proc(dev_t dev, struct process_mounted *asked, size_t n);
 
 #endif

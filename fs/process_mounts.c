@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who has a directory of a filesystem mounted. The kernel lists the mounts of a
+ * Which directories of a filesystem are mounted somewhere. The kernel lists the mounts of a
  * namespace (Linux 6.11); before, /proc/PID/mountinfo is read, which shows what
  * lies below the root of that process.
  */
@@ -19,20 +19,53 @@
 #include "fs/process.h"
 #include "fs/process_walk.h"
 
-/* proc_pid_mountinfo(5): "36 35 98:0 /root /mount-point ..." */
-static bool is_mount_of(const char *line, dev_t dev, const char *root)
-{
-	unsigned int dev_major, dev_minor;
-	size_t len = strlen(root);
-	int at = 0;
+struct question {
+	dev_t dev;
+	struct process_mounted *asked;
+	size_t n, left; /* that have no answer yet */
+};
 
-	if (sscanf(line, "%*d %*d %u:%u %n", &dev_major, &dev_minor, &at) != 2 || !at)
-		return false;
-	return makedev(dev_major, dev_minor) == dev && strncmp(line + at, root, len) == 0 &&
-	       (line[at + len] == ' ' || line[at + len] == '/');
+static struct question question(dev_t dev, struct process_mounted *asked, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		asked[i].is_mounted = false;
+	return (struct question){ .dev = dev, .asked = asked, .n = n, .left = n };
 }
 
-static bool mounts_in(const struct process_walk *walk, dev_t dev, const char *root)
+/* @root: of a mount of that filesystem, followed by @end */
+static void answer(struct question *question, const char *root, char end)
+{
+	for (size_t i = 0; i < question->n; i++) {
+		struct process_mounted *asked = &question->asked[i];
+		size_t len = strlen(asked->root);
+
+		if (asked->is_mounted || strncmp(root, asked->root, len) != 0 ||
+		    (root[len] != end && root[len] != '/'))
+			continue;
+		asked->is_mounted = true;
+		question->left--;
+	}
+}
+
+static void answer_all(struct question *question)
+{
+	for (size_t i = 0; i < question->n; i++)
+		question->asked[i].is_mounted = true;
+	question->left = 0;
+}
+
+/* proc_pid_mountinfo(5): "36 35 98:0 /root /mount-point ..." */
+static void read_line(const char *line, struct question *question)
+{
+	unsigned int dev_major, dev_minor;
+	int at = 0;
+
+	if (sscanf(line, "%*d %*d %u:%u %n", &dev_major, &dev_minor, &at) == 2 && at &&
+	    makedev(dev_major, dev_minor) == question->dev)
+		answer(question, line + at, ' ');
+}
+
+static void read_mounts(const struct process_walk *walk, struct question *question)
 {
 	auto_fclose FILE *f = NULL;
 	auto_free char *line = NULL;
@@ -45,11 +78,8 @@ static bool mounts_in(const struct process_walk *walk, dev_t dev, const char *ro
 	f = fd < 0 ? NULL : fdopen(fd, "r");
 	if (!f)
 		cleanup_close(&fd);
-	while (f && getline(&line, &room, f) >= 0) {
-		if (is_mount_of(line, dev, root))
-			return true;
-	}
-	return false;
+	while (f && question->left && getline(&line, &room, f) >= 0)
+		read_line(line, question);
 }
 
 /* A view of a mount namespace: who has another root sees other mounts of it. */
@@ -99,20 +129,22 @@ static int seen_add(struct seen *seen, const struct view *view)
 	return 1;
 }
 
-bool process_mounts_in_proc(dev_t dev, const char *root)
+void process_mounts_in_proc(dev_t dev, struct process_mounted *asked, size_t n)
 {
 	auto_walk struct process_walk walk = process_walk_begin();
+	struct question q = question(dev, asked, n);
 	struct seen seen = { 0 };
-	bool found = false;
 
-	while (!found && process_walk_next(&walk)) {
+	while (q.left && process_walk_next(&walk)) {
 		const struct view view = view_of(&walk);
 		int r = seen_add(&seen, &view);
 
-		found = r < 0 || (r > 0 && mounts_in(&walk, dev, root));
+		if (r > 0)
+			read_mounts(&walk, &q);
+		else if (r < 0)
+			answer_all(&q);
 	}
 	free(seen.views);
-	return found;
 }
 
 /* by the kernel's own list of a namespace, which nobody's root cuts short */
@@ -127,53 +159,54 @@ static int namespace_id(const struct process_walk *walk, uint64_t *ret)
 	return fd < 0 ? -errno : sys_mnt_ns_id(fd, ret);
 }
 
-/* 1, 0, or a negative errno; a mount that is gone by now is none. */
-static int is_mount_in(uint64_t ns_id, uint64_t mnt_id, dev_t dev, const char *root)
+/* 0 or a negative errno; a mount that is gone by now is none. */
+static int ask_mount(uint64_t ns_id, uint64_t mnt_id, struct question *question)
 {
 	_Alignas(struct sys_statmount) char buf[sizeof(struct sys_statmount) + PATH_MAX];
 	struct sys_statmount *mount = (struct sys_statmount *)(void *)buf;
 	const uint64_t mask = STATMOUNT_SB_BASIC | STATMOUNT_MNT_ROOT;
-	size_t len = strlen(root);
-	const char *its;
 	int r = sys_statmount_in(ns_id, mnt_id, STATMOUNT_SB_BASIC, mount, sizeof(*mount));
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	if (makedev(mount->sb_dev_major, mount->sb_dev_minor) != dev)
+	if (makedev(mount->sb_dev_major, mount->sb_dev_minor) != question->dev)
 		return 0;
 	r = sys_statmount_in(ns_id, mnt_id, mask, mount, sizeof(buf));
 	if (r < 0 || (mount->mask & mask) != mask || mount->mnt_root >= PATH_MAX)
 		return r == -ENOENT ? 0 : r < 0 ? r : -ENODATA;
 	buf[sizeof(buf) - 1] = '\0';
-	its = mount->text + mount->mnt_root;
-	return strncmp(its, root, len) == 0 && (its[len] == '\0' || its[len] == '/');
+	answer(question, mount->text + mount->mnt_root, '\0');
+	return 0;
 }
 
-static int lists(uint64_t ns_id, dev_t dev, const char *root)
+static int ask_namespace(uint64_t ns_id, struct question *question)
 {
 	uint64_t ids[256], last = 0;
 	int n, r;
 
-	while ((n = sys_listmount_in(ns_id, LSMT_ROOT, last, ids, ARRAY_SIZE(ids))) > 0) {
+	while (question->left &&
+	       (n = sys_listmount_in(ns_id, LSMT_ROOT, last, ids, ARRAY_SIZE(ids))) != 0) {
+		if (n < 0)
+			return n;
 		for (int i = 0; i < n; i++) {
-			r = is_mount_in(ns_id, ids[i], dev, root);
-			if (r != 0)
+			r = ask_mount(ns_id, ids[i], question);
+			if (r < 0)
 				return r;
 		}
 		last = ids[n - 1];
 	}
-	return n;
+	return 0;
 }
 
-/* 1, 0, or a negative errno: the kernel does not tell. */
-static int mounts_by_list(dev_t dev, const char *root)
+/* 0, or a negative errno: the kernel does not tell. */
+static int ask_namespaces(struct question *question)
 {
 	auto_walk struct process_walk walk = process_walk_begin();
 	struct seen seen = { 0 };
 	uint64_t ns_id;
 	int r = 0;
 
-	while (r == 0 && process_walk_next(&walk)) {
+	while (r >= 0 && question->left && process_walk_next(&walk)) {
 		r = seen_add(&seen, &(struct view){ .mnt_ns = walk.mnt_ns });
 		if (r <= 0)
 			continue;
@@ -183,15 +216,16 @@ static int mounts_by_list(dev_t dev, const char *root)
 			r = 0;
 			continue;
 		}
-		r = r < 0 ? r : lists(ns_id, dev, root);
+		r = r < 0 ? r : ask_namespace(ns_id, question);
 	}
 	free(seen.views);
-	return r;
+	return r < 0 ? r : 0;
 }
 
-bool process_mounts(dev_t dev, const char *root)
+void process_mounts_each(dev_t dev, struct process_mounted *asked, size_t n)
 {
-	int r = mounts_by_list(dev, root);
+	struct question q = question(dev, asked, n);
 
-	return r < 0 ? process_mounts_in_proc(dev, root) : r > 0;
+	if (ask_namespaces(&q) < 0)
+		process_mounts_in_proc(dev, asked, n);
 }

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/cleanup.h"
 #include "common/error.h"
 #include "common/sys.h"
 #include "tests/unit/unit.h"
@@ -140,14 +141,24 @@ END_TEST
 
 START_TEST(a_mount_of_a_directory_is_found_in_any_namespace)
 {
-	bool (*const ways[])(dev_t, const char *) = { process_mounts, process_mounts_in_proc };
+	void (*const ways[])(dev_t, struct process_mounted *,
+			     size_t) = { process_mounts_each, process_mounts_in_proc };
 	struct stat proc;
 
 	ck_assert_int_eq(stat("/proc/self", &proc), 0);
 	for (int i = 0; i < 2; i++) {
-		ck_assert(ways[i](proc.st_dev, ""));
-		ck_assert(!ways[i](proc.st_dev, "/no-such-directory"));
-		ck_assert(!ways[i](makedev(4095, 4095), ""));
+		struct process_mounted asked[] = { { "/no-such-directory", true },
+						   { "", false },
+						   { "/no", true },
+						   { "", false } };
+
+		ways[i](proc.st_dev, asked, ARRAY_SIZE(asked));
+		ck_assert(!asked[0].is_mounted);
+		ck_assert(asked[1].is_mounted);
+		ck_assert(!asked[2].is_mounted);
+		ck_assert(asked[3].is_mounted);
+		ways[i](makedev(4095, 4095), asked, ARRAY_SIZE(asked));
+		ck_assert(!asked[1].is_mounted && !asked[3].is_mounted);
 	}
 }
 END_TEST
@@ -194,6 +205,14 @@ static bool kernel_lists(void)
 	return lists && geteuid() == 0;
 }
 
+static bool is_mounted(void (*way)(dev_t, struct process_mounted *, size_t), dev_t dev)
+{
+	struct process_mounted asked = { .root = "" };
+
+	way(dev, &asked, 1);
+	return asked.is_mounted;
+}
+
 static void look_at_chrooted(bool both)
 {
 	char dir[] = "/tmp/nvfs-process-XXXXXX";
@@ -216,10 +235,10 @@ static void look_at_chrooted(bool both)
 		ck_assert_int_eq(ready, 2);
 		mnt_ns = process_mnt_ns(pid);
 		ck_assert_int_eq(process_find(mnt_ns, NULL), pid);
-		ck_assert(process_mounts(dev, "") == (!both || kernel_lists()));
-		ck_assert(process_mounts_in_proc(dev, "") == !both);
+		ck_assert(is_mounted(process_mounts_each, dev) == (!both || kernel_lists()));
+		ck_assert(is_mounted(process_mounts_in_proc, dev) == !both);
 		end_all_in(mnt_ns);
-		ck_assert(!process_mounts(dev, ""));
+		ck_assert(!is_mounted(process_mounts_each, dev));
 	}
 	(void)waitpid(pid, NULL, 0);
 	(void)rmdir(dir);
