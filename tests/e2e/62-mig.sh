@@ -470,7 +470,7 @@ nonsense()
 	mkdir -p "${minors%/*}"
 	awk 'BEGIN { for (i = 0; i < 100000; i++) printf "gpu%d/gi%d/ci%d/access %d\n", i / 1024, i / 8 % 128, i % 8, i }' >"$minors"
 	printf 'x' >"$caps/gpu0/mig/gi1/ci0/access"
-	ok "a list of 100,000 lines" nvfs rescan
+	ok "a list of 100,000 lines" wait_for 10 nvfs rescan # 75: it is still being looked at
 	like "is used" "$(give nonsense --devices 0:0 --dry-run)" "nvidia-cap8 "
 	head -c 5000000 /dev/zero | tr '\0' 7 >"$caps/gpu0/mig/gi1/ci1/access"
 	printf 'DeviceFileMinor: 13\n\0DeviceFileMinor: 1\n' >"$caps/gpu0/mig/gi1/ci0/access"
