@@ -167,6 +167,12 @@ under_load()
 	rm -f "$SCRATCH"/load-*
 }
 
+# A thread on another processor may serve one more request after kill(2) has returned.
+is_stopped()
+{
+	! grep -qvE '^[0-9]+ \(.*\) T ' /proc/"$1"/task/*/stat
+}
+
 # An open in the meantime: how long it waits is how long the filesystem was gone.
 stopped()
 {
@@ -177,6 +183,7 @@ stopped()
 		sleep "0.$((RANDOM % 500 + 100))"
 		start=${EPOCHREALTIME/./}
 		kill -STOP "$WORKER"
+		wait_for 5 is_stopped "$WORKER"
 		ok "a read waits while the daemon is stopped, and succeeds" \
 			cat "$MOUNTPOINT/host/.nvfs/manifest.json"
 		waited=$(((${EPOCHREALTIME/./} - start) / 1000))
