@@ -134,7 +134,7 @@ void process_mounts_each(dev_t dev, struct process_mounted *asked, size_t n);
  *
  * Reads the mounts of each mount namespace that a process is in, and once more
  * for each root that somebody in it has: who is chrooted does not see all. What
- * no process of a namespace sees is missed. Where memory is out the answer is yes.
+ * no process of a namespace sees is missed. Where memory is out, or /proc cannot be read, the answer is yes.
  */
 void process_mounts_in_proc(dev_t dev, struct process_mounted *asked, size_t n);
 

@@ -129,22 +129,30 @@ static int seen_add(struct seen *seen, const struct view *view)
 	return 1;
 }
 
-void process_mounts_in_proc(dev_t dev, struct process_mounted *asked, size_t n)
+static void ask_proc(struct question *question)
 {
 	auto_walk struct process_walk walk = process_walk_begin();
-	struct question q = question(dev, asked, n);
 	struct seen seen = { 0 };
 
-	while (q.left && process_walk_next(&walk)) {
+	if (!walk.proc)
+		answer_all(question);
+	while (question->left && process_walk_next(&walk)) {
 		const struct view view = view_of(&walk);
 		int r = seen_add(&seen, &view);
 
 		if (r > 0)
-			read_mounts(&walk, &q);
+			read_mounts(&walk, question);
 		else if (r < 0)
-			answer_all(&q);
+			answer_all(question);
 	}
 	free(seen.views);
+}
+
+void process_mounts_in_proc(dev_t dev, struct process_mounted *asked, size_t n)
+{
+	struct question q = question(dev, asked, n);
+
+	ask_proc(&q);
 }
 
 /* by the kernel's own list of a namespace, which nobody's root cuts short */
@@ -188,7 +196,7 @@ static int ask_namespace(uint64_t ns_id, struct question *question)
 	       (n = sys_listmount_in(ns_id, LSMT_ROOT, last, ids, ARRAY_SIZE(ids))) != 0) {
 		if (n < 0)
 			return n;
-		for (int i = 0; i < n; i++) {
+		for (int i = 0; i < n && question->left; i++) {
 			r = ask_mount(ns_id, ids[i], question);
 			if (r < 0)
 				return r;
@@ -198,25 +206,36 @@ static int ask_namespace(uint64_t ns_id, struct question *question)
 	return 0;
 }
 
+/* Whoever the walk is at has ended, or has gone to another namespace: its own may be gone by now, too. */
+static bool has_left(const struct process_walk *walk)
+{
+	char path[32];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "%s/ns/mnt", walk->pid);
+	if (fstatat(dirfd(walk->proc), path, &st, 0) < 0)
+		return errno == ENOENT || errno == ESRCH;
+	return st.st_ino != walk->mnt_ns;
+}
+
 /* 0, or a negative errno: the kernel does not tell. */
 static int ask_namespaces(struct question *question)
 {
 	auto_walk struct process_walk walk = process_walk_begin();
 	struct seen seen = { 0 };
 	uint64_t ns_id;
-	int r = 0;
+	int r = walk.proc ? 0 : -ENOENT;
 
 	while (r >= 0 && question->left && process_walk_next(&walk)) {
 		r = seen_add(&seen, &(struct view){ .mnt_ns = walk.mnt_ns });
 		if (r <= 0)
 			continue;
 		r = namespace_id(&walk, &ns_id);
-		if (r == -ENOENT || r == -ESRCH) { /* it has ended: another one will do */
+		r = r < 0 ? r : ask_namespace(ns_id, question);
+		if (r < 0 && has_left(&walk)) { /* another one will do, if there is one */
 			seen.n--;
 			r = 0;
-			continue;
 		}
-		r = r < 0 ? r : ask_namespace(ns_id, question);
 	}
 	free(seen.views);
 	return r < 0 ? r : 0;
@@ -226,6 +245,7 @@ void process_mounts_each(dev_t dev, struct process_mounted *asked, size_t n)
 {
 	struct question q = question(dev, asked, n);
 
+	/* What the kernel has told stands: /proc may not show it, where everybody is chrooted out of its sight. */
 	if (ask_namespaces(&q) < 0)
-		process_mounts_in_proc(dev, asked, n);
+		ask_proc(&q);
 }

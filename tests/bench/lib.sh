@@ -73,10 +73,13 @@ existing_for_process()
 
 	unshare --mount --propagation private sh -c '
 		if [ -d /proc/driver/nvidia ]; then mount -t proc proc "$1/proc"; else mkdir -p "$1/proc/driver/nvidia"; fi
-		exec sleep 600' sh "$1" </dev/null >/dev/null 2>&1 &
+		exec sleep 3600' sh "$1" </dev/null >/dev/null 2>&1 &
 	pid=$!
 	EXISTING_PIDS+=("$pid")
-	wait_for 5 [ -d "/proc/$pid/root$1/proc/driver/nvidia" ]
+	wait_for 5 [ -d "/proc/$pid/root$1/proc/driver/nvidia" ] || {
+		echo "bench: no mount namespace with '$1/proc/driver/nvidia'" >&2
+		return 1
+	}
 	read -ra EXISTING <<<"$EXISTING_CLI"
 	EXISTING+=(configure --no-cgroups --ldconfig=@/sbin/ldconfig --device=all --compute --utility
 		"--pid=$pid" "$1")
@@ -99,7 +102,7 @@ existing_end()
 	local pid
 
 	for pid in ${EXISTING_PIDS[@]+"${EXISTING_PIDS[@]}"}; do
-		kill -KILL "$pid"
+		kill -KILL "$pid" 2>/dev/null || true
 		wait "$pid" 2>/dev/null || true
 	done
 	EXISTING_PIDS=()
