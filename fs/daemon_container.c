@@ -167,8 +167,8 @@ uint32_t daemon_trees_alive(const struct daemon *daemon)
 }
 
 /*
- * Of @n trees, nobody is in whose mount namespace: those that are mounted nowhere go. A mount namespace that
- * was made from the container's has a copy of its mount.
+ * Nobody is left in the mount namespaces of these trees: those that are mounted nowhere else go. A mount
+ * namespace that was made from the container's has a copy of its mount.
  */
 static void remove_unmounted(struct daemon *daemon, const uint32_t *trees, size_t n)
 {
