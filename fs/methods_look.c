@@ -277,9 +277,12 @@ int method_list(struct daemon *daemon, struct client *client, json_t *params,
 	(void)message;
 	(void)trace;
 	for (uint32_t i = 0; i < daemon->containers_room; i++) {
-		if (daemon->containers[i] && daemon_may_see(daemon, &viewer, i))
-			(void)json_array_append_new(trees, tree_json(daemon, i));
+		if (!daemon->containers[i] || !daemon_may_see(daemon, &viewer, i))
+			continue;
+		daemon_say_alive(daemon);
+		(void)json_array_append_new(trees, tree_json(daemon, i));
 	}
+	daemon_say_alive(daemon);
 	return methods_reply(reply, json_pack("{s:o}", "trees", trees), err);
 }
 

@@ -258,6 +258,8 @@ static int returned(struct enter *enter, struct error *err)
 
 	if (r < 0 && err)
 		*err = enter->call->err;
+	if (r == -EMFILE)
+		(void)error_remedy(err, r, "raise the hard limit of open files of who calls nvinject");
 	return r;
 }
 

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,7 +28,7 @@
 #include "inject/filter.h"
 #include "inject/regular.h"
 
-#define DESCRIPTORS 1024 /* more than an injection opens */
+#define DESCRIPTORS 1024 /* more than an injection opens, but for hundreds of channels */
 
 #define BIT(cap) (UINT64_C(1) << (cap))
 
@@ -87,6 +88,17 @@ static int tidy_descriptors(unsigned int first)
 	return sys_close_range(first, ~0U, 0);
 }
 
+/* Each node needs some, and the usual soft limit is too low for as many as one message brings. */
+static int raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -errno;
+	limit.rlim_cur = limit.rlim_max;
+	return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0;
+}
+
 /*
  * The descriptor table grows to its full size while nobody shares it. In a table that is shared,
  * as it is with the child that enters the container, each growth waits for an RCU grace period:
@@ -116,6 +128,9 @@ int privilege_init(unsigned int first, struct error *err)
 	r = tidy_descriptors(first);
 	if (r < 0)
 		return error_set(err, r, "close inherited descriptors");
+	r = raise_descriptor_limit();
+	if (r < 0)
+		return error_set(err, r, "raise RLIMIT_NOFILE");
 	grow_descriptor_table();
 	r = regular_init();
 	return r < 0 ? error_set(err, r, "open '/proc'") : privilege_enter(PRIVILEGE_START, err);

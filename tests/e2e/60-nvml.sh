@@ -198,7 +198,7 @@ world hang < <(
 	echo "mig 0 0 3 0 ${MIG}00"
 	echo 'hang nvmlInit_v2'
 )
-write_config "nvml_timeout = 20" "settle = 0"
+write_config "nvml_timeout = $((20 * SLOW))" "settle = 0"
 with_daemon
 ok "the daemon is ready before NVML answers" nvml_is pending
 ok "the process that asks runs" nvml_process

@@ -85,6 +85,12 @@ give()
 	nvinject --pid "$(container_pid "$1")" --id "$(container_id "$1")" "${@:2}"
 }
 
+# limited OPTION NUMBER COMMAND...: with that limit of open files
+limited()
+{
+	(ulimit "$1" "$2" && "${@:3}")
+}
+
 # nodes NAME: minors of capabilities, in order; "c0" of a channel
 nodes()
 {
@@ -321,7 +327,11 @@ imex()
 $(permitted imex $IMEX 5) $(permitted imex $IMEX 1)" "/dev/nvidia-caps-imex-channels/channel2047 ENXIO ENXIO EPERM"
 	not_ok "the host's /dev is as it was" ls "$dir"
 	ok "'all' asks for none" give imex --devices 0 --imex-channel all
-	ok "more than eight GPUs of seven MIG devices have" give imex --devices 0 --imex-channel "$(seq -s, 100 299)"
+	fails "a hard limit of open files that is too low is named" 6 "Too many open files; raise the hard limit" \
+		limited -n 300 give imex --devices 0 --imex-channel "$(seq -s, 100 299)"
+	is "and nothing was done" "$(nodes imex | wc -w)" 3
+	ok "more than eight GPUs of seven MIG devices have, whatever the soft limit" \
+		limited -Sn 1024 give imex --devices 0 --imex-channel "$(seq -s, 100 299)"
 	is "are as many nodes" "$(nodes imex | wc -w)" 203
 	fails "more than a message has descriptors are refused" 3 "more than 249 mounts" \
 		give imex --devices 0 --imex-channel "$(seq -s, 100 399)"
