@@ -30,6 +30,7 @@
 #include "fs/nodes.h"
 #include "fs/reinject.h"
 #include "fs/store.h"
+#include "fs/tree.h"
 #include "nvml/compat.h"
 #include "nvml/driver.h"
 #include "nvml/gpu.h"
@@ -371,7 +372,7 @@ static void release_object(struct daemon *daemon, uint32_t index)
 		(void)link_send(daemon->link, LINK_DROP, index, -1);
 }
 
-/* Its files are closed, so that their filesystem can be unmounted. What is mapped or open stays. */
+/* Its files are closed, so that their filesystem can be unmounted. What is mapped or open has been let be. */
 static void release(struct daemon *daemon, struct generation *g)
 {
 	store_write_lock(daemon->store);
@@ -390,8 +391,36 @@ static void release(struct daemon *daemon, struct generation *g)
 	generation_free(g);
 }
 
+/* Void names would count as use: the kernel drops them only when somebody looks for one. */
+static void forget_names(struct daemon *daemon, struct generation *g)
+{
+	if (!g->forgotten)
+		daemon_forget_generation(daemon, g->number);
+	g->forgotten = true;
+}
+
+/*
+ * Is a file of it open or mapped? With passthrough that is the kernel's business; without, each page that is
+ * not in memory is asked of us, as long as anybody may touch it.
+ */
+static bool is_held(struct daemon *daemon, struct generation *g)
+{
+	for (size_t i = 0; i < g->driver->n_files; i++) {
+		uint32_t object = g->objects[i];
+
+		if (is_shared(daemon->generation, g, object) ||
+		    store_object(daemon->store, object)->backing_id > 0)
+			continue;
+		daemon_say_alive(daemon);
+		forget_names(daemon, g);
+		if (filesystem_is_known(daemon->fs, tree_object_nodeid(object)))
+			return true;
+	}
+	return false;
+}
+
 /* Not at once: an open that was under way at the switch still asks for its files. */
-static bool is_over(const struct daemon *daemon, struct generation *g)
+static bool is_over(struct daemon *daemon, struct generation *g)
 {
 	if (changeover_trees_of(daemon, g)) {
 		g->unused_ms = 0;
@@ -399,9 +428,11 @@ static bool is_over(const struct daemon *daemon, struct generation *g)
 	}
 	if (!g->unused_ms) {
 		g->unused_ms = clock_ms();
+		g->forgotten = false;
 		return false;
 	}
-	return clock_ms() - g->unused_ms >= (int64_t)daemon->config.grace_s * 1000;
+	return clock_ms() - g->unused_ms >= (int64_t)daemon->config.grace_s * 1000 &&
+	       !is_held(daemon, g);
 }
 
 void changeover_tick(struct daemon *daemon)

@@ -468,6 +468,12 @@ void connection_forget_attr(struct connection *c, uint64_t nodeid)
 	(void)fuse_lowlevel_notify_inval_inode(c->session, nodeid, 0, 0);
 }
 
+bool connection_is_known(struct connection *c, uint64_t nodeid)
+{
+	/* Attributes alone, for which an offset below 0 stands: -ENOENT where there is no such inode. */
+	return fuse_lowlevel_notify_inval_inode(c->session, nodeid, -1, 0) != -ENOENT;
+}
+
 int connection_forget_all(struct connection *c)
 {
 	return c->features.epoch ? notify(c, KFUSE_NOTIFY_INC_EPOCH) : -EOPNOTSUPP;

@@ -66,6 +66,9 @@ int connection_ended_fd(const struct connection *connection);
 /** connection_forget_name(), _attr(), _all() - see filesystem.h */
 void connection_forget_name(struct connection *connection, uint64_t parent, const char *name);
 void connection_forget_attr(struct connection *connection, uint64_t nodeid);
+
+/** connection_is_known() - see filesystem_is_known() */
+bool connection_is_known(struct connection *connection, uint64_t nodeid);
 int connection_forget_all(struct connection *connection);
 
 /** connection_stalled() - see hostread_stalled() */

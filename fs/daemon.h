@@ -157,6 +157,9 @@ struct daemon_next {
 	uint32_t old_layout; /* that it has now */
 };
 
+/** daemon_forget_generation() - the kernel is to ask again for all names that trees had in that generation */
+void daemon_forget_generation(struct daemon *daemon, uint32_t generation);
+
 /**
  * daemon_trees_switch() - give many trees their next snapshots, all in one moment
  *

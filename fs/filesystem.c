@@ -221,6 +221,11 @@ void filesystem_forget_attr(struct filesystem *fs, uint64_t nodeid)
 	connection_forget_attr(fs->connection, nodeid);
 }
 
+bool filesystem_is_known(struct filesystem *fs, uint64_t nodeid)
+{
+	return connection_is_known(fs->connection, nodeid);
+}
+
 int filesystem_forget_all(struct filesystem *fs)
 {
 	return connection_forget_all(fs->connection);

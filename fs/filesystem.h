@@ -113,6 +113,14 @@ void filesystem_forget_name(struct filesystem *fs, uint64_t parent, const char *
 void filesystem_forget_attr(struct filesystem *fs, uint64_t nodeid);
 
 /**
+ * filesystem_is_known() - has the kernel an inode for it?
+ *
+ * One that is open or mapped it has; one that is neither while it keeps a name for it. Source:
+ * FUSE_NOTIFY_INVAL_INODE, fuse_reverse_inval_inode() in fs/fuse/inode.c.
+ */
+bool filesystem_is_known(struct filesystem *fs, uint64_t nodeid);
+
+/**
  * filesystem_forget_all() - the kernel is to ask again for every name, from this moment on
  *
  * The caller may hold the store's lock: the kernel only raises a number, which

@@ -79,6 +79,13 @@ int tree_proc_slot(const struct layout *layout)
 	return slot;
 }
 
+uint64_t tree_slot_nodeid(const struct store *store, uint32_t snapshot, uint32_t slot)
+{
+	return make_nodeid(NODE, (store_snapshot(store, snapshot)->serial & BITS(SERIAL_BITS))
+						 << (INDEX_BITS + SLOT_BITS) |
+					 (uint64_t)snapshot << SLOT_BITS | slot);
+}
+
 static uint64_t slot_nodeid(const struct store *store, const struct found *dir, uint32_t slot)
 {
 	const struct layout_node *node = &dir->layout->nodes[slot];
@@ -89,9 +96,12 @@ static uint64_t slot_nodeid(const struct store *store, const struct found *dir, 
 		return make_nodeid(HOST, node->ref);
 	if (node->kind == LAYOUT_LINK)
 		return make_nodeid(LINK, node->ref);
-	return make_nodeid(NODE, (dir->snapshot->serial & BITS(SERIAL_BITS))
-						 << (INDEX_BITS + SLOT_BITS) |
-					 (uint64_t)dir->snapshot_index << SLOT_BITS | slot);
+	return tree_slot_nodeid(store, dir->snapshot_index, slot);
+}
+
+uint64_t tree_object_nodeid(uint32_t object)
+{
+	return make_nodeid(HOST, object);
 }
 
 static int find_snapshot(const struct store *store, uint32_t index, uint32_t slot,

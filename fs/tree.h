@@ -56,6 +56,12 @@ uint64_t tree_root_nodeid(const struct store *store, uint32_t tree);
 /** tree_proc_nodeid() - of its proc/driver/nvidia, which a container has mounted as well */
 uint64_t tree_proc_nodeid(const struct store *store, uint32_t tree);
 
+/** tree_slot_nodeid() - of a directory of a snapshot, other than those two */
+uint64_t tree_slot_nodeid(const struct store *store, uint32_t snapshot, uint32_t slot);
+
+/** tree_object_nodeid() - of a host's file, in every tree */
+uint64_t tree_object_nodeid(uint32_t object);
+
 /** tree_describe() - for a log: "tree 'ID'", "file '/usr/lib/...' of all trees", ... */
 void tree_describe(const struct store *store, uint64_t nodeid, char *buf, size_t size);
 

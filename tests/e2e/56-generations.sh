@@ -180,6 +180,36 @@ no_moment_of_a_mix()
 	stop_daemon
 }
 
+# what_is_mapped_stays NAME [DISABLE]: the kernel has the file itself with passthrough; else we keep it
+what_is_mapped_stays()
+{
+	local old new=999.20.02 mode generations
+
+	use_sample_driver "$1"
+	old=$(driver_version "$DRIVER_ROOT")
+	write_config "settle = 0" "grace = 1"
+	NVFS_DISABLE=${NVFS_DISABLE:-}${2:+,$2} start_daemon --config "$CONFIG"
+	mode=$(nvfs status --json | jq -r .mode)
+	[ "$mode" = passthrough ] && generations=1 || generations=2
+	start_injected "$1" >/dev/null
+	in_container "$1" mapheld "$TREE/lib64/libcuda.so.$old" $((15 * SLOW)) >"$SCRATCH/mapheld" 2>&1 &
+	CHILD=$!
+	wait_for 10 grep -q held "$SCRATCH/mapheld"
+	upgrade_root "$SCRATCH/newer-sample/root"
+	set_module "$new"
+	ok "$1, $mode: the driver is the new one" wait_for 20 current_is "$new"
+	sleep $((5 * SLOW)) # the grace, and a look after it
+	kill_worker
+	is "$1: generations while a file of the old one is mapped" "$(generation_count)" $generations
+	STATUS=0
+	wait "$CHILD" || STATUS=$?
+	is "$1: every page of it is what it was" "$STATUS" 0
+	diag "$(tail -n 1 "$SCRATCH/mapheld")"
+	ok "$1: the old generation goes when nobody has it" wait_for 20 generation_count_is 1
+	kill_containers
+	stop_daemon
+}
+
 files_in_addition()
 {
 	local lib extra
@@ -268,6 +298,8 @@ a_module_without_its_files()
 host_snapshot
 upgrade_of_real_drivers
 no_moment_of_a_mix
+what_is_mapped_stays held
+what_is_mapped_stays held-by-us passthrough
 files_in_addition
 rewritten_in_place
 pinned
