@@ -195,7 +195,7 @@ int64_t daemon_tree_find(struct daemon *daemon, const struct daemon_viewer *view
 /** daemon_trees_in_use() - trees of containers, without the reference tree */
 uint32_t daemon_trees_in_use(const struct daemon *daemon);
 
-/** daemon_trees_alive() - those of them whose container has a process left */
+/** daemon_trees_alive() - those of them whose container has a process left, or that are mounted elsewhere */
 uint32_t daemon_trees_alive(const struct daemon *daemon);
 
 /**

@@ -154,30 +154,21 @@ static size_t ask_for_dead(const struct daemon *daemon, struct process_wanted **
 	return n;
 }
 
-uint32_t daemon_trees_alive(const struct daemon *daemon)
-{
-	auto_free struct process_wanted *wanted = NULL;
-	auto_free uint32_t *trees = NULL;
-	size_t n_dead = ask_for_dead(daemon, &wanted, &trees);
-	uint32_t n = daemon_trees_in_use(daemon);
-
-	for (size_t i = 0; i < n_dead; i++)
-		n -= wanted[i].pid == 0;
-	return n;
-}
-
 /*
- * Nobody is left in the mount namespaces of these trees: those that are mounted nowhere else go. A mount
- * namespace that was made from the container's has a copy of its mount.
+ * Nobody is left in the mount namespaces of these trees: those that are mounted nowhere else are moved to the
+ * front. A mount namespace that was made from the container's has a copy of its mount.
+ *
+ * Return: how many they are; none where that cannot be found out.
  */
-static void remove_unmounted(struct daemon *daemon, const uint32_t *trees, size_t n)
+static size_t find_unmounted(const struct daemon *daemon, uint32_t *trees, size_t n)
 {
-	auto_free struct process_mounted *asked = calloc(n, sizeof(*asked));
-	auto_free char(*roots)[IDENT_MAX + 2] = calloc(n, sizeof(*roots));
+	auto_free struct process_mounted *asked = calloc(n + 1, sizeof(*asked));
+	auto_free char(*roots)[IDENT_MAX + 2] = calloc(n + 1, sizeof(*roots));
+	size_t n_unmounted = 0;
 	struct stat st;
 
-	if (!asked || !roots || fstatat(filesystem_root(daemon->fs), "", &st, AT_EMPTY_PATH) < 0)
-		return;
+	if (!n || !asked || !roots || fstatat(filesystem_root(daemon->fs), "", &st, AT_EMPTY_PATH) < 0)
+		return 0;
 	for (size_t i = 0; i < n; i++) {
 		const struct store_tree *tree = store_tree(daemon->store, trees[i]);
 
@@ -187,11 +178,37 @@ static void remove_unmounted(struct daemon *daemon, const uint32_t *trees, size_
 	}
 	process_mounts_each(st.st_dev, asked, n);
 	for (size_t i = 0; i < n; i++) {
+		uint32_t tree = trees[i];
+
 		if (asked[i].is_mounted)
-			daemon_container(daemon, trees[i])->ends = 0; /* asked again after another grace */
-		else
-			daemon_tree_remove(daemon, trees[i]);
+			continue;
+		trees[i] = trees[n_unmounted];
+		trees[n_unmounted++] = tree;
 	}
+	return n_unmounted;
+}
+
+uint32_t daemon_trees_alive(const struct daemon *daemon)
+{
+	auto_free struct process_wanted *wanted = NULL;
+	auto_free uint32_t *trees = NULL;
+	size_t n = ask_for_dead(daemon, &wanted, &trees), n_left = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!wanted[i].pid)
+			trees[n_left++] = trees[i];
+	}
+	return daemon_trees_in_use(daemon) - (uint32_t)find_unmounted(daemon, trees, n_left);
+}
+
+static void remove_unmounted(struct daemon *daemon, uint32_t *trees, size_t n)
+{
+	size_t n_unmounted = find_unmounted(daemon, trees, n);
+
+	for (size_t i = 0; i < n_unmounted; i++)
+		daemon_tree_remove(daemon, trees[i]);
+	for (size_t i = n_unmounted; i < n; i++)
+		daemon_container(daemon, trees[i])->ends = 0; /* asked again after another grace */
 }
 
 /* Nobody is left in its mount namespace: has it been so for a grace? */

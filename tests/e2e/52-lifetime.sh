@@ -141,6 +141,7 @@ a_namespace_from_within()
 	end_init
 	past_the_grace
 	ok "only a mount namespace made from the container's is left: libraries work" gpu_works
+	fails "which is a use: the daemon does not end under it" 1 '1 container uses' nvfs shutdown
 	kill_worker
 	past_the_grace
 	ok "after a takeover too" gpu_works
