@@ -60,7 +60,7 @@ struct connection {
 	struct ops_context context;
 	struct hostread *hostread; /* never freed: its threads may wait for ever */
 	struct features features;
-	struct features allowed; /* while INIT is answered for the first time */
+	struct features allowed; /* until INIT is answered */
 	bool overlay;
 	bool replaying; /* INIT is replayed: its reply goes nowhere */
 	atomic_bool is_ready;
@@ -379,7 +379,9 @@ static void replay_init(struct connection *c)
 	c->features = (struct features){ .passthrough = c->shared->passthrough,
 					 .resend = c->shared->resend,
 					 .idmap = c->shared->idmap,
-					 .epoch = c->shared->epoch };
+					 .epoch = c->shared->epoch,
+					 .statmount = c->allowed.statmount,
+					 .pidfd_ns = c->allowed.pidfd_ns };
 	c->overlay = c->shared->overlay;
 	c->context.passthrough = c->features.passthrough;
 	atomic_store(&c->is_ready, true);
@@ -430,10 +432,12 @@ static void serve_left_over(struct connection *c, unsigned int n_workers)
 	}
 }
 
-int connection_resume(struct connection *c, unsigned int n_workers, struct error *err)
+int connection_resume(struct connection *c, unsigned int n_workers, const struct features *allowed,
+		      struct error *err)
 {
 	int r = 0;
 
+	c->allowed = *allowed;
 	if (!c->shared->init_size || c->shared->init_size > sizeof(c->shared->init))
 		return error_set(err, -EBADMSG, "the state has no connection");
 	replay_init(c);

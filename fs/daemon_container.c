@@ -176,7 +176,10 @@ static size_t find_unmounted(const struct daemon *daemon, uint32_t *trees, size_
 			       store_blob(daemon->store, tree->name, NULL));
 		asked[i].root = roots[i];
 	}
-	process_mounts_each(st.st_dev, asked, n);
+	if (filesystem_features(daemon->fs)->statmount)
+		process_mounts_each(st.st_dev, asked, n);
+	else
+		process_mounts_in_proc(st.st_dev, asked, n);
 	for (size_t i = 0; i < n; i++) {
 		uint32_t tree = trees[i];
 

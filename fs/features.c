@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
+#include "common/cleanup.h"
 #include "common/error.h"
 #include "common/parse.h"
 #include "common/sys.h"
@@ -21,6 +23,8 @@ static const struct {
 	{ "resend", offsetof(struct features, resend), KFUSE_HAS_RESEND },
 	{ "idmap", offsetof(struct features, idmap), KFUSE_ALLOW_IDMAP },
 	{ "epoch", offsetof(struct features, epoch), 0 }, /* by the protocol's minor number */
+	{ "statmount", offsetof(struct features, statmount), 0 },
+	{ "pidfd_ns", offsetof(struct features, pidfd_ns), 0 },
 };
 
 #define N_FEATURES (sizeof(table) / sizeof(table[0]))
@@ -62,6 +66,29 @@ void features_allowed(const char *disabled, struct features *ret)
 		*member(ret, i) = !features_is_disabled(disabled, table[i].name);
 }
 
+static bool has_statmount(void)
+{
+	auto_close int ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	uint64_t ns_id, mount;
+
+	return ns >= 0 && sys_mnt_ns_id(ns, &ns_id) == 0 &&
+	       sys_listmount_in(ns_id, LSMT_ROOT, 0, &mount, 1) >= 0;
+}
+
+static bool has_pidfd_ns(void)
+{
+	auto_close int pidfd = sys_pidfd_open(getpid(), 0);
+	auto_close int ns = pidfd < 0 ? pidfd : sys_pidfd_get_mnt_namespace(pidfd);
+
+	return ns >= 0;
+}
+
+void features_probe(struct features *features)
+{
+	features->statmount = features->statmount && has_statmount();
+	features->pidfd_ns = features->pidfd_ns && has_pidfd_ns();
+}
+
 void features_negotiate(const void *request, size_t request_size, void *reply, size_t reply_size,
 			const struct features *allowed, bool overlay, struct features *ret)
 {
@@ -71,7 +98,7 @@ void features_negotiate(const void *request, size_t request_size, void *reply, s
 	uint64_t offered, flags = 0;
 	size_t header = sizeof(struct kfuse_in_header);
 
-	memset(ret, 0, sizeof(*ret));
+	*ret = (struct features){ .statmount = wanted.statmount, .pidfd_ns = wanted.pidfd_ns };
 	if (request_size <= header || reply_size < sizeof(*out))
 		return;
 	request_size -= header;

@@ -11,6 +11,8 @@ struct features {
 	bool resend;      /* requests of a dead daemon come again */
 	bool idmap;       /* idmapped mounts of the superblock */
 	bool epoch;       /* all cached names can be made to be asked for again in one step */
+	bool statmount;   /* statmount(2) and listmount(2) of another mount namespace, Linux 6.11 */
+	bool pidfd_ns;    /* namespaces of a process by its pidfd, Linux 6.11 */
 };
 
 struct error;
@@ -27,12 +29,18 @@ int features_require(struct error *err);
 
 /**
  * features_allowed() - all features but those that a comma list names
- * @disabled: value of $NVFS_DISABLE, "passthrough,resend,idmap,epoch"; NULL for none;
+ * @disabled: value of $NVFS_DISABLE, "passthrough,resend,idmap,epoch,statmount,pidfd_ns"; NULL for none;
  *            words that are no feature here belong to other parts and are skipped
  *
  * Turning features off is for tests and for odd kernels.
  */
 void features_allowed(const char *disabled, struct features *ret);
+
+/**
+ * features_probe() - turn off what this kernel's system calls cannot do: statmount, pidfd_ns
+ * @features: what may be used; the rest of it is the kernel's word at INIT
+ */
+void features_probe(struct features *features);
 
 /** features_is_disabled() - does such a list name this word? */
 bool features_is_disabled(const char *disabled, const char *word);

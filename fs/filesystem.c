@@ -132,7 +132,7 @@ int filesystem_resume(const struct filesystem_options *options, int fuse_fd, str
 		return r;
 	fs->mounted = true;
 	/* Workers first: opening the root may need an answer of theirs. */
-	r = connection_resume(fs->connection, options->n_workers, err);
+	r = connection_resume(fs->connection, options->n_workers, &options->allowed, err);
 	if (r == 0)
 		r = open_root(fs, err);
 	if (r < 0) {

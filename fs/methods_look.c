@@ -73,8 +73,10 @@ static json_t *tree_json(const struct daemon *daemon, uint32_t index)
 
 static json_t *features_json(const struct features *features)
 {
-	return json_pack("{s:b, s:b, s:b, s:b}", "passthrough", features->passthrough, "resend",
-			 features->resend, "idmap", features->idmap, "epoch", features->epoch);
+	return json_pack("{s:b, s:b, s:b, s:b, s:b, s:b}", "passthrough", features->passthrough,
+			 "resend", features->resend, "idmap", features->idmap, "epoch",
+			 features->epoch, "statmount", features->statmount, "pidfd_ns",
+			 features->pidfd_ns);
 }
 
 static json_t *generation_numbers_json(const struct daemon *daemon)

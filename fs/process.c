@@ -174,10 +174,19 @@ static int namespace_of(int pidfd, unsigned int which, uint64_t *ret)
 	return 0;
 }
 
+static bool without_pidfd_ns;
+
+void process_use_proc(void)
+{
+	without_pidfd_ns = true;
+}
+
 int process_namespaces(int pidfd, pid_t pid, struct process *ret)
 {
 	struct process process = { .pid = pid };
-	int r = namespace_of(pidfd, PIDFD_GET_MNT_NAMESPACE, &process.mnt_ns);
+	int r = without_pidfd_ns ? -EOPNOTSUPP : 0;
+
+	r = r ? r : namespace_of(pidfd, PIDFD_GET_MNT_NAMESPACE, &process.mnt_ns);
 
 	r = r ? r : namespace_of(pidfd, PIDFD_GET_USER_NAMESPACE, &process.user_ns);
 	r = r ? r : namespace_of(pidfd, PIDFD_GET_PID_NAMESPACE, &process.pid_ns);
@@ -262,7 +271,7 @@ int process_self(struct process *ret, struct error *err)
  */
 uint64_t process_mnt_ns(pid_t pid)
 {
-	auto_close int pidfd = sys_pidfd_open(pid, PIDFD_THREAD);
+	auto_close int pidfd = without_pidfd_ns ? -EOPNOTSUPP : sys_pidfd_open(pid, PIDFD_THREAD);
 	auto_close int ns = pidfd < 0 ? pidfd : sys_pidfd_get_mnt_namespace(pidfd);
 	char path[32];
 	struct stat st;

@@ -30,6 +30,9 @@ struct process {
  */
 int process_from_pidfd(int pidfd, struct process *ret, struct error *err);
 
+/** process_use_proc() - from now on by /proc alone, as before Linux 6.11: that has no namespaces of a pidfd */
+void process_use_proc(void);
+
 /**
  * process_namespaces() - the namespaces of a process, and nothing else
  * @pid: its number, which the caller knows already

@@ -36,6 +36,7 @@
 #include "fs/donor.h"
 #include "fs/events.h"
 #include "fs/facts.h"
+#include "fs/features.h"
 #include "fs/filesystem.h"
 #include "fs/generation.h"
 #include "fs/handover.h"
@@ -45,6 +46,7 @@
 #include "fs/link.h"
 #include "fs/methods.h"
 #include "fs/permit.h"
+#include "fs/process.h"
 #include "fs/reinject.h"
 #include "fs/renewal.h"
 #include "fs/sandbox.h"
@@ -322,6 +324,9 @@ static int bring_up(struct serving *s, struct error *err)
 
 	r = r ? r : raise_nofile(err);
 	features_allowed(getenv("NVFS_DISABLE"), &options.allowed);
+	features_probe(&options.allowed);
+	if (!options.allowed.pidfd_ns)
+		process_use_proc();
 	if (r == 0 && !go_on)
 		r = check_driver_root(daemon, err);
 	if (r == 0 && s->fds->mode == KEEPER_MODE_HAND_OVER)

@@ -134,9 +134,10 @@ is_elsewhere()
 }
 
 # A mount namespace made inside, by a sandbox or a step of a job, has a copy of the mount.
+# a_namespace_from_within NAME
 a_namespace_from_within()
 {
-	start_one within 'exec unshare -m sleep 1000'
+	start_one "$1" 'exec unshare -m sleep 1000'
 	wait_for 5 is_elsewhere
 	end_init
 	past_the_grace
@@ -146,8 +147,18 @@ a_namespace_from_within()
 	past_the_grace
 	ok "after a takeover too" gpu_works
 	kill -KILL "$OTHER"
-	ok "and the tree goes with it" wait_for 20 tree_is_gone "$(container_id within)"
-	kill_container within
+	ok "and the tree goes with it" wait_for 20 tree_is_gone "$(container_id "$1")"
+	kill_container "$1"
+}
+
+# As before Linux 6.11.
+by_proc_alone()
+{
+	NVFS_DISABLE=${NVFS_DISABLE:+$NVFS_DISABLE,}statmount,pidfd_ns start_daemon --config "$CONFIG"
+	is "what is turned off is not used" \
+		"$(nvfs status --json | jq -c '.features | [.statmount, .pidfd_ns]')" '[false,false]'
+	a_namespace_from_within by-proc
+	stop_daemon
 }
 
 host_snapshot
@@ -156,10 +167,11 @@ write_config "grace = $GRACE" "settle = 0"
 start_daemon --config "$CONFIG"
 first_process_goes
 first_process_goes_in_a_takeover
-a_namespace_from_within
+a_namespace_from_within within
 is "no tree is left" "$(trees)" ""
 is "the top directory has no name of a container" "$(find "$MOUNTPOINT" -maxdepth 1 -name "$RUN_ID*")" ""
 is "nobody has a tree mounted" "$(awk -v root="/$RUN_ID" 'index($4, root) == 1' /proc/[0-9]*/mountinfo 2>/dev/null)" ""
 stop_daemon
+by_proc_alone
 host_compare
 done_testing

@@ -63,6 +63,20 @@ START_TEST(what_is_turned_off_is_not_asked_for)
 }
 END_TEST
 
+START_TEST(calls_are_no_matter_of_the_connection)
+{
+	features_allowed("pidfd_ns", &allowed);
+	ck_assert(allowed.statmount && !allowed.pidfd_ns);
+	offer(0);
+	features_negotiate(&request, sizeof(request), &reply, sizeof(reply), &allowed, false,
+			   &result);
+	ck_assert(result.statmount && !result.pidfd_ns);
+	features_allowed("statmount,pidfd_ns", &allowed);
+	features_probe(&allowed);
+	ck_assert(!allowed.statmount && !allowed.pidfd_ns && allowed.passthrough);
+}
+END_TEST
+
 START_TEST(an_old_kernel_gets_libfuses_reply_as_it_is)
 {
 	static const uint64_t offers[] = { 0, KFUSE_PASSTHROUGH, KFUSE_INIT_EXT };
@@ -119,4 +133,4 @@ END_TEST
 UNIT_MAIN("features", passthrough_is_expected_by_the_kernels_age,
 	  the_epoch_goes_by_the_protocols_minor_number, the_layouts_are_the_kernels,
 	  what_is_offered_and_allowed_is_asked_for, what_is_turned_off_is_not_asked_for,
-	  an_old_kernel_gets_libfuses_reply_as_it_is)
+	  an_old_kernel_gets_libfuses_reply_as_it_is, calls_are_no_matter_of_the_connection)
