@@ -451,7 +451,9 @@ static int add_manifest(struct composer *c)
 	json_t *manifest;
 
 	driver_caps_print(c->spec->caps, caps, sizeof(caps));
-	manifest = json_pack("{s:s, s:i, s:s, s:O, s:o*}", "driver_version",
+	manifest = json_pack("{s:s, s:s, s:i, s:s, s:O, s:o*}", "mode",
+			     store_session(c->store)->passthrough ? "passthrough" : "fallback",
+			     "driver_version",
 			     c->generation->driver->version, "generation",
 			     (int)c->generation->number, "driver_capabilities", caps, "files",
 			     c->manifest, "cuda_compat", compat_json(c));

@@ -359,6 +359,14 @@ static int take_failure(const json_t *json, struct error *err)
 			  code, "%s", varlink_string(json, "text", "?"));
 }
 
+void look_add_rewritten(struct finding_list *list, const char *path)
+{
+	(void)finding_add(list, true,
+			  "'%s' was rewritten in place: containers that use it may crash; "
+			  "restart them, and install drivers by rename",
+			  path);
+}
+
 static int take_result(struct look *look, const json_t *json, struct look_result *ret,
 		       struct error *err)
 {
@@ -379,10 +387,7 @@ static int take_result(struct look *look, const json_t *json, struct look_result
 	}
 	*ret = (struct look_result){ .generation = g };
 	json_array_foreach(json_object_get(json, "rewritten"), i, path)
-		(void)finding_add(&ret->rewritten, true,
-				  "'%s' was rewritten in place: containers that use it may crash; "
-				  "restart them, and install drivers by rename",
-				  json_string_value(path));
+		look_add_rewritten(&ret->rewritten, json_string_value(path));
 	return 1;
 }
 

@@ -27,6 +27,7 @@
 #include "fs/link.h"
 #include "fs/look.h"
 #include "fs/renewal_judge.h"
+#include "fs/store.h"
 #include "nvml/driver.h"
 
 #define SLICE_MS 200
@@ -49,7 +50,8 @@ struct renewal {
 	struct error error;
 	char *left_out[LOOK_LEFT_OUT_MAX]; /* paths that did not answer */
 	size_t n_left_out;
-	struct finding_list findings;
+	struct finding_list looked;   /* what the last look has found */
+	struct finding_list findings; /* that, and what containers still have of before */
 	char note[400];
 };
 
@@ -197,14 +199,66 @@ static void judge(struct renewal *renewal)
 	note(renewal, text);
 }
 
+static bool has_finding(const struct finding_list *list, const char *text)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		if (strcmp(list->items[i].text, text) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The file that it was when a container got it, and is not what it was then. */
+static bool is_rewritten(const struct store_object *before, const struct store_object *now)
+{
+	return before->dev == now->dev && before->ino == now->ino &&
+	       (before->size != now->size || before->mtime_sec != now->mtime_sec ||
+		before->mtime_nsec != now->mtime_nsec);
+}
+
+static void add_if_rewritten(const struct renewal *renewal, const struct store_object *before,
+			     struct finding_list *ret)
+{
+	const struct store *store = renewal->daemon->store;
+	const struct generation *newest = renewal->daemon->generation;
+
+	for (size_t i = 0; before && i < newest->driver->n_files; i++) {
+		const struct store_object *now = store_object(store, newest->objects[i]);
+
+		if (now && is_rewritten(before, now))
+			look_add_rewritten(ret, store_blob(store, before->path, NULL));
+	}
+}
+
+/* As long as an older generation is there, also when another daemon has seen it. */
+static void gather_findings(struct renewal *renewal)
+{
+	const struct generation *newest = renewal->daemon->generation;
+	struct finding_list all = { 0 };
+
+	for (const struct generation *g = newest ? newest->older : NULL; g; g = g->older) {
+		for (size_t i = 0; i < g->driver->n_files; i++)
+			add_if_rewritten(renewal, store_object(renewal->daemon->store, g->objects[i]),
+					 &all);
+	}
+	for (size_t i = 0; i < renewal->looked.n; i++) {
+		if (!has_finding(&all, renewal->looked.items[i].text))
+			(void)finding_add(&all, true, "%s", renewal->looked.items[i].text);
+	}
+	finding_list_done(&renewal->findings);
+	renewal->findings = all;
+}
+
 static void take_findings(struct renewal *renewal, const struct finding_list *now)
 {
-	for (size_t i = 0; i < now->n && now->n != renewal->findings.n; i++) {
+	for (size_t i = 0; i < now->n; i++) {
+		if (has_finding(&renewal->findings, now->items[i].text))
+			continue;
 		log_error("%s", now->items[i].text);
 		events_finding(renewal->daemon, now->items[i].text);
 	}
-	finding_list_done(&renewal->findings);
-	renewal->findings = *now;
+	finding_list_done(&renewal->looked);
+	renewal->looked = *now;
 }
 
 /* MIG devices have come or gone since the look, and the present generation has them already. */
@@ -249,6 +303,7 @@ static void on_look(struct loop_source *source, uint32_t events)
 		take_findings(renewal, &result.rewritten);
 		renewal->result = take_generation(renewal, result.generation);
 	}
+	gather_findings(renewal);
 	judge(renewal);
 }
 
@@ -341,6 +396,7 @@ void renewal_tick(struct renewal *renewal)
 	struct renewal_facts facts;
 
 	changeover_tick(renewal->daemon);
+	gather_findings(renewal);
 	if (renewal->look) {
 		check_stall(renewal);
 		return;
@@ -439,6 +495,7 @@ void renewal_free(struct renewal *renewal)
 	end_look(renewal);
 	forget_left_out(renewal);
 	cleanup_close(&renewal->source.fd);
+	finding_list_done(&renewal->looked);
 	finding_list_done(&renewal->findings);
 	free(renewal);
 }

@@ -75,7 +75,7 @@ const char *renewal_note(const struct renewal *renewal);
  */
 json_t *renewal_status(const struct renewal *renewal);
 
-/** renewal_findings() - files of the host that were rewritten in place */
+/** renewal_findings() - files of the host that were rewritten in place, while a container may have them */
 const struct finding_list *renewal_findings(const struct renewal *renewal);
 
 #endif

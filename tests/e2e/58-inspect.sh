@@ -44,6 +44,7 @@ test_status()
 	is "status knows the keeper" "$(status .keeper_pid)" "$DAEMON_PID"
 	is "the daemon is another process" "$(status '.daemon_pid != .keeper_pid')" true
 	like "the mode is told" "$(status .mode)" '^(passthrough|fallback)$'
+	is "and by the manifest" "$(jq -r .mode "$MOUNTPOINT/host/.nvfs/manifest.json")" "$(status .mode)"
 	is "as the kernel's features say" "$(status '(.mode == "passthrough") == .features.passthrough')" true
 	is "generations are told" "$(status '[.generation] == .generations')" true
 	like "uptime is told" "$(status .uptime)" '^[0-9]+$'
@@ -186,6 +187,19 @@ test_rewritten()
 	echo >>"$file"
 	nvfs rescan >/dev/null
 	check_is "a file rewritten in place is a reason" 1 '^degraded: .*nvidia-debugdump.* was rewritten in place'
+	stop_daemon
+	start_daemon --config "$CONFIG"
+	make_rootfs glibc has-it
+	run_container has-it "$ROOTFS"
+	ok "a container has the file" nvinject --pid "$PID" --id "$(container_id has-it)" --devices all
+	echo >>"$file"
+	nvfs rescan >/dev/null
+	nvfs rescan >/dev/null
+	check_is "it is one as long as a container has it" 1 '^degraded: .*nvidia-debugdump.* was rewritten in place'
+	kill_worker
+	sleep $((3 * SLOW))
+	check_is "whichever daemon has seen it" 1 '^degraded: .*nvidia-debugdump.* was rewritten in place'
+	kill_containers
 	stop_daemon
 }
 
