@@ -200,16 +200,30 @@ static int end_stored_server(const struct adopted *fds, struct error *err)
 	return pidfd < 0 ? 0 : end_server(pidfd, server.pid, err);
 }
 
+/* A state that only the program which wrote it can read: whoever opens its file waits in vain for its lock. */
+static int check_layout(const struct adopted *fds, struct error *err)
+{
+	struct error why = { 0 };
+	int r = fds->state < 0 ? 0 : store_check(fds->state, &why);
+
+	if (r != -EPROTO)
+		return 0;
+	(void)error_setc(err, why.class, r, "what systemd has kept: %s", why.text);
+	return error_remedy(err, r, "start the nvfs that wrote it; or systemctl stop nvfs, remove the "
+				    "state, and restart containers");
+}
+
 int adopt_stored(struct adopted *ret, struct error *err)
 {
 	struct adopted fds = nothing;
-	int r = 0;
+	int r;
 
 	collect_stored(&fds);
 	(void)unsetenv("LISTEN_PID");
 	(void)unsetenv("LISTEN_FDS");
 	(void)unsetenv("LISTEN_FDNAMES");
-	if (is_usable(&fds))
+	r = check_layout(&fds, err);
+	if (r == 0 && is_usable(&fds))
 		r = end_stored_server(&fds, err) < 0 ? -EBUSY : 1;
 	if (r <= 0)
 		adopted_close(&fds);

@@ -31,7 +31,8 @@ int adopt_orphan(const char *socket, struct adopted *ret, struct error *err);
  * A daemon that still serves with it is ended. The variables go from the
  * environment, and descriptors that we do not know are closed.
  *
- * Return: 1, 0 (nothing, or it is of no use any more), or a negative errno.
+ * Return: 1, 0 (nothing, or it is of no use any more), -EPROTO (the state is of another layout, which is
+ * named), or another negative errno. Where it is not 1, all is closed.
  */
 int adopt_stored(struct adopted *ret, struct error *err);
 

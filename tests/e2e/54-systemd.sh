@@ -215,6 +215,26 @@ neighbours()
 	systemctl stop nvfs-metrics.timer
 }
 
+# The state is another program's: that is said, no container waits for ever, and that program goes on.
+another_layout()
+{
+	local state=/run/nvfsd/state layout status=0
+
+	layout=$(od -A n -t u1 -j 4 -N 1 "$state" | tr -d ' ')
+	printf '\115' | dd of="$state" bs=1 seek=4 conv=notrunc status=none
+	kill_daemon_and_keeper
+	ok "a state of another layout: the unit fails" wait_for 30 systemctl is-failed -q nvfs
+	like "the layout is named" "$(journalctl -q -u nvfs --no-pager | tail -n 40)" 'what systemd has kept: .*layout 77'
+	is "systemd keeps nothing any more" "$(systemctl show -P NFileDescriptorStore nvfs)" 0
+	in_container box timeout 20 ls /usr/local/nvidia >/dev/null 2>&1 || status=$?
+	ok "a container is told so, and does not wait ($status)" test $status -ne 0 -a $status -lt 124
+	# shellcheck disable=SC2059 # the number of a byte
+	printf "\\$(printf %o "$layout")" | dd of="$state" bs=1 seek=4 conv=notrunc status=none
+	systemctl reset-failed nvfs
+	ok "the program that wrote it starts" systemctl start nvfs
+	ok "and puts the tree back" wait_for 10 in_container box ls /usr/local/nvidia/lib64/libcuda.so.1
+}
+
 last_stop()
 {
 	ok "with no container left, systemctl stop ends everything" timeout 10 systemctl stop nvfs
@@ -245,6 +265,7 @@ inside()
 	in_container box killall mixwatch 2>/dev/null || true
 	wait "$WATCH" 2>/dev/null || true
 	is "a program of the container noticed none of it" "$(grep -vcE '^[0-9]' "$SCRATCH/watch" || true)" 0
+	another_layout
 	kill_containers
 	last_stop
 	journalctl -q -u nvfs --no-pager >"$OUTER/journal" 2>&1 || true
