@@ -13,7 +13,8 @@
  * those that answer are served.
  *
  * A read that waits is in the store, as those are that workers are at: another
- * process can go on with it.
+ * process can go on with it. No deaths are counted against it: it has been read
+ * without harm, and while a disk is slow it meets with every kill -9.
  */
 
 #include <stdbool.h>
