@@ -577,6 +577,30 @@ in_container_as()
 	runc exec --user "$uid:$uid" "$id" "$@"
 }
 
+# start_watch NAME TREE: mixwatch in a container, until end_watch; what it says is in $SCRATCH/watch.NAME. Not
+# in_container, whose time limit is a short one.
+start_watch()
+{
+	timeout -k 5 $((280 * SLOW)) runc --root "$SCRATCH/runc" exec --pid-file "$SCRATCH/watch.pid" \
+		"$(container_id "$1")" mixwatch "$2" 100000 5 <"$SCRATCH/no-input" >"$SCRATCH/watch.$1" 2>&1 &
+	WATCH=$!
+	at_exit kill -KILL "$WATCH"
+	wait_for 10 test -s "$SCRATCH/watch.$1" && wait_for 10 test -s "$SCRATCH/watch.pid"
+}
+
+# end_watch NAME [BACKWARDS]: two assertions, that it was there to the end, and what it counted; BACKWARDS is a
+# regular expression, where returns to an older version may be.
+end_watch()
+{
+	local pid
+
+	pid=$(cat "$SCRATCH/watch.pid")
+	ok "the watcher in $1 has watched until now" kill -TERM "$pid"
+	wait "$WATCH" || true
+	like "the watcher in $1: no mix, no return, no failure" "$(tail -n 1 "$SCRATCH/watch.$1")" \
+		"^looks [0-9]{3,} mixed 0 backwards ${2:-0} failed 0\$"
+}
+
 kill_container()
 {
 	runc delete --force "$(container_id "$1")"

@@ -5,13 +5,15 @@
  *
  * Within one opened lib64 the versions of two libraries must be the same ("mixed" counts when they
  * are not), and once a path has shown another version than before, no path may show the one before
- * again ("backwards"). Prints a line for each version that it saw, in order, and a last line
- * "looks N mixed N backwards N failed N"; exit status 1 if any of the last three is not 0.
+ * again ("backwards"). Prints a line whenever it sees another version than the last time, an older
+ * one that returns too, and a last line "looks N mixed N backwards N failed N", at SIGTERM as well as
+ * at the end of its time; exit status 1 if any of the last three is not 0.
  *
  * LINK: -static
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +24,8 @@
 #define SEEN_MAX 16
 
 static char seen[SEEN_MAX][64];
-static unsigned int n_seen;
+static unsigned int n_seen, shown; /* the last one that was printed is seen[shown - 1] */
+static volatile sig_atomic_t told_to_end;
 static unsigned long looks, mixed, backwards, failed;
 
 static double now(void)
@@ -50,18 +53,36 @@ static bool version_of(int dirfd, const char *path, char *version, size_t size)
 	return true;
 }
 
+static void on_sigterm(int signal)
+{
+	(void)signal;
+	told_to_end = 1;
+}
+
+/* 1 for the first version ever seen, 2 for the next...; a version that is new gets the next number */
+static unsigned int number_of(const char *version)
+{
+	for (unsigned int i = 0; i < n_seen; i++) {
+		if (strcmp(seen[i], version) == 0)
+			return i + 1;
+	}
+	if (n_seen == SEEN_MAX) {
+		fprintf(stderr, "more than %d versions\n", SEEN_MAX);
+		exit(2);
+	}
+	(void)snprintf(seen[n_seen++], sizeof(seen[0]), "%s", version);
+	return n_seen;
+}
+
 static void note_version(const char *version)
 {
-	if (n_seen && strcmp(seen[n_seen - 1], version) == 0)
+	unsigned int number = number_of(version);
+
+	if (number < n_seen)
+		backwards++;
+	if (number == shown)
 		return;
-	for (unsigned int i = 0; i < n_seen; i++) {
-		if (strcmp(seen[i], version) == 0) {
-			backwards++;
-			return;
-		}
-	}
-	if (n_seen < SEEN_MAX)
-		(void)snprintf(seen[n_seen++], sizeof(seen[0]), "%s", version);
+	shown = number;
 	printf("%s\n", version);
 	fflush(stdout);
 }
@@ -119,7 +140,8 @@ int main(int argc, char *argv[])
 
 	if (argc != 3 && argc != 4)
 		return 2;
-	for (end = now() + atof(argv[2]); now() < end; looks++) {
+	(void)signal(SIGTERM, on_sigterm);
+	for (end = now() + atof(argv[2]); now() < end && !told_to_end; looks++) {
 		look_by_path(argv[1]);
 		look_within(argv[1]);
 		if (argc == 4)
