@@ -175,6 +175,16 @@ install_program()
 	mv "$SCRATCH/bin/.new" "$SCRATCH/bin/nvfs"
 }
 
+# A program whose table of the driver's files does not know libnvidia-opticalflow.so, neither by its soname nor
+# by a word in it; of the same length, so that nothing else moves.
+install_other_table()
+{
+	cp "$BUILD/nvfs" "$SCRATCH/bin/.new"
+	sed -i 's/opticalflow/opticalflux/g' "$SCRATCH/bin/.new"
+	! cmp -s "$BUILD/nvfs" "$SCRATCH/bin/.new" || return 1
+	mv "$SCRATCH/bin/.new" "$SCRATCH/bin/nvfs"
+}
+
 runs_installed()
 {
 	[ "$(stat -L -c %i "/proc/$1/exe")" = "$(stat -c %i "$SCRATCH/bin/nvfs")" ]
@@ -239,6 +249,62 @@ handovers()
 	ok "the container, too" in_container "$name" dlopen libcuda.so.1
 	start_injected "after-$name" >/dev/null
 	ok "and a new one" in_container "after-$name" dlopen libcuda.so.1
+	kill_containers
+	stop_daemon
+	NVFS=$installed
+}
+
+# What a container has at this moment: every name with its inode number, links with what they say.
+files_in()
+{
+	in_container "$1" sh -c "cd $TREE && find . | sort | xargs ls -1di && find . -type l | sort | xargs -n 1 readlink"
+}
+
+# start_with NAME CAPABILITIES: of the driver
+start_with()
+{
+	make_rootfs glibc "$1"
+	run_container "$1" "$ROOTFS"
+	nvinject --pid "$PID" --id "$(container_id "$1")" --devices all --capabilities "$2" >/dev/null 2>&1
+}
+
+# The next program's table may say of a file what the one before did not: a tree that is there stays as it is.
+other_table()
+{
+	local installed=$NVFS name
+
+	mkdir -p "$SCRATCH/bin"
+	cp "$installed" "$BUILD/nvinject" "$SCRATCH/bin/"
+	NVFS=$SCRATCH/bin/nvfs
+	use_sample_driver table
+	write_config "grace = 1" "settle = 0"
+	start_daemon --config "$CONFIG"
+	start_with all all
+	start_with default compute,utility
+	for name in all default; do
+		files_in "$name" >"$SCRATCH/files-$name"
+	done
+	like "a container has the file that the table says to be for video" "$(cat "$SCRATCH/files-all")" 'libnvidia-opticalflow\.so\.1'
+	unlike "one without video does not" "$(cat "$SCRATCH/files-default")" 'opticalflow'
+	like "but others" "$(cat "$SCRATCH/files-default")" 'libcuda\.so\.1'
+	ok "there is a program whose table does not have it" install_other_table
+	ok "a handover to it" nvfs handover
+	ok "the daemon is that program" runs_installed "$(worker_pid)"
+	for name in all default; do
+		is "$name: names and inode numbers are what they were" "$(files_in "$name")" "$(cat "$SCRATCH/files-$name")"
+	done
+	kill_worker
+	ok "the next daemon is that program too" runs_installed "$(worker_pid)"
+	for name in all default; do
+		is "$name: nor does the end of the new daemon change them" "$(files_in "$name")" "$(cat "$SCRATCH/files-$name")"
+	done
+	nvfs rescan >/dev/null
+	for name in all default; do
+		is "$name: nor a look at the driver" "$(files_in "$name")" "$(cat "$SCRATCH/files-$name")"
+	done
+	start_with fresh compute,utility
+	like "a new container has what the new table says: what it does not know is for everybody" \
+		"$(files_in fresh)" 'libnvidia-opticalflow\.so\.1'
 	kill_containers
 	stop_daemon
 	NVFS=$installed
@@ -321,6 +387,7 @@ keeper_killed passthrough
 NVFS_DISABLE=passthrough,resend keeper_killed reads
 handovers native 20
 NVFS_DISABLE=passthrough,resend handovers fallback 5
+other_table
 refused
 host_compare
 done_testing
