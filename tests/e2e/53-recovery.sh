@@ -310,6 +310,44 @@ other_table()
 	NVFS=$installed
 }
 
+layout_of_state()
+{
+	od -An -tu4 -j4 -N4 "$STATE" | tr -d ' '
+}
+
+set_layout()
+{
+	printf '%b' "\\x$(printf %02x "$1")\\0\\0\\0" | dd of="$STATE" bs=1 seek=4 conv=notrunc status=none
+}
+
+# A program that reads another layout than the daemon's before: to it the state looks like this.
+state_of_another_layout()
+{
+	local layout other worker
+
+	use_sample_driver layout
+	write_config "grace = 1"
+	start_daemon --config "$CONFIG"
+	start_injected layout >/dev/null
+	worker=$(worker_pid)
+	layout=$(layout_of_state)
+	for other in $((layout - 1)) $((layout + 1)); do
+		set_layout "$other"
+		fails "no handover where the state has layout $other" 1 \
+			"could not take over, this one goes on" nvfs handover
+		like "the log names the layout" "$(cat "$SCRATCH/daemon.log")" \
+			"it has layout $other, this program reads layout $layout"
+		is "the old daemon serves" "$(worker_pid)" "$worker"
+		ok "and its container works" in_container layout dlopen libcuda.so.1
+	done
+	set_layout "$layout"
+	ok "with its own layout there is a handover" nvfs handover
+	ok "by which another daemon serves" worker_is_not "$worker"
+	ok "and the container works" in_container layout dlopen libcuda.so.1
+	kill_containers
+	stop_daemon
+}
+
 # serve_again: another keeper, while the daemon of the one before lives.
 serve_again()
 {
@@ -388,6 +426,7 @@ NVFS_DISABLE=passthrough,resend keeper_killed reads
 handovers native 20
 NVFS_DISABLE=passthrough,resend handovers fallback 5
 other_table
+state_of_another_layout
 refused
 host_compare
 done_testing

@@ -135,6 +135,7 @@ END_TEST
 START_TEST(another_layout_is_refused_by_name_and_kept)
 {
 	struct stat before, after;
+	char older[100];
 
 	make_dir();
 	leave_state();
@@ -143,6 +144,11 @@ START_TEST(another_layout_is_refused_by_name_and_kept)
 	refused(-EPROTO, state);
 	ck_assert_ptr_nonnull(strstr(err.text, "layout 77"));
 	ck_assert_ptr_nonnull(strstr(err.text, "this program reads layout"));
+	patch_state(4, STATE_VERSION - 1);
+	refused(-EPROTO, state);
+	(void)snprintf(older, sizeof(older), "it has layout %u, this program reads layout %u",
+		       STATE_VERSION - 1, STATE_VERSION);
+	ck_assert_ptr_nonnull(strstr(err.text, older));
 	ck_assert_ptr_nonnull(strstr(err.remedy, "remove it"));
 	ck_assert_int_eq(stat(state, &after), 0);
 	ck_assert_int_eq(before.st_size, after.st_size);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/cleanup.h"
+#include "common/error.h"
 #include "tests/unit/unit.h"
 
 static struct store *store;
@@ -171,10 +172,15 @@ START_TEST(a_file_of_another_kind_version_or_a_damaged_one_is_refused)
 {
 	uint32_t header[3] = { 0x6e766673u, 99, 64 };
 	int fd = memfd_create("state", MFD_CLOEXEC), copy;
+	struct error err = { 0 };
 
 	ck_assert_int_eq(store_open(memfd_create("empty", MFD_CLOEXEC), &store, NULL), -ENODATA);
 	ck_assert_int_eq(write(fd, header, sizeof(header)), (ssize_t)sizeof(header));
 	ck_assert_int_eq(store_open(dup(fd), &store, NULL), -EPROTO);
+	header[1] = STATE_VERSION - 1;
+	ck_assert_int_eq(pwrite(fd, header, sizeof(header), 0), (ssize_t)sizeof(header));
+	ck_assert_int_eq(store_open(dup(fd), &store, &err), -EPROTO);
+	ck_assert_ptr_nonnull(strstr(err.text, "it has layout"));
 	(void)close(fd);
 	fd = memfd_create("state", MFD_CLOEXEC);
 	copy = dup(fd);
