@@ -129,7 +129,7 @@ nvfs_inject_total{client="other",result="refused"} 1'
 
 # ---- health --------------------------------------------------------------------------------------
 
-# check_is NAME STATUS REGEX: the exit status and the line of status --check, in under 100 ms
+# check_is NAME STATUS REGEX: the exit status and the line of status --check; $CHECK_MS is how long it took
 check_is()
 {
 	local begin end
@@ -145,6 +145,21 @@ check_is()
 	CHECK_MS=$(((end - begin) / 1000000))
 }
 
+# fastest_check NAME STATUS REGEX: the same, said in under 100 ms; tried again where others use the machine.
+fastest_check()
+{
+	local tries=10 limit=$((100 * SLOW))
+
+	# A program with sanitizers needs longer than that to start.
+	! grep -q __asan_init "$NVFS" || limit=$((1000 * SLOW))
+	check_is "$@"
+	while [ "$CHECK_MS" -ge "$limit" ] && [ "$tries" -gt 0 ]; do
+		check_is "$@"
+		tries=$((tries - 1))
+	done
+	ok "said within $limit ms ($CHECK_MS ms)" test "$CHECK_MS" -lt "$limit"
+}
+
 all_requests()
 {
 	status '[.counters.requests[]] | add'
@@ -155,7 +170,7 @@ test_health()
 	local requests
 
 	requests=$(all_requests)
-	check_is "all is well" 0 '^ok: driver 999\.10\.01, (passthrough|fallback), 0 containers$'
+	fastest_check "all is well" 0 '^ok: driver 999\.10\.01, (passthrough|fallback), 0 containers$'
 	check_is "and a second time" 0 '^ok: '
 	is "nothing was asked of the mount" "$(all_requests)" "$requests"
 	is "as JSON" "$(nvfs status --check --json | jq -c '[.state, .reasons]')" '["ok",[]]'
@@ -186,7 +201,7 @@ test_rewritten()
 	start_daemon --config "$CONFIG"
 	echo >>"$file"
 	nvfs rescan >/dev/null
-	check_is "a file rewritten in place is a reason" 1 '^degraded: .*nvidia-debugdump.* was rewritten in place'
+	fastest_check "a file rewritten in place is a reason" 1 '^degraded: .*nvidia-debugdump.* was rewritten in place'
 	stop_daemon
 	start_daemon --config "$CONFIG"
 	make_rootfs glibc has-it
@@ -206,23 +221,8 @@ test_rewritten()
 test_unmounted()
 {
 	mount -t tmpfs none "$MOUNTPOINT"
-	check_is "a mount over it is a reason" 1 '^degraded: the filesystem is not mounted any more'
+	fastest_check "a mount over it is a reason" 1 '^degraded: the filesystem is not mounted any more'
 	umount "$MOUNTPOINT"
-}
-
-# fastest_check NAME REGEX: down, and said in under 100 ms; tried again where others use the machine.
-fastest_check()
-{
-	local tries=10 limit=$((100 * SLOW))
-
-	# A program with sanitizers needs longer than that to start.
-	! grep -q __asan_init "$NVFS" || limit=$((1000 * SLOW))
-	check_is "$1" 2 "$2"
-	while [ "$CHECK_MS" -ge "$limit" ] && [ "$tries" -gt 0 ]; do
-		check_is "$1" 2 "$2"
-		tries=$((tries - 1))
-	done
-	ok "said within $limit ms ($CHECK_MS ms)" test "$CHECK_MS" -lt "$limit"
 }
 
 test_hung()
@@ -231,7 +231,7 @@ test_hung()
 
 	worker=$(worker_pid)
 	kill -STOP "$DAEMON_PID" "$worker" # the keeper too, or it would replace the daemon
-	fastest_check "a daemon that is stopped is down" \
+	fastest_check "a daemon that is stopped is down" 2 \
 		"^down: the daemon does not answer within [0-9]+ ms \(keeper: pid $DAEMON_PID\)\$"
 	kill -CONT "$DAEMON_PID" "$worker"
 	wait_for 10 nvfs status --check
@@ -246,12 +246,12 @@ test_no_keeper()
 	kill -KILL "$DAEMON_PID"
 	wait "$DAEMON_PID" 2>/dev/null || true
 	wait_for 5 keeper_is_missed
-	check_is "a keeper that is gone is a reason" 1 '^degraded: the keeper is gone'
+	fastest_check "a keeper that is gone is a reason" 1 '^degraded: the keeper is gone'
 	is "status says so" "$(status .keeper_pid)" 0
 	kill -KILL "$worker"
 	DAEMON_PID=
 	wait_for 5 nobody_listens
-	fastest_check "a daemon that is dead is down" "^down: connect to '.*': Connection refused"
+	fastest_check "a daemon that is dead is down" 2 "^down: connect to '.*': Connection refused"
 	fails "metrics say that it is down" 7 'nvfs_up 0' nvfs status --metrics
 	fails "and so does the exit status for a file" 7 'daemon' nvfs metrics --textfile "$SCRATCH/nvfs.prom"
 	is "which says it" "$(grep -v '^#' "$SCRATCH/nvfs.prom")" 'nvfs_up 0'
@@ -274,7 +274,7 @@ test_no_driver()
 {
 	mkdir -p "$SCRATCH/empty"
 	start_daemon --config "$CONFIG" --driver-root "$SCRATCH/empty"
-	check_is "no driver is a reason" 1 '^degraded: no driver: '
+	fastest_check "no driver is a reason" 1 '^degraded: no driver: '
 	stop_daemon
 }
 
