@@ -34,6 +34,8 @@
 #define PING_MS 500
 #define SILENCE_MS 2000 /* since it was last heard, and half of it since it was asked in vain */
 #define STARVED_MS 1000 /* we had no turn for so long: nor had it, perhaps */
+#define BUSY_MS 10000   /* of silence, for one that computes: a long list on a slow machine */
+#define BUSY_SHARE 4    /* of a processor's time, one part at least */
 #define START_MS 60000  /* a daemon on its way up answers no ping */
 #define QUICK_MS 1000   /* one that lived no longer died of itself */
 #define QUICK_MAX 20    /* so often in a row, and we wait between two */
@@ -204,6 +206,38 @@ static void on_signal(struct keeper *k)
 	tell_to_stop(k);
 }
 
+/* Of all its threads; 0 where that cannot be found out. */
+static int64_t cpu_ms_of(pid_t pid)
+{
+	struct timespec used = { 0 };
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) < 0)
+		return 0;
+	return (int64_t)used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}
+
+/* One that is stopped, or waits for what does not come, uses no processor. */
+static bool is_busy(const struct keeper *k, int64_t now)
+{
+	return now - k->heard_ms < BUSY_MS &&
+	       (cpu_ms_of(k->daemon.pid) - k->asked_cpu_ms) * BUSY_SHARE > now - k->asked_ms;
+}
+
+static void begin_asking(struct keeper *k, int64_t now)
+{
+	k->asked_ms = now;
+	k->asked_cpu_ms = cpu_ms_of(k->daemon.pid);
+}
+
+static void ask(struct keeper *k, int64_t now)
+{
+	k->pinged_ms = now;
+	if (!k->asked_ms)
+		begin_asking(k, now);
+	(void)link_send(k->daemon.link, LINK_PING, 0, -1);
+}
+
 /*
  * A daemon that is serving is silent only if it was asked. After a time in which we did not run
  * ourselves, on a machine that stood still or had no time for us, it gets its time once more.
@@ -216,8 +250,9 @@ static bool is_silent(struct keeper *k, int64_t now)
 	if (!k->ready || k->done)
 		return now - k->heard_ms > (k->ready ? SILENCE_MS : START_MS);
 	if (starved && k->asked_ms)
-		k->asked_ms = now;
-	return k->asked_ms && now - k->heard_ms > SILENCE_MS && now - k->asked_ms > SILENCE_MS / 2;
+		begin_asking(k, now);
+	return k->asked_ms && now - k->heard_ms > SILENCE_MS && now - k->asked_ms > SILENCE_MS / 2 &&
+	       !is_busy(k, now);
 }
 
 /* A daemon that is stopped or stuck is as bad as a dead one, and worse to look at. */
@@ -232,11 +267,8 @@ static void check_silence(struct keeper *k)
 		k->heard_ms = now;
 		k->dying_ms = k->dying_ms ? k->dying_ms : now;
 	}
-	if (k->ready && !k->done && now - k->pinged_ms >= PING_MS) {
-		k->pinged_ms = now;
-		k->asked_ms = k->asked_ms ? k->asked_ms : now;
-		(void)link_send(k->daemon.link, LINK_PING, 0, -1);
-	}
+	if (k->ready && !k->done && now - k->pinged_ms >= PING_MS)
+		ask(k, now);
 }
 
 /*

@@ -48,6 +48,7 @@ struct keeper {
 	int status;      /* of the daemon that could not begin */
 	int64_t heard_ms, pinged_ms;
 	int64_t asked_ms; /* the first ping that has not been answered; 0: there is none */
+	int64_t asked_cpu_ms; /* processor time that the daemon had used then */
 	int64_t turn_ms;  /* the keeper's own last turn */
 	int64_t watchdog_ms; /* the service manager wants to hear from us as often; 0: it does not */
 	int64_t fed_ms;   /* when it has last */

@@ -131,8 +131,6 @@ upgrade_of_real_drivers()
 	before_sums=$(sums_in before)
 	are_sums "before has every library byte for byte" "$before_sums" "$old_sums"
 	start_watch before $TREE
-	in_container before sh -c "exec 9<$TREE/lib64/libcuda.so.1; sleep 300" &
-	at_exit kill -KILL $!
 
 	upgrade_root "$root_new"
 	sleep 4 # longer than it takes to settle and to be looked at
