@@ -116,9 +116,7 @@ start_and_inject()
 	is "with who asked for what" "$(journal_of other | jq -rs '.[0] | [.NVFS_UID, .NVFS_DEVICES] | join(" ")')" "0 77"
 	like "and with its trace" "$refused" "trace $(journal_of other | jq -rs '.[0].NVFS_TRACE')"
 	journal_explains "$(journal_of other | jq -rs '.[0].MESSAGE_ID')" "A container was refused the NVIDIA driver"
-	in_container box mixwatch "$TREE" 1000 5 >"$SCRATCH/watch" 2>&1 &
-	WATCH=$!
-	wait_for 10 test -s "$SCRATCH/watch"
+	start_watch box "$TREE"
 }
 
 # lives_through NAME COMMAND...: keeper and daemon are others afterwards, and the container works
@@ -262,10 +260,8 @@ inside()
 	reload
 	watchdog
 	neighbours
-	in_container box killall mixwatch 2>/dev/null || true
-	wait "$WATCH" 2>/dev/null || true
-	is "a program of the container noticed none of it" \
-		"$(grep -vE '^[0-9]|mixed 0 backwards 0 failed 0$' "$SCRATCH/watch" || true)" ""
+	end_watch box
+	is "a program of the container noticed none of it" "$(sed '$d' "$SCRATCH/watch.box")" "999.10.01"
 	another_layout
 	kill_containers
 	last_stop
