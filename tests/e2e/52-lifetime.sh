@@ -74,10 +74,42 @@ past_the_grace()
 	sleep $((GRACE + 3)).2
 }
 
+# devices_cgroup PID: the folder of the hierarchy that decides what it may open
+devices_cgroup()
+{
+	local path
+
+	path=$(sed -n 's/^[0-9]*:\([a-z_]*,\)*devices\(,[a-z_]*\)*://p' "/proc/$1/cgroup")
+	if [ -n "$path" ]; then
+		echo "/sys/fs/cgroup/devices$path"
+	else
+		echo "$(awk '{ for (i = 7; $i != "-"; i++); } $(i + 1) == "cgroup2" { print $5; exit }' \
+			/proc/self/mountinfo)$(sed -n 's/^0:://p' "/proc/$1/cgroup")"
+	fi
+}
+
+# What a process in the container's cgroup and mount namespace is told at each node: no driver answers, and
+# the cgroup forbids what nobody has permitted.
+answers()
+{
+	local cgroup
+
+	cgroup=$(devices_cgroup "$OTHER")
+	timeout -k 1 10 nsenter -t "$OTHER" -m sh -c '[ -c /dev/forbidden ] || mknod -m 666 /dev/forbidden c 250 0' &&
+		timeout -k 1 10 sh -c "echo \$\$ >'$cgroup/cgroup.procs' &&
+			exec nsenter -t $OTHER -m opendev /dev/nvidia0 /dev/nvidiactl /dev/forbidden" 2>&1 | xargs
+}
+
 gpu_works()
 {
-	timeout -k 1 10 nsenter -t "$OTHER" -m sh -c '[ -c /dev/nvidia0 ] && [ -c /dev/nvidiactl ]' &&
-		timeout -k 1 10 nsenter -t "$OTHER" -m cat $TREE/proc/driver/nvidia/version >/dev/null &&
+	local got
+
+	got=$(answers)
+	if [ "$got" != "/dev/nvidia0 ENXIO /dev/nvidiactl ENXIO /dev/forbidden EPERM" ]; then
+		echo "$got"
+		return 1
+	fi
+	timeout -k 1 10 nsenter -t "$OTHER" -m cat "$TREE/proc/driver/nvidia/version" >/dev/null &&
 		timeout -k 1 10 nsenter -t "$OTHER" -m dlopen libcuda.so.1
 }
 
