@@ -406,14 +406,14 @@ static void forget_names(struct daemon *daemon, struct generation *g)
 static bool is_held(struct daemon *daemon, struct generation *g)
 {
 	for (size_t i = 0; i < g->driver->n_files; i++) {
-		uint32_t object = g->objects[i];
+		const struct store_object *object = store_object(daemon->store, g->objects[i]);
 
-		if (is_shared(daemon->generation, g, object) ||
-		    store_object(daemon->store, object)->backing_id > 0)
+		if (!object || object->backing_id > 0 ||
+		    is_shared(daemon->generation, g, g->objects[i]))
 			continue;
 		daemon_say_alive(daemon);
 		forget_names(daemon, g);
-		if (filesystem_is_known(daemon->fs, tree_object_nodeid(object)))
+		if (filesystem_is_known(daemon->fs, tree_object_nodeid(g->objects[i])))
 			return true;
 	}
 	return false;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -361,10 +362,14 @@ static int take_failure(const json_t *json, struct error *err)
 
 void look_add_rewritten(struct finding_list *list, const char *path)
 {
-	(void)finding_add(list, true,
-			  "'%s' was rewritten in place: containers that use it may crash; "
-			  "restart them, and install drivers by rename",
-			  path);
+	char text[PATH_MAX + 160];
+
+	(void)snprintf(text, sizeof(text),
+		       "'%s' was rewritten in place: containers that use it may crash; "
+		       "restart them, and install drivers by rename",
+		       path);
+	if (!finding_has(list, text))
+		(void)finding_add(list, true, "%s", text);
 }
 
 static int take_result(struct look *look, const json_t *json, struct look_result *ret,

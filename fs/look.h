@@ -103,7 +103,7 @@ size_t look_reap(void);
 /** look_main() - the looker itself, as `nvfs look`; gives the exit status */
 int look_main(void);
 
-/** look_add_rewritten() - the line about a file of the host, by its path below the driver root */
+/** look_add_rewritten() - the line about a file of the host, by its path below the driver root; once */
 void look_add_rewritten(struct finding_list *list, const char *path);
 
 #endif

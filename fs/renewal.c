@@ -199,15 +199,6 @@ static void judge(struct renewal *renewal)
 	note(renewal, text);
 }
 
-static bool has_finding(const struct finding_list *list, const char *text)
-{
-	for (size_t i = 0; i < list->n; i++) {
-		if (strcmp(list->items[i].text, text) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* The file that it was when a container got it, and is not what it was then. */
 static bool is_rewritten(const struct store_object *before, const struct store_object *now)
 {
@@ -225,8 +216,10 @@ static void add_if_rewritten(const struct renewal *renewal, const struct store_o
 	for (size_t i = 0; before && i < newest->driver->n_files; i++) {
 		const struct store_object *now = store_object(store, newest->objects[i]);
 
-		if (now && is_rewritten(before, now))
-			look_add_rewritten(ret, store_blob(store, before->path, NULL));
+		if (!now || !is_rewritten(before, now))
+			continue;
+		look_add_rewritten(ret, store_blob(store, before->path, NULL));
+		return;
 	}
 }
 
@@ -242,7 +235,7 @@ static void gather_findings(struct renewal *renewal)
 					 &all);
 	}
 	for (size_t i = 0; i < renewal->looked.n; i++) {
-		if (!has_finding(&all, renewal->looked.items[i].text))
+		if (!finding_has(&all, renewal->looked.items[i].text))
 			(void)finding_add(&all, true, "%s", renewal->looked.items[i].text);
 	}
 	finding_list_done(&renewal->findings);
@@ -252,7 +245,7 @@ static void gather_findings(struct renewal *renewal)
 static void take_findings(struct renewal *renewal, const struct finding_list *now)
 {
 	for (size_t i = 0; i < now->n; i++) {
-		if (has_finding(&renewal->findings, now->items[i].text))
+		if (finding_has(&renewal->findings, now->items[i].text))
 			continue;
 		log_error("%s", now->items[i].text);
 		events_finding(renewal->daemon, now->items[i].text);

@@ -84,6 +84,15 @@ int finding_add_rule(struct finding_list *list, enum finding_rule rule, bool pro
 	return r;
 }
 
+bool finding_has(const struct finding_list *list, const char *text)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		if (strcmp(list->items[i].text, text) == 0)
+			return true;
+	}
+	return false;
+}
+
 void finding_list_done(struct finding_list *list)
 {
 	if (!list)

@@ -51,6 +51,9 @@ int finding_add_rule(struct finding_list *list, enum finding_rule rule, bool pro
 
 #define FINDING_MAX 1024
 
+/** finding_has() - is there such a line? */
+bool finding_has(const struct finding_list *list, const char *text);
+
 /** finding_list_done() - free the lines; the list is empty afterwards; NULL is fine */
 void finding_list_done(struct finding_list *list);
 
