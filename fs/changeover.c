@@ -37,6 +37,8 @@
 #include "nvml/nvcap.h"
 #include "nvml/select.h"
 
+#define FORGET_AGAIN_MS 60000
+
 #define HOST_TARGET "/run/nvfs/host"
 
 /* files */
@@ -391,32 +393,44 @@ static void release(struct daemon *daemon, struct generation *g)
 	generation_free(g);
 }
 
-/* Void names would count as use: the kernel drops them only when somebody looks for one. */
+/*
+ * Void names would count as use: the kernel drops them only when somebody looks for one. Again after a while:
+ * who stands in a directory of before can look for names there.
+ */
 static void forget_names(struct daemon *daemon, struct generation *g)
 {
-	if (!g->forgotten)
-		daemon_forget_generation(daemon, g->number);
-	g->forgotten = true;
+	int64_t now_ms = clock_ms();
+
+	if (g->forgotten_ms && now_ms - g->forgotten_ms < FORGET_AGAIN_MS)
+		return;
+	g->forgotten_ms = now_ms;
+	daemon_forget_generation(daemon, g->number);
 }
 
-/*
- * Is a file of it open or mapped? With passthrough that is the kernel's business; without, each page that is
- * not in memory is asked of us, as long as anybody may touch it.
- */
-static bool is_held(struct daemon *daemon, struct generation *g)
+static bool is_known(const struct daemon *daemon, const struct generation *g, bool but_shared)
 {
 	for (size_t i = 0; i < g->driver->n_files; i++) {
 		const struct store_object *object = store_object(daemon->store, g->objects[i]);
 
-		if (!object || object->backing_id > 0 ||
-		    is_shared(daemon->generation, g, g->objects[i]))
-			continue;
-		daemon_say_alive(daemon);
-		forget_names(daemon, g);
-		if (filesystem_is_known(daemon->fs, tree_object_nodeid(g->objects[i])))
+		if (object && object->backing_id <= 0 &&
+		    !(but_shared && is_shared(daemon->generation, g, g->objects[i])) &&
+		    filesystem_is_known(daemon->fs, tree_object_nodeid(g->objects[i])))
 			return true;
 	}
 	return false;
+}
+
+/*
+ * Is a file of it open or mapped? With passthrough that is the kernel's business; without, each page that is
+ * not in memory is asked of us, as long as anybody may touch it. Names of files that it shares with others
+ * are forgotten too: its directories cannot be told any more when they are gone.
+ */
+static bool is_held(struct daemon *daemon, struct generation *g)
+{
+	if (!is_known(daemon, g, false))
+		return false;
+	forget_names(daemon, g);
+	return is_known(daemon, g, true);
 }
 
 /* Not at once: an open that was under way at the switch still asks for its files. */
@@ -428,7 +442,7 @@ static bool is_over(struct daemon *daemon, struct generation *g)
 	}
 	if (!g->unused_ms) {
 		g->unused_ms = clock_ms();
-		g->forgotten = false;
+		g->forgotten_ms = 0;
 		return false;
 	}
 	return clock_ms() - g->unused_ms >= (int64_t)daemon->config.grace_s * 1000 &&
@@ -536,10 +550,12 @@ void changeover_told(struct daemon *daemon)
 	renew_mig_control(daemon);
 }
 
-static bool version_moved(const struct generation *g)
+/* One that no tree has was left behind whole: it may stay for long, see is_held(). */
+static bool version_moved(const struct daemon *daemon, const struct generation *g)
 {
 	for (const struct generation *before = g->older; before; before = before->older) {
-		if (strcmp(before->driver->version, g->driver->version) != 0)
+		if (strcmp(before->driver->version, g->driver->version) != 0 &&
+		    changeover_trees_of(daemon, before))
 			return true;
 	}
 	return false;
@@ -553,7 +569,7 @@ void changeover_resume(struct daemon *daemon)
 	if (!g || g->damaged)
 		return;
 	/* A change to another version is for all. */
-	switch_trees(daemon, version_moved(g) ? ALL_TREES : OF_SAME_FILES);
+	switch_trees(daemon, version_moved(daemon, g) ? ALL_TREES : OF_SAME_FILES);
 	if (!g->older)
 		return;
 	nodemaker_start(daemon);

@@ -157,7 +157,7 @@ struct daemon_next {
 	uint32_t old_layout; /* that it has now */
 };
 
-/** daemon_forget_generation() - the kernel is to ask again for all names that trees had in that generation */
+/** daemon_forget_generation() - the kernel is to ask again for all names in the directories of that generation */
 void daemon_forget_generation(struct daemon *daemon, uint32_t generation);
 
 /**
@@ -196,7 +196,10 @@ int64_t daemon_tree_find(struct daemon *daemon, const struct daemon_viewer *view
 uint32_t daemon_trees_in_use(const struct daemon *daemon);
 
 /** daemon_trees_alive() - those of them whose container has a process left, or that are mounted elsewhere */
-uint32_t daemon_trees_alive(const struct daemon *daemon);
+uint32_t daemon_trees_alive(struct daemon *daemon);
+
+/** daemon_has_live_tree() - is there one? Without a look at mounts, where a process tells */
+bool daemon_has_live_tree(struct daemon *daemon);
 
 /**
  * daemon_resume() - take over the trees of a daemon that died

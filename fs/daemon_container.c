@@ -191,17 +191,35 @@ static size_t find_unmounted(const struct daemon *daemon, uint32_t *trees, size_
 	return n_unmounted;
 }
 
-uint32_t daemon_trees_alive(const struct daemon *daemon)
+/* Trees whose containers have no process: how many, and which; the caller frees the list. */
+static size_t find_lifeless(const struct daemon *daemon, uint32_t **ret)
 {
 	auto_free struct process_wanted *wanted = NULL;
-	auto_free uint32_t *trees = NULL;
-	size_t n = ask_for_dead(daemon, &wanted, &trees), n_left = 0;
+	size_t n = ask_for_dead(daemon, &wanted, ret), n_lifeless = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		if (!wanted[i].pid)
-			trees[n_left++] = trees[i];
+			(*ret)[n_lifeless++] = (*ret)[i];
 	}
-	return daemon_trees_in_use(daemon) - (uint32_t)find_unmounted(daemon, trees, n_left);
+	return n_lifeless;
+}
+
+uint32_t daemon_trees_alive(struct daemon *daemon)
+{
+	auto_free uint32_t *trees = NULL;
+	size_t n = find_lifeless(daemon, &trees);
+
+	daemon_say_alive(daemon);
+	return daemon_trees_in_use(daemon) - (uint32_t)find_unmounted(daemon, trees, n);
+}
+
+bool daemon_has_live_tree(struct daemon *daemon)
+{
+	auto_free uint32_t *trees = NULL;
+	size_t n = find_lifeless(daemon, &trees), n_used = daemon_trees_in_use(daemon);
+
+	daemon_say_alive(daemon);
+	return n_used > n || n_used > find_unmounted(daemon, trees, n);
 }
 
 static void remove_unmounted(struct daemon *daemon, uint32_t *trees, size_t n)

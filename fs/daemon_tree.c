@@ -204,11 +204,11 @@ static void forget_switched(struct daemon *daemon, uint32_t tree, uint32_t old_l
 	clear_flag(daemon, tree, STORE_TREE_STALE);
 }
 
-/* In its directories too: a name of a file that is open stays when its directory's name goes. */
-static void forget_snapshot(struct daemon *daemon, uint32_t tree, uint32_t index)
+/* In its own directories: a name of a file that is open stays when its directory's name goes. */
+static void forget_snapshot(struct daemon *daemon, uint32_t index)
 {
-	uint32_t layout_index = store_snapshot(daemon->store, index)->layout;
-	const struct layout *layout = store_layout(daemon->store, layout_index);
+	const struct layout *layout =
+		store_layout(daemon->store, store_snapshot(daemon->store, index)->layout);
 
 	for (uint32_t slot = 0; slot < layout->n_nodes; slot++) {
 		uint64_t nodeid = tree_slot_nodeid(daemon->store, index, slot);
@@ -217,7 +217,6 @@ static void forget_snapshot(struct daemon *daemon, uint32_t tree, uint32_t index
 		if (layout->nodes[slot].kind == LAYOUT_DIR && filesystem_is_known(daemon->fs, nodeid))
 			forget_names_in(daemon, nodeid, layout, (int)slot);
 	}
-	daemon_forget_tree(daemon, tree, layout_index);
 }
 
 void daemon_forget_generation(struct daemon *daemon, uint32_t generation)
@@ -228,7 +227,7 @@ void daemon_forget_generation(struct daemon *daemon, uint32_t generation)
 		for (uint32_t s = tree ? tree->snapshot : STORE_NONE; s != STORE_NONE;
 		     s = store_snapshot(daemon->store, s)->next) {
 			if (store_snapshot(daemon->store, s)->generation == generation)
-				forget_snapshot(daemon, i, s);
+				forget_snapshot(daemon, s);
 		}
 	}
 }

@@ -51,7 +51,7 @@ struct generation {
 	uint32_t number;
 	int64_t made_s;                   /* CLOCK_REALTIME */
 	int64_t unused_ms;                /* since then no tree has it, CLOCK_MONOTONIC; 0: used */
-	bool forgotten;                   /* the kernel was told to ask again for its names, since then */
+	int64_t forgotten_ms;             /* when the kernel was told to ask again for its names; 0: not since */
 	bool damaged;                     /* files of it are lost: for nothing new. See revive.h */
 	struct driver *driver;
 	struct gpu_list *gpus;

@@ -207,10 +207,13 @@ static bool is_rewritten(const struct store_object *before, const struct store_o
 		before->mtime_nsec != now->mtime_nsec);
 }
 
-static void add_if_rewritten(const struct renewal *renewal, const struct store_object *before,
+/* Where nobody has the file before open, its inode number may have come to be another's. */
+static void add_if_rewritten(const struct renewal *renewal, uint32_t object,
 			     struct finding_list *ret)
 {
 	const struct store *store = renewal->daemon->store;
+	const struct store_object *before =
+		store_object_is_held(store, object) ? store_object(store, object) : NULL;
 	const struct generation *newest = renewal->daemon->generation;
 
 	for (size_t i = 0; before && i < newest->driver->n_files; i++) {
@@ -231,8 +234,7 @@ static void gather_findings(struct renewal *renewal)
 
 	for (const struct generation *g = newest ? newest->older : NULL; g; g = g->older) {
 		for (size_t i = 0; i < g->driver->n_files; i++)
-			add_if_rewritten(renewal, store_object(renewal->daemon->store, g->objects[i]),
-					 &all);
+			add_if_rewritten(renewal, g->objects[i], &all);
 	}
 	for (size_t i = 0; i < renewal->looked.n; i++) {
 		if (!finding_has(&all, renewal->looked.items[i].text))
@@ -266,16 +268,22 @@ static bool is_overtaken(const struct renewal *renewal, const struct generation 
 
 static int take_generation(struct renewal *renewal, struct generation *g)
 {
+	int r;
+
 	g->number = renewal->daemon->generations + 1; /* there may be one more since the look began */
 	renewal->change = change_of(renewal->daemon, g);
 	if (renewal->change == GENERATION_DEVICES && is_overtaken(renewal, g)) {
 		renewal->changed = true;
 		renewal->change = GENERATION_SAME;
 	}
-	if (renewal->change != GENERATION_SAME && renewal->change != GENERATION_LESS)
-		return changeover_to(renewal->daemon, g, renewal->change, &renewal->error);
-	generation_free(g);
-	return 0;
+	if (renewal->change == GENERATION_SAME || renewal->change == GENERATION_LESS) {
+		generation_free(g);
+		return 0;
+	}
+	r = changeover_to(renewal->daemon, g, renewal->change, &renewal->error);
+	if (r == 0)
+		finding_list_done(&renewal->looked); /* from now on the older generation tells */
+	return r;
 }
 
 static void on_look(struct loop_source *source, uint32_t events)

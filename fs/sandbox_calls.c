@@ -38,7 +38,6 @@ static const struct sandbox_call calls[] = {
 	/* time, signals, events */
 	{ SCMP_SYS(clock_gettime), ALL }, { SCMP_SYS(clock_nanosleep), ALL }, { SCMP_SYS(nanosleep), ALL },
 	{ SCMP_SYS(gettimeofday), ALL }, { SCMP_SYS(time), ALL }, { SCMP_SYS(restart_syscall), ALL },
-	{ SCMP_SYS(clock_getres), ALL }, /* clock_getcpuclockid(3) */
 	{ SCMP_SYS(rt_sigaction), ALL }, { SCMP_SYS(rt_sigprocmask), ALL }, { SCMP_SYS(rt_sigreturn), ALL },
 	{ SCMP_SYS(sigaltstack), ALL }, { SCMP_SYS(signalfd4), ALL }, { SCMP_SYS(eventfd2), ALL },
 	{ SCMP_SYS(timerfd_create), ALL }, { SCMP_SYS(timerfd_settime), ALL }, { SCMP_SYS(poll), ALL },

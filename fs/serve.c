@@ -139,7 +139,7 @@ static void on_timer(struct loop_source *source, uint32_t events)
 		return;
 	daemon_tick(daemon);
 	sandbox_report();
-	if (daemon->ends && !daemon->gives_way && !daemon_trees_alive(daemon))
+	if (daemon->ends && !daemon->gives_way && !daemon_has_live_tree(daemon))
 		end(daemon);
 }
 
