@@ -199,6 +199,17 @@ no_moment_of_a_mix()
 	stop_daemon
 }
 
+# One more file of the driver's version, $EXTRA.
+add_library()
+{
+	local lib
+
+	lib=$(find "$DRIVER_ROOT" -name 'libnvidia-ml.so.*.*' -printf '%h\n' | sed -n 1p)
+	EXTRA=libnvidia-extra.so.$(driver_version "$DRIVER_ROOT")
+	echo "int extra;" | cc -x c -shared -fPIC -nostdlib -Wl,-soname,"$EXTRA" -o "$lib/.new" -
+	mv "$lib/.new" "$lib/$EXTRA"
+}
+
 # what_is_mapped_stays NAME [DISABLE]: the kernel has the file itself with passthrough; else we keep it
 what_is_mapped_stays()
 {
@@ -209,7 +220,7 @@ what_is_mapped_stays()
 	write_config "settle = 0" "grace = 1"
 	NVFS_DISABLE=${NVFS_DISABLE:-}${2:+,$2} start_daemon --config "$CONFIG"
 	mode=$(nvfs status --json | jq -r .mode)
-	[ "$mode" = passthrough ] && generations=1 || generations=2
+	[ "$mode" = passthrough ] && generations=2 || generations=3
 	start_injected "$1" >/dev/null
 	in_container "$1" mapheld "$TREE/lib64/libcuda.so.$old" $((15 * SLOW)) >"$SCRATCH/mapheld" 2>&1 &
 	CHILD=$!
@@ -217,35 +228,33 @@ what_is_mapped_stays()
 	upgrade_root "$SCRATCH/newer-sample/root"
 	set_module "$new"
 	ok "$1, $mode: the driver is the new one" wait_for 20 current_is "$new"
+	add_library
+	ok "$1: and has a library in addition" wait_for 10 test -e "$MOUNTPOINT/host/lib64/$EXTRA"
 	sleep $((5 * SLOW)) # the grace, and a look after it
 	kill_worker
+	not_ok "$1: which no takeover gives to a container that was there" in_container "$1" ls "$TREE/lib64/$EXTRA"
 	is "$1: generations while a file of the old one is mapped" "$(generation_count)" $generations
 	STATUS=0
 	wait "$CHILD" || STATUS=$?
 	is "$1: every page of it is what it was" "$STATUS" 0
 	diag "$(tail -n 1 "$SCRATCH/mapheld")"
-	ok "$1: the old generation goes when nobody has it" wait_for 20 generation_count_is 1
+	ok "$1: the old generation goes when nobody has it" wait_for 20 generation_count_is 2
 	kill_containers
 	stop_daemon
 }
 
 files_in_addition()
 {
-	local lib extra
-
 	use_sample_driver more
 	write_config "settle = 0"
 	start_daemon --config "$CONFIG"
 	start_injected first >/dev/null
-	lib=$(find "$DRIVER_ROOT" -name 'libnvidia-ml.so.*.*' -printf '%h\n' | sed -n 1p)
-	extra=libnvidia-extra.so.$(driver_version "$DRIVER_ROOT")
-	echo "int extra;" | cc -x c -shared -fPIC -nostdlib -Wl,-soname,"$extra" -o "$lib/.new" -
-	mv "$lib/.new" "$lib/$extra"
+	add_library
 	ok "a library that comes in addition is in the reference tree" \
-		wait_for 10 test -e "$MOUNTPOINT/host/lib64/$extra"
+		wait_for 10 test -e "$MOUNTPOINT/host/lib64/$EXTRA"
 	start_injected second >/dev/null
 	not_ok "a container that was there does not have it" \
-		in_container first ls "$TREE/lib64/$extra"
+		in_container first ls "$TREE/lib64/$EXTRA"
 	is "two generations are in use" "$(generation_count)" 2
 	is "the same file is the same inode in both" \
 		"$(in_container first stat -c %i $TREE/lib64/libcuda.so."$(driver_version "$DRIVER_ROOT")")" \
