@@ -178,6 +178,8 @@ container_fault()
 	inject_faulty "call:kill -KILL $PID" "$1" || status=$?
 	case $status in
 	0 | 5 | 6) ;;
+	# What has just died is in the cgroup "/".
+	75) grep -q 'is not in its cgroup' "$SCRATCH/said" || echo "exit status 75: $(cat "$SCRATCH/said")" ;;
 	*) echo "exit status $status: $(cat "$SCRATCH/said")" ;;
 	esac
 }
