@@ -374,7 +374,7 @@ static void release_object(struct daemon *daemon, uint32_t index)
 		(void)link_send(daemon->link, LINK_DROP, index, -1);
 }
 
-/* Its files are closed, so that their filesystem can be unmounted. What is mapped or open has been let be. */
+/* Its files are closed, so that their filesystem can be unmounted. What is mapped or open the kernel has itself. */
 static void release(struct daemon *daemon, struct generation *g)
 {
 	store_write_lock(daemon->store);

@@ -49,9 +49,10 @@ int connection_start(struct connection *connection, unsigned int n_workers,
  * connection_resume() - serve a connection that another process has served
  *
  * The kernel's INIT is replayed from the store to libfuse, whose answer goes
- * nowhere, and of @allowed only what is no matter of the connection counts. What the process before had read and not answered comes again from
- * the kernel (FUSE_NOTIFY_RESEND, Linux 6.9), or is served from the store. A
- * request with which three processes have died is answered with EIO.
+ * nowhere, and of @allowed only what is no matter of the connection counts.
+ * What the process before had read and not answered comes again from the kernel
+ * (FUSE_NOTIFY_RESEND, Linux 6.9), or is served from the store. A request with
+ * which three processes have died is answered with EIO.
  *
  * Return: 0, -EBADMSG (the store has no INIT) or the errno of pthread_create(3).
  */

@@ -2,7 +2,6 @@
 /* What an answer of NVML changes in the present generation, and what is said of it. */
 #include "fs/facts_impl.h"
 
-#include <string.h>
 
 #include "common/clock.h"
 #include "common/error.h"
@@ -35,11 +34,7 @@ static void say(struct daemon *daemon, const struct finding_list *before,
 		const struct finding_list *now)
 {
 	for (size_t i = 0; i < now->n; i++) {
-		size_t k = 0;
-
-		while (k < before->n && strcmp(before->items[k].text, now->items[i].text) != 0)
-			k++;
-		if (k < before->n)
+		if (finding_has(before, now->items[i].text))
 			continue;
 		log_warning("%s, ignoring", now->items[i].text);
 		events_finding(daemon, now->items[i].text);

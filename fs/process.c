@@ -187,7 +187,6 @@ int process_namespaces(int pidfd, pid_t pid, struct process *ret)
 	int r = without_pidfd_ns ? -EOPNOTSUPP : 0;
 
 	r = r ? r : namespace_of(pidfd, PIDFD_GET_MNT_NAMESPACE, &process.mnt_ns);
-
 	r = r ? r : namespace_of(pidfd, PIDFD_GET_USER_NAMESPACE, &process.user_ns);
 	r = r ? r : namespace_of(pidfd, PIDFD_GET_PID_NAMESPACE, &process.pid_ns);
 	if (r == 0)
