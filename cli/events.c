@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -101,12 +103,23 @@ static bool on_event(void *data, json_t *event)
 	return !listening->unwritable;
 }
 
+/* Nothing may happen for days. */
+static int wait_for_ever(int sock, struct error *err)
+{
+	const struct timeval no_limit = { 0 };
+
+	return setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &no_limit, sizeof(no_limit)) < 0
+		       ? error_set(err, -errno, "lift the time limit of the socket")
+		       : 0;
+}
+
 static int listen_once(struct listening *listening, struct error *err)
 {
 	auto_close int sock = varlink_connect(listening->socket, CONNECT_MS, err);
 
-	return sock < 0 ? sock
-			: varlink_call_more(sock, "io.nvfs.Events", NULL, on_event, listening, err);
+	int r = sock < 0 ? sock : wait_for_ever(sock, err);
+
+	return r < 0 ? r : varlink_call_more(sock, "io.nvfs.Events", NULL, on_event, listening, err);
 }
 
 /* Did it go away, as one that is replaced? Then its socket stays, and another one answers. */

@@ -24,6 +24,7 @@
 struct query {
 	const char *method;
 	const char *usage;
+	const char *in_pieces; /* the array that one reply after the other has a part of; NULL: one reply */
 	bool takes_id, takes_force;
 	void (*print)(const json_t *reply);
 };
@@ -59,6 +60,34 @@ int query_ask(const char *socket_path, const char *method, json_t *params,
 	int r = sock < 0 ? sock : varlink_call(sock, method, params, NULL, 0, reply, err);
 
 	json_decref(params);
+	return r;
+}
+
+struct pieces {
+	const char *key;
+	json_t *whole;
+	bool broken; /* a reply without its part */
+};
+
+static bool add_piece(void *data, json_t *piece)
+{
+	struct pieces *pieces = data;
+
+	pieces->broken = json_array_extend(pieces->whole, json_object_get(piece, pieces->key)) < 0;
+	return !pieces->broken;
+}
+
+static int ask_in_pieces(const char *socket_path, const struct query *query, json_t **ret,
+			 struct error *err)
+{
+	auto_close int sock = varlink_connect(socket_path, TIMEOUT_MS, err);
+	struct pieces pieces = { .key = query->in_pieces, .whole = json_array() };
+	int r = sock < 0 ? sock
+			 : varlink_call_more(sock, query->method, NULL, add_piece, &pieces, err);
+
+	if (r == 0 && pieces.broken)
+		r = error_setc(err, ERROR_DAEMON, -EBADMSG, "a reply has no '%s'", pieces.key);
+	*ret = json_pack("{s:o}", query->in_pieces, pieces.whole);
 	return r;
 }
 
@@ -127,7 +156,9 @@ static int query_run(const struct query *query, int argc, char **argv)
 		printf("Usage: nvfs %s\n", query->usage);
 		return 0;
 	}
-	if (r == 0)
+	if (r == 0 && query->in_pieces)
+		r = ask_in_pieces(args.socket, query, &reply.json, &err);
+	else if (r == 0)
 		r = query_ask(args.socket, query->method, parameters(&args), &reply, &err);
 	if (r == 0 && !args.json) {
 		query_make_printable(reply.json);
@@ -276,7 +307,9 @@ static void print_nothing(const json_t *reply)
 
 int cmd_ls(int argc, char **argv)
 {
-	static const struct query query = { .method = "io.nvfs.List", .print = print_ls,
+	static const struct query query = { .method = "io.nvfs.List",
+					    .in_pieces = "trees",
+					    .print = print_ls,
 					    .usage = "ls [--json] [--socket PATH]" };
 
 	return query_run(&query, argc, argv);

@@ -315,24 +315,20 @@ static int call_send(int sock, const char *method, json_t *params, const int *fd
 	return 0;
 }
 
-static int call_receive(int sock, struct varlink_message *reply, struct error *err)
+/* The next message; -ECONNRESET at the end of the stream, -ETIME when none has come in time. */
+static int receive(int sock, struct varlink_reader *reader, struct varlink_message *message,
+		   struct error *err)
 {
-	struct varlink_reader reader = { .max = VARLINK_REPLY_MAX };
 	int r;
 
-	for (;;) {
-		r = varlink_reader_next(&reader, reply, err);
-		if (r != 0)
-			break;
-		r = varlink_reader_fill(&reader, sock);
+	while ((r = varlink_reader_next(reader, message, err)) == 0) {
+		r = varlink_reader_fill(reader, sock);
 		if (r <= 0) {
 			r = r == 0 ? -ECONNRESET : r == -EAGAIN ? -ETIME : r;
-			(void)error_set(err, r, "the daemon did not answer");
-			break;
+			return error_set(err, r, "the daemon did not answer");
 		}
 	}
-	varlink_reader_done(&reader);
-	return r < 0 ? error_classify(err, r, ERROR_DAEMON) : 0;
+	return r < 0 ? r : 0;
 }
 
 /* Turn {"class", "message", "remedy", "errno"} back into an error. */
@@ -353,6 +349,7 @@ static int error_from_reply(const json_t *params, const char *name, struct error
 int varlink_call(int sock, const char *method, json_t *params, const int *fds, size_t n_fds,
 		 struct varlink_message *reply, struct error *err)
 {
+	struct varlink_reader reader = { .max = VARLINK_REPLY_MAX };
 	const char *name;
 	json_t *inner;
 	int r;
@@ -361,31 +358,16 @@ int varlink_call(int sock, const char *method, json_t *params, const int *fds, s
 	r = call_send(sock, method, params, fds, n_fds, false, err);
 	if (r < 0)
 		return error_classify(err, r, ERROR_DAEMON);
-	r = call_receive(sock, reply, err);
+	r = receive(sock, &reader, reply, err);
+	varlink_reader_done(&reader);
 	if (r < 0)
-		return r;
+		return error_classify(err, r, ERROR_DAEMON);
 	inner = json_incref(json_object_get(reply->json, "parameters"));
 	name = varlink_string(reply->json, "error", NULL);
 	if (name)
 		r = error_from_reply(inner, name, err);
 	json_decref(reply->json);
 	reply->json = inner ? inner : json_object();
-	return r;
-}
-
-/* 1: @message is the next one; 0: the end of the stream; or a negative errno */
-static int next_reply(int sock, struct varlink_reader *reader, struct varlink_message *message,
-		      struct error *err)
-{
-	int r;
-
-	while ((r = varlink_reader_next(reader, message, err)) == 0) {
-		r = varlink_reader_fill(reader, sock);
-		if (r == 0)
-			return 0;
-		if (r < 0 && r != -EAGAIN)
-			return error_set(err, r, "hear from the daemon");
-	}
 	return r;
 }
 
@@ -405,19 +387,14 @@ static int take_reply(const json_t *reply, bool (*on_reply)(void *data, json_t *
 int varlink_call_more(int sock, const char *method, json_t *params,
 		      bool (*on_reply)(void *data, json_t *params), void *data, struct error *err)
 {
-	const struct timeval no_limit = { 0 };
 	struct varlink_reader reader = { .max = VARLINK_REPLY_MAX };
 	struct varlink_message message = { 0 };
 	int r = call_send(sock, method, params, NULL, 0, true, err);
 
-	if (r == 0 && setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &no_limit, sizeof(no_limit)) < 0)
-		r = error_set(err, -errno, "lift the time limit of the socket");
 	r = r < 0 ? r : 1;
 	while (r > 0) {
-		r = next_reply(sock, &reader, &message, err);
+		r = receive(sock, &reader, &message, err);
 		if (r == 0)
-			r = error_set(err, -ECONNRESET, "the daemon has closed the connection");
-		else if (r > 0)
 			r = take_reply(message.json, on_reply, data, err);
 		varlink_message_done(&message);
 	}

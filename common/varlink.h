@@ -111,14 +111,14 @@ int varlink_call(int sock, const char *method, json_t *params, const int *fds, s
 
 /**
  * varlink_call_more() - send one method call, and take replies as long as they come
- * @sock:     from varlink_connect(); its limit of time counts for sending alone
+ * @sock:     from varlink_connect(); its limit of time counts for each reply
  * @params:   borrowed; NULL for none
  * @on_reply: called with the parameters of each reply, borrowed; false ends it
  *
  * Source: https://varlink.org/Method-Call, "more" and "continues".
  *
  * Return: 0 (the last reply has come, or @on_reply has had enough), the errno of an error reply,
- * -ECONNRESET where the daemon goes away, or another negative errno.
+ * -ECONNRESET where the daemon goes away, -ETIME, or another negative errno.
  */
 int varlink_call_more(int sock, const char *method, json_t *params,
 		      bool (*on_reply)(void *data, json_t *params), void *data, struct error *err);

@@ -33,6 +33,8 @@
 #include "nvml/gpu.h"
 #include "nvml/node.h"
 
+#define LIST_PIECE 256 /* trees: ten thousand would take the loop a third of a second */
+
 static json_t *blob_json(const struct daemon *daemon, uint32_t blob)
 {
 	const char *text = store_blob(daemon->store, blob, NULL);
@@ -268,24 +270,47 @@ int method_check(struct daemon *daemon, struct client *client, json_t *params,
 	return methods_reply(reply, json, err);
 }
 
-int method_list(struct daemon *daemon, struct client *client, json_t *params,
-		struct varlink_message *message, const char *trace, struct method_reply *reply,
-		struct error *err)
+/* From *at on, and not more than @max of them. */
+static json_t *trees_json(struct daemon *daemon, const struct client *client, uint32_t max,
+			  uint32_t *at)
 {
 	const struct daemon_viewer viewer = methods_viewer(daemon, client);
 	json_t *trees = json_array();
 
-	(void)params;
-	(void)message;
-	(void)trace;
-	for (uint32_t i = 0; i < daemon->containers_room; i++) {
-		if (!daemon->containers[i] || !daemon_may_see(daemon, &viewer, i))
+	for (; *at < daemon->containers_room && max; ++*at) {
+		if (!daemon->containers[*at] || !daemon_may_see(daemon, &viewer, *at))
 			continue;
 		daemon_say_alive(daemon);
-		(void)json_array_append_new(trees, tree_json(daemon, i));
+		(void)json_array_append_new(trees, tree_json(daemon, *at));
+		max--;
 	}
 	daemon_say_alive(daemon);
-	return methods_reply(reply, json_pack("{s:o}", "trees", trees), err);
+	return json_pack("{s:o}", "trees", trees);
+}
+
+/* A tree that is there all the time keeps its place, and is told once. */
+static json_t *list_piece(void *data, struct client *client, uint32_t *at, bool *last)
+{
+	struct daemon *daemon = data;
+	json_t *piece = trees_json(daemon, client, LIST_PIECE, at);
+
+	*last = *at >= daemon->containers_room;
+	return piece;
+}
+
+int method_list(struct daemon *daemon, struct client *client, json_t *params,
+		struct varlink_message *message, const char *trace, struct method_reply *reply,
+		struct error *err)
+{
+	uint32_t at = 0;
+
+	(void)params;
+	(void)trace;
+	if (!json_is_true(json_object_get(message->json, "more")))
+		return methods_reply(reply, trees_json(daemon, client, UINT32_MAX, &at), err);
+	reply->later = true;
+	client_answer_in_pieces(client, list_piece, daemon);
+	return 0;
 }
 
 json_t *methods_tree_json(const struct daemon *daemon, uint32_t index)

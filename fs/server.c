@@ -48,6 +48,9 @@ struct client {
 	unsigned int n_out;
 	bool listens; /* its call is answered by event after event */
 	bool ending;  /* and has had the last one, which it may not have read yet */
+	client_piece *next_piece; /* its call is answered in pieces, and this makes the next one */
+	void *pieces_data;
+	uint32_t piece_at;
 	time_t last; /* CLOCK_MONOTONIC, of the last byte either way */
 	bool gone;   /* a rule was broken or the end was seen: free at the next chance */
 };
@@ -222,6 +225,24 @@ bool client_event(struct client *client, json_t *params)
 	return false;
 }
 
+void client_answer_in_pieces(struct client *client, client_piece *next, void *data)
+{
+	client->next_piece = next;
+	client->pieces_data = data;
+	client->piece_at = 0;
+}
+
+static void client_send_piece(struct client *client)
+{
+	bool last = true;
+	json_t *piece = client->next_piece(client->pieces_data, client, &client->piece_at, &last);
+
+	if (last)
+		client->next_piece = NULL;
+	client_queue(client, json_pack("{s:b, s:o}", "continues", !last, "parameters", piece),
+		     (const int[]){ -1 }, 0);
+}
+
 /* receiving */
 
 static void client_free(struct client *client)
@@ -269,7 +290,7 @@ static void client_process(struct client *client)
 	struct error err = { 0 };
 	int r = 0;
 
-	while (!client->gone && !client->out && !client->listens) {
+	while (!client->gone && !client->out && !client->listens && !client->next_piece) {
 		r = varlink_reader_next(&client->reader, &message, &err);
 		if (r <= 0)
 			break;
@@ -315,11 +336,14 @@ static void client_ready(struct loop_source *source, uint32_t events)
 			client->gone = true;
 		client->gone = client->gone || takes_the_last(client);
 	}
+	if (client->next_piece && !client->out && !client->gone)
+		client_send_piece(client);
 	client_process(client);
 	if (client->gone)
 		client_free(client);
 	else
-		(void)loop_modify(client->server->loop, source, client->out ? EPOLLOUT : EPOLLIN);
+		(void)loop_modify(client->server->loop, source,
+				  client->out || client->next_piece ? EPOLLOUT : EPOLLIN);
 }
 
 /* accepting */

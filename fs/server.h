@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "fs/process.h"
@@ -42,7 +43,7 @@ struct peer {
 bool peer_is_root(const struct peer *peer, const struct process *self);
 
 struct server_handler {
-	/* A method call; exactly one client_reply() or client_error() answers it. */
+	/* A method call; exactly one client_reply(), client_error() or client_answer_in_pieces() answers it. */
 	void (*on_call)(void *data, struct client *client, const char *method, json_t *params,
 			struct varlink_message *message);
 	/* The connection is gone; what the client left half done is to be undone. */
@@ -96,6 +97,23 @@ void client_reply(struct client *client, json_t *params, const int *fds, size_t 
  * @trace: NULL for none; borrowed
  */
 void client_error(struct client *client, const struct error *err, const char *trace);
+
+/**
+ * client_piece - make one piece of an answer
+ * @at:   where the piece before ended, 0 at first; for the function alone
+ * @last: to be set to false where there is more
+ *
+ * Return: the parameters of one reply, a new reference; NULL (out of memory) cuts the client off.
+ */
+typedef json_t *client_piece(void *data, struct client *client, uint32_t *at, bool *last);
+
+/**
+ * client_answer_in_pieces() - this client's call asked for "more": @next makes one reply after the other
+ *
+ * Each is made when the one before has been read, and other clients have their turn between them. No other
+ * call of this client is taken meanwhile. Instead of client_reply().
+ */
+void client_answer_in_pieces(struct client *client, client_piece *next, void *data);
 
 #define CLIENT_EVENTS_MAX 256 /* that wait for one listener to read them */
 

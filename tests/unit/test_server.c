@@ -30,6 +30,19 @@ static unsigned int n_gone, n_sent;
 static bool listened; /* all events have been sent, or refused */
 static char pad[8192]; /* so that a socket's buffer is soon full */
 
+#define PIECES 100
+
+static unsigned int n_pieces; /* made */
+
+static json_t *next_piece(void *data, struct client *client, uint32_t *at, bool *last)
+{
+	(void)data;
+	(void)client;
+	*last = *at + 1 == PIECES;
+	__atomic_add_fetch(&n_pieces, 1, __ATOMIC_RELAXED);
+	return json_pack("{s:i, s:s}", "i", (int)(*at)++, "pad", pad);
+}
+
 static void on_call(void *data, struct client *client, const char *method, json_t *params,
 		    struct varlink_message *message)
 {
@@ -49,6 +62,8 @@ static void on_call(void *data, struct client *client, const char *method, json_
 			n_sent += client_event(client,
 					       json_pack("{s:i, s:s}", "i", (int)i, "pad", pad));
 		__atomic_store_n(&listened, true, __ATOMIC_RELEASE);
+	} else if (strcmp(method, "t.Pieces") == 0) {
+		client_answer_in_pieces(client, next_piece, NULL);
 	} else if (strcmp(method, "t.Uid") == 0) {
 		client_reply(client, json_pack("{s:i}", "uid", (int)client_peer(client)->uid), NULL,
 			     0);
@@ -267,6 +282,53 @@ START_TEST(a_listener_hears_event_after_event)
 }
 END_TEST
 
+START_TEST(an_answer_in_pieces_is_made_as_it_is_read_and_keeps_nobody_waiting)
+{
+	struct heard heard = { 0 };
+	struct varlink_message reply;
+	int slow, other;
+
+	memset(pad, 'x', sizeof(pad) - 1);
+	open_server();
+	slow = connect_raw();
+	other = connect_raw();
+	ck_assert_int_gt(varlink_write(slow, "{\"method\":\"t.Pieces\"}", 22, NULL, 0), 0);
+	while (__atomic_load_n(&n_pieces, __ATOMIC_RELAXED) < 2)
+		(void)usleep(1000);
+	/* It reads nothing: the others are answered, and no more is made than its socket holds. */
+	for (unsigned int i = 0; i < 20; i++) {
+		ck_assert_int_eq(varlink_call(other, "t.Uid", NULL, NULL, 0, &reply, NULL), 0);
+		varlink_message_done(&reply);
+	}
+	ck_assert_uint_lt(__atomic_load_n(&n_pieces, __ATOMIC_RELAXED), PIECES);
+	(void)close(slow);
+	/* Every piece in its order, the last one ends it, and the next call is answered. */
+	ck_assert_int_eq(varlink_call_more(other, "t.Pieces", NULL, on_event, &heard, NULL), 0);
+	ck_assert_uint_eq(heard.n, PIECES);
+	ck_assert_int_eq(varlink_call(other, "t.Uid", NULL, NULL, 0, &reply, NULL), 0);
+	varlink_message_done(&reply);
+	(void)close(other);
+	close_server();
+}
+END_TEST
+
+START_TEST(who_calls_for_more_waits_no_longer_than_its_limit_for_each)
+{
+	struct heard heard = { 0 };
+	json_t *params = json_pack("{s:i}", "n", 1);
+	int sock;
+
+	open_server();
+	sock = varlink_connect(path, 100, NULL);
+	ck_assert_int_ge(sock, 0);
+	ck_assert_int_eq(varlink_call_more(sock, "t.Listen", params, on_event, &heard, NULL), -ETIME);
+	ck_assert_uint_eq(heard.n, 1);
+	(void)close(sock);
+	json_decref(params);
+	close_server();
+}
+END_TEST
+
 START_TEST(one_that_does_not_read_is_told_and_dropped)
 {
 	static const char call[] = "{\"method\":\"t.Listen\",\"parameters\":{\"n\":1000}}";
@@ -303,7 +365,8 @@ START_TEST(one_that_does_not_read_is_told_and_dropped)
 }
 END_TEST
 
-UNIT_MAIN("server", a_listener_hears_event_after_event, one_that_does_not_read_is_told_and_dropped,
+UNIT_MAIN("server", an_answer_in_pieces_is_made_as_it_is_read_and_keeps_nobody_waiting,
+	  who_calls_for_more_waits_no_longer_than_its_limit_for_each, a_listener_hears_event_after_event, one_that_does_not_read_is_told_and_dropped,
 	  calls_are_answered_with_replies_errors_and_fds,
 	  a_client_that_breaks_the_rules_is_cut_off_and_others_go_on,
 	  a_reply_larger_than_a_socket_buffer_arrives_whole,
