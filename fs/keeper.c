@@ -97,11 +97,12 @@ static void reap_daemon(struct keeper *k)
 	if (!k->was_ready && !k->done) {
 		k->failed = true;
 		k->status = WIFEXITED(status) ? WEXITSTATUS(status) : ERROR_OTHER;
-	} else if (!k->done) {
-		log_warning("the daemon (pid %d) %s %d, starting another one", pid,
-			    WIFSIGNALED(status) ? "was killed by signal" : "exited with status",
-			    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 	}
+	if (!k->done && (k->was_ready || WIFSIGNALED(status)))
+		log_warning("the daemon (pid %d) %s %d, %s", pid,
+			    WIFSIGNALED(status) ? "was killed by signal" : "exited with status",
+			    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+			    k->was_ready ? "starting another one" : "before it served anything");
 }
 
 /* One that dies at once, again and again, must not eat the machine, nor keep it from stopping. */

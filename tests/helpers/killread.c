@@ -11,7 +11,8 @@
  * is traced for its children's sake, where more than one are to die.
  *
  * OPCODE is of linux/fuse.h; 2 (FORGET) stands for 42 (BATCH_FORGET) too. For 36 (INTERRUPT) a thread
- * that reads another request is held, since only a request in work is interrupted. Prints "ready",
+ * that reads another request is held, since only a request in work is interrupted. For 26 (INIT) the keeper
+ * has no daemon yet. Prints "ready",
  * "killed OPCODE NODEID" for each death, and ends with the last; the keeper and what it
  * starts then go on untraced.
  *
@@ -32,6 +33,7 @@
 #include <unistd.h>
 
 #define FORGET 2
+#define INIT 26
 #define INTERRUPT 36
 #define BATCH_FORGET 42
 #define THREADS_MAX 4096
@@ -163,23 +165,31 @@ static bool header_read(const struct thread *thread, int64_t n, struct in_header
 	       peek(thread->tid, thread->buf, header, sizeof(*header));
 }
 
+/* Of a call with an array of buffers. */
+static bool first_header(const struct thread *thread, struct out_header *header)
+{
+	struct iovec first = { 0 };
+
+	return peek(thread->tid, thread->buf, &first, sizeof(first)) &&
+	       peek(thread->tid, (uintptr_t)first.iov_base, header, sizeof(*header));
+}
+
 /* Is this thread about to answer the target? */
 static bool is_answer(const struct thread *thread)
 {
-	struct iovec first = { (void *)(uintptr_t)thread->buf, 0 };
 	struct out_header header;
 
 	if (!target.unique)
 		return false;
-	if (thread->nr == SYS_splice) /* the header is in the pipe */
+	if (thread->nr == SYS_splice) /* the header is in the pipe: who has read the request, or filled the pipe */
 		return thread->unique == target.unique && is_fuse(thread->tid, thread->fd_out);
 	if ((thread->nr != SYS_write && thread->nr != SYS_writev) ||
 	    !is_fuse(thread->tid, thread->fd))
 		return false;
-	if (thread->nr == SYS_writev && !peek(thread->tid, thread->buf, &first, sizeof(first)))
+	if (thread->nr == SYS_writev ? !first_header(thread, &header)
+				     : !peek(thread->tid, thread->buf, &header, sizeof(header)))
 		return false;
-	return peek(thread->tid, (uintptr_t)first.iov_base, &header, sizeof(header)) &&
-	       (header.unique & ~UNIQUE_RESEND) == target.unique;
+	return (header.unique & ~UNIQUE_RESEND) == target.unique;
 }
 
 static void kill_daemon(pid_t tid, const struct in_header *with, int *times)
@@ -191,10 +201,14 @@ static void kill_daemon(pid_t tid, const struct in_header *with, int *times)
 
 static void on_entry(struct thread *thread, const struct __ptrace_syscall_info *info, int *times)
 {
+	struct out_header header;
+
 	thread->nr = info->entry.nr;
 	thread->fd = info->entry.args[0];
 	thread->buf = info->entry.args[1];
 	thread->fd_out = info->entry.args[2];
+	if (thread->nr == SYS_vmsplice && first_header(thread, &header))
+		thread->unique = header.unique & ~UNIQUE_RESEND;
 	if (is_answer(thread))
 		kill_daemon(thread->tid, &target, times);
 }
@@ -248,7 +262,7 @@ int main(int argc, char *argv[])
 		return 2;
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	starting = seize_process(child_of(keeper));
-	if (times > 1)
+	if (times > 1 || wanted == INIT)
 		starting += seize_process(keeper);
 	while (times > 0 && (tid = waitpid(-1, &status, __WALL)) > 0) {
 		if (!WIFSTOPPED(status))
