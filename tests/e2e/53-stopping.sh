@@ -56,6 +56,50 @@ signals()
 	ends_within "SIGTERM on the way up" 10 0
 }
 
+# start_on_terminal: in the foreground of a terminal of its own; what is written to $KEYS is typed there
+start_on_terminal()
+{
+	rm -f "$SCRATCH/keys"
+	mkfifo "$SCRATCH/keys"
+	exec {KEYS}<>"$SCRATCH/keys"
+	script -qec "exec '$NVFS' serve --config '$CONFIG' --mountpoint '$MOUNTPOINT' --socket '$SOCKET'" /dev/null \
+		<"$SCRATCH/keys" >"$SCRATCH/daemon.log" 2>&1 {KEYS}<&- &
+	TERMINAL=$!
+	wait_for 20 nvfs status
+	DAEMON_PID=$(nvfs status --json | jq .keeper_pid)
+}
+
+# interrupted NAME: the program on the terminal ends by itself, as one that was asked to
+interrupted()
+{
+	local status=0
+
+	ok "$1: it ends" wait_for 10 has_ended "$TERMINAL"
+	kill -TERM "$TERMINAL" 2>/dev/null || true
+	wait "$TERMINAL" || status=$?
+	DAEMON_PID=
+	exec {KEYS}>&-
+	is "$1: exit status" "$status" 0
+	ok "$1: the mount is gone" wait_for 5 mount_is_gone
+	is "$1: so are socket and state" "$(ls "${SOCKET%/*}")" ""
+}
+
+ctrl_c()
+{
+	start_on_terminal
+	printf '\003' >&"$KEYS"
+	interrupted "Ctrl-C"
+	start_on_terminal
+	start_injected typed >/dev/null
+	printf '\003' >&"$KEYS"
+	ok "Ctrl-C with a container is answered" \
+		wait_for 5 grep -q "1 container uses a driver tree, going on until the last one ends" "$SCRATCH/daemon.log"
+	ok "and does not reach the daemon: it goes on" in_container typed dlopen libcuda.so.1
+	unlike "nobody was killed" "$(cat "$SCRATCH/daemon.log")" 'killed|starting another'
+	kill_containers
+	interrupted "Ctrl-C, when the last container has ended"
+}
+
 in_use_by_others()
 {
 	start_daemon --config "$CONFIG"
@@ -135,6 +179,7 @@ hopeless()
 use_sample_driver
 host_snapshot
 signals
+ctrl_c
 in_use_by_others
 with_containers
 by_force
