@@ -232,6 +232,18 @@ void daemon_forget_generation(struct daemon *daemon, uint32_t generation)
 	}
 }
 
+/*
+ * A file that is open or mapped keeps its name when the tree's name goes, and the name keeps the inode for as long as
+ * the kernel likes. Without passthrough its generation is held as long.
+ */
+static void forget_opened(struct daemon *daemon, const struct store_tree *tree)
+{
+	if (filesystem_features(daemon->fs)->passthrough || !tree->opens)
+		return;
+	for (uint32_t s = tree->snapshot; s != STORE_NONE; s = store_snapshot(daemon->store, s)->next)
+		forget_snapshot(daemon, s);
+}
+
 void daemon_trees_switch(struct daemon *daemon, const struct daemon_next *next, size_t n,
 			 uint32_t generation)
 {
@@ -338,6 +350,7 @@ void daemon_tree_remove(struct daemon *daemon, uint32_t index)
 	(void)snprintf(name, sizeof(name), "%s", store_blob(daemon->store, tree->name, NULL));
 	permit_forget(daemon, index);
 	daemon_container_free(daemon, daemon_container(daemon, index));
+	forget_opened(daemon, tree);
 	store_write_lock(daemon->store);
 	store_tree_remove(daemon->store, index);
 	store_unlock(daemon->store);

@@ -153,7 +153,7 @@ grows_by_less "memory of the keeper (kB)" 2 256
 grows_by_less "memory of the daemon (kB)" 3 1024
 grows_by_less "descriptors of the keeper" 4 1
 grows_by_less "descriptors of the daemon" 5 1
-grows_by_less "inodes of FUSE in the kernel" 6 $((CYCLES * 3 + 1000))
+grows_by_less "inodes of FUSE in the kernel" 6 $((CYCLES / 10 + 1000))
 grows_by_less "mounts of the host" 7 1
 grows_by_less "bytes of the state" 8 65536
 is "the daemon is the one that it was" "$(grep -c 'starting another one' "$SCRATCH/daemon.log" || true)" 0

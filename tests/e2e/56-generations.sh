@@ -243,6 +243,31 @@ what_is_mapped_stays()
 	stop_daemon
 }
 
+# The same of a container that has been revoked meanwhile: its tree is gone, and the kernel's names of it go too.
+what_was_revoked_goes()
+{
+	local new=999.20.02
+
+	use_sample_driver revoked
+	write_config "settle = 0" "grace = 1"
+	NVFS_DISABLE=${NVFS_DISABLE:-},passthrough start_daemon --config "$CONFIG"
+	start_injected revoked >/dev/null
+	in_container revoked mapheld "$TREE/lib64/libcuda.so.$(driver_version "$DRIVER_ROOT")" $((6 * SLOW)) \
+		>"$SCRATCH/mapheld" 2>&1 &
+	CHILD=$!
+	wait_for 10 grep -q held "$SCRATCH/mapheld"
+	ok "a container is revoked while it has a file mapped" nvfs revoke "$(container_id revoked)"
+	upgrade_root "$SCRATCH/newer-sample/root"
+	set_module "$new"
+	ok "and the driver changes" wait_for 20 current_is "$new"
+	STATUS=0
+	wait "$CHILD" || STATUS=$?
+	is "every page of it is what it was" "$STATUS" 0
+	ok "the old generation goes when nobody has it" wait_for 20 generation_count_is 1
+	kill_containers
+	stop_daemon
+}
+
 files_in_addition()
 {
 	use_sample_driver more
@@ -328,6 +353,7 @@ upgrade_of_real_drivers
 no_moment_of_a_mix
 what_is_mapped_stays held
 what_is_mapped_stays held-by-us passthrough
+what_was_revoked_goes
 files_in_addition
 rewritten_in_place
 pinned
