@@ -77,6 +77,18 @@ trees()
 	nvfs ls --json | jq '[.trees[] | select(.pid > 0)] | length'
 }
 
+# A killed one's child dies a moment after it, and may still make a directory that the next run has not seen.
+injectors_are_gone()
+{
+	local pid ns
+
+	for pid in $(pgrep -x nvinject); do
+		for ns in "/proc/$$/ns/mnt" "/proc/$PID/ns/mnt"; do
+			! [ "/proc/$pid/ns/mnt" -ef "$ns" ] || return 1
+		done
+	done
+}
+
 # fault MODE N: prints what is wrong, if anything
 fault()
 {
@@ -90,6 +102,7 @@ fault()
 	*) grep -q '^nvinject: [a-z]*: ' "$SCRATCH/said" || echo "no error is said: $(cat "$SCRATCH/said")" ;;
 	esac
 	if [ "$status" = 137 ]; then
+		wait_for 5 injectors_are_gone || echo "a process of the killed run lives"
 		inject || echo "the next run: $(cat "$SCRATCH/said")"
 		gpu_is_there
 		taken_back || echo "--remove after the next run: $(cat "$SCRATCH/removed")"
