@@ -20,11 +20,14 @@
 #include "fs/config.h"
 
 #define TIMEOUT_MS 10000
+#define AGAIN_MS 50
+#define AGAIN_MAX 20 /* daemons that die with a question, one after the other */
 
 struct query {
 	const char *method;
 	const char *usage;
 	const char *in_pieces; /* the array that one reply after the other has a part of; NULL: one reply */
+	bool once; /* asked again it would do something else */
 	bool takes_id, takes_force;
 	void (*print)(const json_t *reply);
 };
@@ -53,14 +56,21 @@ static int parse_arguments(int argc, char **argv, const struct query *query,
 	return 0;
 }
 
-int query_ask(const char *socket_path, const char *method, json_t *params,
-	      struct varlink_message *reply, struct error *err)
-{
-	auto_close int sock = varlink_connect(socket_path, TIMEOUT_MS, err);
-	int r = sock < 0 ? sock : varlink_call(sock, method, params, NULL, 0, reply, err);
+/* A question, and where its answer goes. */
+struct question {
+	const char *socket, *method;
+	json_t *params;
+	const char *in_pieces; /* as of struct query */
+	struct varlink_message *reply;
+};
 
-	json_decref(params);
-	return r;
+static int ask_whole(const struct question *question, struct error *err)
+{
+	auto_close int sock = varlink_connect(question->socket, TIMEOUT_MS, err);
+
+	return sock < 0 ? sock
+			: varlink_call(sock, question->method, question->params, NULL, 0,
+				       question->reply, err);
 }
 
 struct pieces {
@@ -77,17 +87,57 @@ static bool add_piece(void *data, json_t *piece)
 	return !pieces->broken;
 }
 
-static int ask_in_pieces(const char *socket_path, const struct query *query, json_t **ret,
-			 struct error *err)
+static int ask_in_pieces(const struct question *question, struct error *err)
 {
-	auto_close int sock = varlink_connect(socket_path, TIMEOUT_MS, err);
-	struct pieces pieces = { .key = query->in_pieces, .whole = json_array() };
+	auto_close int sock = varlink_connect(question->socket, TIMEOUT_MS, err);
+	struct pieces pieces = { .key = question->in_pieces, .whole = json_array() };
 	int r = sock < 0 ? sock
-			 : varlink_call_more(sock, query->method, NULL, add_piece, &pieces, err);
+			 : varlink_call_more(sock, question->method, question->params, add_piece,
+					     &pieces, err);
 
 	if (r == 0 && pieces.broken)
 		r = error_setc(err, ERROR_DAEMON, -EBADMSG, "a reply has no '%s'", pieces.key);
-	*ret = json_pack("{s:o}", query->in_pieces, pieces.whole);
+	*question->reply = (struct varlink_message){
+		.json = json_pack("{s:o}", question->in_pieces, pieces.whole)
+	};
+	return r;
+}
+
+/* The daemon that had taken it died. It is replaced within milliseconds, behind the same socket. */
+static bool is_lost(int r, const struct error *err)
+{
+	return err->class == ERROR_DAEMON && (r == -ECONNRESET || r == -EPIPE);
+}
+
+static int ask_until_answered(const struct question *question, struct error *err)
+{
+	const struct timespec pause = { .tv_nsec = AGAIN_MS * 1000000L };
+
+	for (unsigned int i = 0;; i++) {
+		struct error why = { 0 };
+		int r = question->in_pieces ? ask_in_pieces(question, &why)
+					    : ask_whole(question, &why);
+
+		if (r == 0 || !is_lost(r, &why) || i == AGAIN_MAX) {
+			if (r < 0 && err)
+				*err = why;
+			return r;
+		}
+		varlink_message_done(question->reply);
+		*question->reply = (struct varlink_message){ 0 };
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
+int query_ask(const char *socket_path, const char *method, json_t *params,
+	      struct varlink_message *reply, struct error *err)
+{
+	const struct question question = {
+		.socket = socket_path, .method = method, .params = params, .reply = reply
+	};
+	int r = ask_until_answered(&question, err);
+
+	json_decref(params);
 	return r;
 }
 
@@ -147,6 +197,9 @@ static int query_run(const struct query *query, int argc, char **argv)
 {
 	struct arguments args = { .socket = CONFIG_SOCKET };
 	struct varlink_message reply = { 0 };
+	struct question question = { .method = query->method,
+				     .in_pieces = query->in_pieces,
+				     .reply = &reply };
 	struct error err = { 0 };
 	int r = parse_arguments(argc, argv, query, &args, &err);
 
@@ -156,10 +209,12 @@ static int query_run(const struct query *query, int argc, char **argv)
 		printf("Usage: nvfs %s\n", query->usage);
 		return 0;
 	}
-	if (r == 0 && query->in_pieces)
-		r = ask_in_pieces(args.socket, query, &reply.json, &err);
-	else if (r == 0)
-		r = query_ask(args.socket, query->method, parameters(&args), &reply, &err);
+	if (r == 0) {
+		question.socket = args.socket;
+		question.params = parameters(&args);
+		r = query->once ? ask_whole(&question, &err) : ask_until_answered(&question, &err);
+		json_decref(question.params);
+	}
 	if (r == 0 && !args.json) {
 		query_make_printable(reply.json);
 		query->print(reply.json);
@@ -344,6 +399,7 @@ int cmd_rescan(int argc, char **argv)
 int cmd_revoke(int argc, char **argv)
 {
 	static const struct query query = { .method = "io.nvfs.Revoke", .print = print_revoked,
+					    .once = true,
 					    .takes_id = true,
 					    .usage = "revoke ID [--json] [--socket PATH]" };
 
@@ -355,6 +411,7 @@ int cmd_shutdown(int argc, char **argv)
 	static const struct query query = {
 		.method = "io.nvfs.Shutdown",
 		.print = print_nothing,
+		.once = true,
 		.takes_force = true,
 		.usage = "shutdown [--force] [--json] [--socket PATH]"
 	};

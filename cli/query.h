@@ -25,7 +25,7 @@ int cmd_shutdown(int argc, char **argv);
 /* For commands that ask, and have options or words of their own. */
 
 /**
- * query_ask() - one call
+ * query_ask() - one call that changes nothing, asked again where a daemon dies with it
  * @params: reference taken over
  * @reply:  zeroed; release with varlink_message_done(), or query_end(), in any case
  *

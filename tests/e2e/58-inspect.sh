@@ -89,6 +89,42 @@ test_takeover()
 	is "the keeper is the same" "$(status .keeper_pid)" "$DAEMON_PID"
 }
 
+# asks FILE COMMAND...: again and again until $SCRATCH/asked is there; what failed goes to FILE
+asks()
+{
+	local file=$1 n=0
+
+	shift
+	while [ ! -e "$SCRATCH/asked" ]; do
+		"$@" >/dev/null 2>>"$file" || echo "failed: $*" >>"$file"
+		n=$((n + 1))
+	done
+	echo "$n $*" >>"$SCRATCH/questions"
+}
+
+# A question that a dying daemon has taken is for its successor.
+test_questions()
+{
+	local pids=() pid
+
+	: >"$SCRATCH/questions"
+	asks "$SCRATCH/failed-ls" nvfs ls &
+	pids+=($!)
+	asks "$SCRATCH/failed-status" nvfs status --json &
+	pids+=($!)
+	asks "$SCRATCH/failed-list" "$BUILD/nvidia-container-cli" --socket "$SOCKET" list &
+	pids+=($!)
+	for _ in $(seq 15); do
+		kill_worker 2>>"$SCRATCH/failed-worker"
+	done
+	: >"$SCRATCH/asked"
+	for pid in "${pids[@]}"; do
+		wait "$pid"
+	done
+	diag "asked: $(sed "s|$BUILD/||" "$SCRATCH/questions" | tr '\n' ';')"
+	is "no question fails while daemons die" "$(cat "$SCRATCH"/failed-*)" ""
+}
+
 # ---- opens by container --------------------------------------------------------------------------
 
 test_opens()
@@ -406,6 +442,7 @@ use_sample_driver
 start_daemon --config "$CONFIG"
 test_status
 test_takeover
+test_questions
 test_health
 test_opens
 test_unmounted
