@@ -25,7 +25,6 @@
 #include "inject/session.h"
 #include "inject/shared.h"
 
-#define RETRY_PAUSE_MS 50
 #define UNDO_TIMEOUT_MS 2000 /* beyond the time limit */
 
 /* An injection on its way. Large, and in shared memory. */
@@ -327,9 +326,7 @@ static int finish(struct injection *in, struct error *err)
 /* The daemon went away, or its successor does not know the token: what was done is undone. */
 static bool may_try_again(const struct session *session, int r, const struct error *err)
 {
-	if (err->class == ERROR_AGAIN)
-		return true;
-	return session->client.met && err->class == ERROR_DAEMON && r != -ETIME && r != -EBADMSG;
+	return err->class == ERROR_AGAIN || session_lost_daemon(session, r, err);
 }
 
 static int inject_once(struct injection *in, struct error *err)
@@ -349,7 +346,6 @@ static int inject_once(struct injection *in, struct error *err)
  */
 static int inject_until_done(struct injection *in, struct error *err)
 {
-	const struct timespec pause = { .tv_nsec = RETRY_PAUSE_MS * 1000000L };
 	struct session *s = in->session;
 	int r;
 
@@ -358,10 +354,9 @@ static int inject_until_done(struct injection *in, struct error *err)
 
 		r = inject_once(in, &why);
 		if (r < 0 && may_try_again(s, r, &why) && check_signals(NULL) == 0 &&
-		    session_left_ms(s) > RETRY_PAUSE_MS) {
+		    session_has_time(s)) {
 			injection_reset(in);
-			client_done(&s->client);
-			(void)nanosleep(&pause, NULL);
+			session_pause(s);
 			continue;
 		}
 		if (r < 0 && err)

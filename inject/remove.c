@@ -2,7 +2,8 @@
 /*
  * --remove: the daemon says what was done to the container, the record is
  * walked backwards inside it, the device cgroups lose what was added, and the
- * daemon forgets. A container that has ended needs only the last.
+ * daemon forgets. A container that has ended needs only the last. Each step may be done twice: where the daemon
+ * dies in between, all of it begins anew with its successor.
  */
 #include <errno.h>
 #include <string.h>
@@ -23,6 +24,14 @@
 #include "inject/shared.h"
 
 #define CACHE_MAX (32 * 1024 * 1024)
+
+/* What one try leaves for the next one, which asks another daemon. */
+struct removal {
+	json_t *known; /* what a daemon has told; NULL: none has yet */
+	bool named;    /* the pid is the caller's */
+	bool pinned;
+	bool gone; /* the container has ended */
+};
 
 /* The target of the tree, below which cache entries are ours; NULL: cache untouched. */
 static const char *tree_of_changed_cache(const json_t *done)
@@ -99,7 +108,13 @@ static int remove_inside(struct session *session, const json_t *done, struct err
 	restore->roots.host_dev = session->targets.host_dev;
 	restore->roots.host_run = session->targets.host_run;
 	restore->roots.owners = session->targets.owners;
-	if (map_stripped(session, restore, &more) < 0)
+	r = map_stripped(session, restore, &more);
+	if (r < 0 && session_lost_daemon(session, r, &more)) {
+		*err = more;
+		shared_free(restore, sizeof(*restore));
+		return r;
+	}
+	if (r < 0)
 		log_warning("ld.so.cache of the container: %s, ignoring", more.text);
 	enter_done(&session->enter); /* the next knows the record and the cache */
 	r = enter_run(&session->targets.ns, session_left_ms(session), restore_run, restore, err);
@@ -134,67 +149,114 @@ static pid_t live_pid(const json_t *known)
  * Pin the init that the daemon names; asked again, it still names it: no other has that pid. From then
  * on the daemon heals nothing in that container.
  */
-static int pin_known(struct session *session, const json_t *known, bool *ret_gone,
-		     struct error *err)
+static int pin_known(struct session *session, struct removal *removal, struct error *err)
 {
 	struct request *req = &session->request;
-	const char *id = varlink_string(known, "id", "");
-	bool named = req->pid != 0;
-	json_t *again = NULL;
-	int r;
+	const char *id = varlink_string(removal->known, "id", "");
+	json_t *again = NULL; /* maybe of another daemon, which counts its records anew */
+	int r = 0;
 
-	*ret_gone = false;
-	if (!named && !req->standalone)
-		req->pid = live_pid(known);
+	if (!removal->named && !req->standalone && !removal->pinned)
+		req->pid = live_pid(removal->known);
 	if (req->pid == 0 && !req->standalone) {
-		*ret_gone = true;
+		removal->gone = true;
 		return 0;
 	}
-	r = session_pin(session, err);
+	if (!removal->pinned)
+		r = session_pin(session, err);
 	if (r < 0)
 		return r;
+	removal->pinned = true;
 	r = client_removing(&session->client, id, &again, err);
-	if (r == 0 && !req->standalone && (named ? !is_in_use(again) : live_pid(again) == 0))
-		*ret_gone = true;
-	json_decref(again);
-	return r;
+	if (r == 0 && !req->standalone &&
+	    (removal->named ? !is_in_use(again) : live_pid(again) == 0))
+		removal->gone = true;
+	if (r < 0)
+		return r;
+	json_decref(removal->known);
+	removal->known = again;
+	return 0;
 }
 
-static int remove_known(struct session *session, const json_t *known, struct error *err)
+static int remove_known(struct session *session, struct removal *removal, struct error *err)
 {
-	const char *id = varlink_string(known, "id", "");
-	bool gone;
-	int r;
+	int r = pin_known(session, removal, err);
+	const json_t *known = removal->known;
 
-	r = pin_known(session, known, &gone, err);
 	if (r == -ESRCH) {
-		gone = true;
+		removal->gone = true;
 		r = 0;
 	}
-	if (r == 0 && !gone)
+	if (r == 0 && !removal->gone)
 		r = remove_inside(session, json_object_get(known, "done"), err);
-	r = r ? r : client_remove(&session->client, id, json_object_get(known, "serial"), err);
+	return r ? r
+		 : client_remove(&session->client, varlink_string(known, "id", ""),
+				 json_object_get(known, "serial"), err);
+}
+
+static json_int_t serial_of_tree(const json_t *known)
+{
+	return json_integer_value(json_object_get(known, "tree_serial"));
+}
+
+/* The daemon before had forgotten the tree, as it was told, or since its container had ended. */
+static bool is_over(const struct removal *removal, const json_t *now, int r,
+		    const struct error *err)
+{
+	if (r < 0)
+		return r == -ENOENT && err->class == ERROR_USAGE;
+	return serial_of_tree(now) != serial_of_tree(removal->known);
+}
+
+static int remove_once(struct session *session, struct removal *removal, struct error *err)
+{
+	const struct request *req = &session->request;
+	const char *id = removal->known ? varlink_string(removal->known, "id", "") : req->id;
+	json_t *now = NULL;
+	int r = client_connect(&session->client, req->socket, session_left_ms(session), err);
+
+	r = r ? r : client_get(&session->client, id, req->pid, &now, err);
+	if (removal->known && is_over(removal, now, r, err)) {
+		json_decref(now);
+		return 0;
+	}
 	if (r < 0)
 		return r;
-	session->result = "removed";
-	session->report = json_pack("{s:s, s:b}", "id", id, "ended", gone);
-	return 0;
+	json_decref(removal->known);
+	removal->known = now;
+	return req->dry_run ? 0 : remove_known(session, removal, err);
+}
+
+static int remove_until_done(struct session *session, struct removal *removal, struct error *err)
+{
+	for (;;) {
+		struct error why = { 0 };
+		int r = remove_once(session, removal, &why);
+
+		if (r < 0 && session_lost_daemon(session, r, &why) && session_has_time(session)) {
+			session_pause(session);
+			continue;
+		}
+		if (r < 0 && err)
+			*err = why;
+		return r;
+	}
 }
 
 int session_remove(struct session *session, struct error *err)
 {
-	struct request *req = &session->request;
-	json_t *known = NULL;
-	int r;
+	struct removal removal = { .named = session->request.pid != 0 };
+	int r = remove_until_done(session, &removal, err);
 
-	r = client_connect(&session->client, req->socket, session_left_ms(session), err);
-	r = r ? r : client_get(&session->client, req->id, req->pid, &known, err);
-	if (r == 0 && req->dry_run) {
+	if (r == 0 && session->request.dry_run) {
 		session->result = "plan";
-		session->report = json_incref(known);
+		session->report = json_incref(removal.known);
 	} else if (r == 0) {
-		r = remove_known(session, known, err);
+		session->result = "removed";
+		session->report = json_pack("{s:s, s:b}", "id",
+					    varlink_string(removal.known, "id", ""), "ended",
+					    removal.gone);
 	}
-	json_decref(known);
+	json_decref(removal.known);
 	return r;
 }

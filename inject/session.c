@@ -21,6 +21,8 @@
 #include "inject/shared.h"
 #include "inject/warm.h"
 
+#define RETRY_PAUSE_MS 50
+
 /* Reading one file: a container whose own FUSE does not answer costs so much and no more. */
 #define PIN_TIMEOUT_MS 2000
 
@@ -34,6 +36,24 @@ unsigned int session_left_ms(const struct session *session)
 	       (now.tv_sec - session->started.tv_sec) * 1000 -
 	       (now.tv_nsec - session->started.tv_nsec) / 1000000;
 	return left > 0 ? (unsigned int)left : 1;
+}
+
+bool session_lost_daemon(const struct session *session, int r, const struct error *err)
+{
+	return session->client.met && err->class == ERROR_DAEMON && r != -ETIME && r != -EBADMSG;
+}
+
+bool session_has_time(const struct session *session)
+{
+	return session_left_ms(session) > RETRY_PAUSE_MS;
+}
+
+void session_pause(struct session *session)
+{
+	const struct timespec pause = { .tv_nsec = RETRY_PAUSE_MS * 1000000L };
+
+	client_done(&session->client);
+	(void)nanosleep(&pause, NULL);
 }
 
 /* Half of what is left, lest nothing be left for the rest. */
@@ -174,8 +194,9 @@ static int pin_all(struct session *session, struct pin *pin, struct error *err)
 	 * Meanwhile, outside: the daemon looks at who we are while we look at the container. Not before
 	 * the process is pinned, whose number could be another's by then. No daemon is an error later.
 	 */
-	(void)client_connect(&session->client, session->request.socket, session_left_ms(session),
-			     NULL);
+	if (session->client.sock < 0)
+		(void)client_connect(&session->client, session->request.socket,
+				     session_left_ms(session), NULL);
 	cgroup = targets_open_cgroup(&session->targets, &session->request, &why);
 	warm_stack();
 	if (session->shares_json)

@@ -41,6 +41,20 @@ struct session {
 unsigned int session_left_ms(const struct session *session);
 
 /**
+ * session_lost_daemon() - did the daemon go away in the middle?
+ * @r, @err: of the call that failed
+ *
+ * A daemon that dies is replaced within milliseconds, and its successor knows nothing of what was under way.
+ */
+bool session_lost_daemon(const struct session *session, int r, const struct error *err);
+
+/** session_has_time() - for another try */
+bool session_has_time(const struct session *session);
+
+/** session_pause() - disconnect, and wait a moment before another try */
+void session_pause(struct session *session);
+
+/**
  * session_pin() - pin the target, enter it once to open its root and read its ld.so.cache, and connect meanwhile
  *
  * A cache that is too large, no file or slow is no error; @session says why

@@ -10,6 +10,7 @@
 #   end     nvinject is killed after it, with no chance to undo: the next nvinject gives the
 #           container its GPU, and --remove then leaves it as it was
 #   daemon  the daemon is killed after it, and its keeper makes another: the injection succeeds
+#   remove  the same while all of it is taken back
 #   dies    the container is killed after it: an error, or too late for one; nothing stays
 #
 # The first three once more with a container whose root is read-only, and which has nobody else to write to it.
@@ -184,6 +185,32 @@ daemon_fault()
 	[ "$(trees)" = 0 ] || echo "a tree stays"
 }
 
+# The removal goes on with the next daemon; a step that it does not come to counts for one that succeeded.
+remove_fault()
+{
+	local status=0
+
+	inject || echo "exit status $?: $(cat "$SCRATCH/said")"
+	timeout -k 1 20 "$HELPERS/stepfault" "call:$kill_daemon" "$1" "$NVINJECT" --socket "$SOCKET" --remove --id "$ID" \
+		>"$SCRATCH/removed" 2>&1 </dev/null || status=$?
+	[ "$status" = 0 ] || [ "$status" = 99 ] || echo "exit status $status: $(cat "$SCRATCH/removed")"
+	[ "$status" != 99 ] || echo "$1 of a removal" >>"$SCRATCH/missed"
+	differs
+	[ "$(trees)" = 0 ] || echo "a tree stays"
+}
+
+count_removal_steps()
+{
+	local own inside
+
+	inject
+	timeout -k 1 20 "$HELPERS/stepfault" count 0 "$NVINJECT" --socket "$SOCKET" --remove --id "$ID" \
+		>"$SCRATCH/said" 2>&1 </dev/null || true
+	read -r own inside <<<"$(sed -n 's/^steps: //p' "$SCRATCH/said")"
+	mapfile -t STEPS < <(seq "${own:-0}"; seq -f c%.0f "${inside:-0}")
+	ok "a removal has steps (${own:-0} outside, ${inside:-0} inside)" [ "${#STEPS[@]}" -gt 10 ]
+}
+
 container_fault()
 {
 	local status=0 ID=dies-$1 # a mount namespace's number comes back soon
@@ -207,13 +234,17 @@ every_step_of()
 	local what=$1 i
 
 	for ((i = 0; i < ${#STEPS[@]}; i += ${2:-1})); do
-		is "$what is killed at step ${STEPS[i]}" "$("${what}_fault" "${STEPS[i]}")" ""
-		[ "$what" = daemon ] || fresh
+		is "$what: a kill at step ${STEPS[i]}" "$("${what}_fault" "${STEPS[i]}")" ""
+		[ "$what" != container ] || fresh
 	done
 }
 
-for mode in ${MODES:-error die end daemon container}; do
+for mode in ${MODES:-error die end daemon container remove}; do
 	case $mode in
+	remove)
+		count_removal_steps
+		every_step_of "$mode"
+		;;
 	daemon) every_step_of "$mode" ;;
 	container) every_step_of "$mode" 3 ;; # each takes a container
 	*) every_step "$mode" ;;

@@ -366,7 +366,8 @@ START_TEST(one_that_does_not_read_is_told_and_dropped)
 END_TEST
 
 UNIT_MAIN("server", an_answer_in_pieces_is_made_as_it_is_read_and_keeps_nobody_waiting,
-	  who_calls_for_more_waits_no_longer_than_its_limit_for_each, a_listener_hears_event_after_event, one_that_does_not_read_is_told_and_dropped,
+	  who_calls_for_more_waits_no_longer_than_its_limit_for_each,
+	  a_listener_hears_event_after_event, one_that_does_not_read_is_told_and_dropped,
 	  calls_are_answered_with_replies_errors_and_fds,
 	  a_client_that_breaks_the_rules_is_cut_off_and_others_go_on,
 	  a_reply_larger_than_a_socket_buffer_arrives_whole,
