@@ -21,7 +21,7 @@
 
 #define TIMEOUT_MS 10000
 #define AGAIN_MS 50
-#define AGAIN_MAX 20 /* daemons that die with a question, one after the other */
+#define AGAIN_MAX 3 /* a question that kills daemons is given up, as a request of the filesystem is */
 
 struct query {
 	const char *method;

@@ -135,8 +135,8 @@ void cdi_file_tick(struct daemon *daemon)
 
 	if (!*daemon->config.cdi_dir || !daemon->generation)
 		return;
-	/* Who is to end when its containers have, or has no keeper, may outlive its package, whose hook the file names. */
-	if (daemon->ends || daemon->link < 0)
+	/* Who is to end when its containers have, or has no keeper, may outlive its package: that has removed the file. */
+	if ((daemon->ends || daemon->link < 0) && !is_there(daemon->config.cdi_dir))
 		return;
 	/* Until NVML has told of them anew, MIG devices have no index: who starts on another GPU keeps his names. */
 	if (daemon->generation->gpus->provisional && daemon->cdi.text &&

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -204,19 +205,57 @@ static void forget_switched(struct daemon *daemon, uint32_t tree, uint32_t old_l
 	clear_flag(daemon, tree, STORE_TREE_STALE);
 }
 
-/* In its own directories: a name of a file that is open stays when its directory's name goes. */
-static void forget_snapshot(struct daemon *daemon, uint32_t index)
+/* Directories that the kernel knows, of snapshots that may be gone by now. */
+struct known_dirs {
+	struct known_dir {
+		uint64_t nodeid;
+		uint32_t layout, slot; /* a reference on the layout */
+	} *items;
+	size_t n;
+};
+
+/* One that there is no memory for keeps its names until the kernel drops them. */
+static void note_dir(struct daemon *daemon, struct known_dirs *dirs, uint64_t nodeid,
+		     uint32_t layout, uint32_t slot)
 {
-	const struct layout *layout =
-		store_layout(daemon->store, store_snapshot(daemon->store, index)->layout);
+	struct known_dir *bigger = realloc(dirs->items, (dirs->n + 1) * sizeof(*bigger));
+
+	if (!bigger)
+		return;
+	dirs->items = bigger;
+	dirs->items[dirs->n++] = (struct known_dir){ nodeid, layout, slot };
+	store_write_lock(daemon->store);
+	store_layout_ref(daemon->store, layout);
+	store_unlock(daemon->store);
+}
+
+static void note_snapshot(struct daemon *daemon, struct known_dirs *dirs, uint32_t index)
+{
+	uint32_t number = store_snapshot(daemon->store, index)->layout;
+	const struct layout *layout = store_layout(daemon->store, number);
 
 	for (uint32_t slot = 0; slot < layout->n_nodes; slot++) {
 		uint64_t nodeid = tree_slot_nodeid(daemon->store, index, slot);
 
 		daemon_say_alive(daemon);
 		if (layout->nodes[slot].kind == LAYOUT_DIR && filesystem_is_known(daemon->fs, nodeid))
-			forget_names_in(daemon, nodeid, layout, (int)slot);
+			note_dir(daemon, dirs, nodeid, number, slot);
 	}
+}
+
+/* In each directory: a name of a file that is open stays when its directory's name goes. */
+static void forget_noted(struct daemon *daemon, struct known_dirs *dirs)
+{
+	for (size_t i = 0; i < dirs->n; i++) {
+		const struct known_dir *dir = &dirs->items[i];
+
+		forget_names_in(daemon, dir->nodeid, store_layout(daemon->store, dir->layout),
+				(int)dir->slot);
+		store_write_lock(daemon->store);
+		store_layout_unref(daemon->store, dir->layout);
+		store_unlock(daemon->store);
+	}
+	free(dirs->items);
 }
 
 void daemon_forget_generation(struct daemon *daemon, uint32_t generation)
@@ -226,8 +265,11 @@ void daemon_forget_generation(struct daemon *daemon, uint32_t generation)
 
 		for (uint32_t s = tree ? tree->snapshot : STORE_NONE; s != STORE_NONE;
 		     s = store_snapshot(daemon->store, s)->next) {
+			struct known_dirs dirs = { 0 };
+
 			if (store_snapshot(daemon->store, s)->generation == generation)
-				forget_snapshot(daemon, s);
+				note_snapshot(daemon, &dirs, s);
+			forget_noted(daemon, &dirs);
 		}
 	}
 }
@@ -236,12 +278,13 @@ void daemon_forget_generation(struct daemon *daemon, uint32_t generation)
  * A file that is open or mapped keeps its name when the tree's name goes, and the name keeps the inode for as long as
  * the kernel likes. Without passthrough its generation is held as long.
  */
-static void forget_opened(struct daemon *daemon, const struct store_tree *tree)
+static void note_opened(struct daemon *daemon, const struct store_tree *tree,
+			struct known_dirs *dirs)
 {
 	if (filesystem_features(daemon->fs)->passthrough || !tree->opens)
 		return;
 	for (uint32_t s = tree->snapshot; s != STORE_NONE; s = store_snapshot(daemon->store, s)->next)
-		forget_snapshot(daemon, s);
+		note_snapshot(daemon, dirs, s);
 }
 
 void daemon_trees_switch(struct daemon *daemon, const struct daemon_next *next, size_t n,
@@ -333,6 +376,7 @@ int64_t daemon_tree_set(struct daemon *daemon, struct daemon_tree *tree, bool *r
 void daemon_tree_remove(struct daemon *daemon, uint32_t index)
 {
 	const struct store_tree *tree = store_tree(daemon->store, index);
+	struct known_dirs dirs = { 0 };
 	char name[IDENT_MAX + 1];
 	int32_t pid;
 
@@ -350,10 +394,11 @@ void daemon_tree_remove(struct daemon *daemon, uint32_t index)
 	(void)snprintf(name, sizeof(name), "%s", store_blob(daemon->store, tree->name, NULL));
 	permit_forget(daemon, index);
 	daemon_container_free(daemon, daemon_container(daemon, index));
-	forget_opened(daemon, tree);
+	note_opened(daemon, tree, &dirs);
 	store_write_lock(daemon->store);
 	store_tree_remove(daemon->store, index);
 	store_unlock(daemon->store);
+	forget_noted(daemon, &dirs);
 	forget_names(daemon, name, pid);
 	daemon_listings_changed(daemon);
 }

@@ -624,6 +624,16 @@ static int inject(struct call *call, struct method_reply *reply, struct error *e
 	return r < 0 ? r : give_tree(call, reply, err);
 }
 
+/*
+ * Who injects anew for a daemon says so by this name. One whose daemon has died asks its successor, which
+ * has begun by itself, and would take it for root, who may more than who has the tree.
+ */
+static bool is_anothers_child(const struct call *call)
+{
+	return strcmp(call->asked_by, "nvfs") == 0 &&
+	       !reinject_is_child(call->daemon, client_peer(call->client)->pid);
+}
+
 int method_inject(struct daemon *daemon, struct client *client, json_t *params,
 		  struct varlink_message *message, const char *trace, struct method_reply *reply,
 		  struct error *err)
@@ -640,8 +650,10 @@ int method_inject(struct daemon *daemon, struct client *client, json_t *params,
 		return reply_nothing(
 			reply, "only the container's environment asks, and accept_env says no",
 			err);
+	if (is_anothers_child(&call))
+		return error_setc(err, ERROR_PERMISSION, -EPERM,
+				  "the daemon that asked for this is gone");
 	r = claim_parse(params, message, client_peer(client), &call.claim, err);
-
 	if (r == 0 && !reinject_fits(daemon, client_peer(client)->pid, call.claim.process.mnt_ns))
 		r = error_setc(err, ERROR_MOUNT, -ESRCH, "the container has ended");
 	if (r == 0)

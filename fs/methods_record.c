@@ -52,7 +52,6 @@ int method_get(struct daemon *daemon, struct client *client, json_t *params,
 	json = methods_tree_json(daemon, (uint32_t)index);
 	(void)json_object_set_new(json, "serial",
 				  json_integer(permit_record_number(daemon, (uint32_t)index)));
-	(void)json_object_set_new(json, "tree_serial", json_integer(tree->serial));
 	if (is_for_root(daemon, client) && !(tree->flags & STORE_TREE_BY_ROOT))
 		(void)json_object_set_new(json, "done",
 					  record_of_user(json_object_get(json, "done")));

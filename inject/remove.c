@@ -2,8 +2,8 @@
 /*
  * --remove: the daemon says what was done to the container, the record is
  * walked backwards inside it, the device cgroups lose what was added, and the
- * daemon forgets. A container that has ended needs only the last. Each step may be done twice: where the daemon
- * dies in between, all of it begins anew with its successor.
+ * daemon forgets. A container that has ended needs only the last. Where the daemon dies in between, its successor
+ * is asked for what is left to be done.
  */
 #include <errno.h>
 #include <string.h>
@@ -30,7 +30,8 @@ struct removal {
 	json_t *known; /* what a daemon has told; NULL: none has yet */
 	bool named;    /* the pid is the caller's */
 	bool pinned;
-	bool gone; /* the container has ended */
+	bool gone;   /* the container has ended */
+	bool undone; /* what was done to it has been taken back */
 };
 
 /* The target of the tree, below which cache entries are ours; NULL: cache untouched. */
@@ -145,15 +146,20 @@ static pid_t live_pid(const json_t *known)
 	return (pid_t)json_integer_value(json_object_get(known, "pid"));
 }
 
+static json_int_t tree_of(const json_t *known)
+{
+	return json_integer_value(json_object_get(known, "serial")) >> 32;
+}
+
 /*
- * Pin the init that the daemon names; asked again, it still names it: no other has that pid. From then
- * on the daemon heals nothing in that container.
+ * Pin the init that the daemon names; asked again, it still names it, and the same tree: no other container has that
+ * pid, or the id. From then on the daemon heals nothing in that container.
  */
 static int pin_known(struct session *session, struct removal *removal, struct error *err)
 {
 	struct request *req = &session->request;
 	const char *id = varlink_string(removal->known, "id", "");
-	json_t *again = NULL; /* maybe of another daemon, which counts its records anew */
+	json_t *again = NULL;
 	int r = 0;
 
 	if (!removal->named && !req->standalone && !removal->pinned)
@@ -164,67 +170,84 @@ static int pin_known(struct session *session, struct removal *removal, struct er
 	}
 	if (!removal->pinned)
 		r = session_pin(session, err);
+	removal->gone = r == -ESRCH;
 	if (r < 0)
-		return r;
+		return removal->gone ? 0 : r;
 	removal->pinned = true;
 	r = client_removing(&session->client, id, &again, err);
-	if (r == 0 && !req->standalone &&
-	    (removal->named ? !is_in_use(again) : live_pid(again) == 0))
-		removal->gone = true;
 	if (r < 0)
 		return r;
+	if (tree_of(again) != tree_of(removal->known)) {
+		json_decref(again);
+		(void)error_setc(err, ERROR_AGAIN, -EBUSY, "'%.64s' is another container by now", id);
+		return error_remedy(err, -EBUSY, "remove it again");
+	}
 	json_decref(removal->known);
 	removal->known = again;
+	removal->gone = !req->standalone &&
+			(removal->named ? !is_in_use(again) : live_pid(again) == 0);
 	return 0;
 }
 
 static int remove_known(struct session *session, struct removal *removal, struct error *err)
 {
-	int r = pin_known(session, removal, err);
-	const json_t *known = removal->known;
+	int r = removal->gone || removal->undone ? 0 : pin_known(session, removal, err);
 
-	if (r == -ESRCH) {
-		removal->gone = true;
-		r = 0;
+	if (r == 0 && !removal->gone && !removal->undone) {
+		r = remove_inside(session, json_object_get(removal->known, "done"), err);
+		removal->undone = r == 0;
 	}
-	if (r == 0 && !removal->gone)
-		r = remove_inside(session, json_object_get(known, "done"), err);
 	return r ? r
-		 : client_remove(&session->client, varlink_string(known, "id", ""),
-				 json_object_get(known, "serial"), err);
+		 : client_remove(&session->client, varlink_string(removal->known, "id", ""),
+				 json_object_get(removal->known, "serial"), err);
 }
 
-static json_int_t serial_of_tree(const json_t *known)
+/*
+ * With the daemon after the one that told of it. @now: what that one knows, or NULL and the error @r. What has been
+ * taken back is not taken back twice: the container may have made something in its place.
+ *
+ * Return: 1 (go on), 0 (all is over: the tree went with the daemon before) or a negative errno.
+ */
+static int take_up(struct removal *removal, json_t *now, int r, struct error *err)
 {
-	return json_integer_value(json_object_get(known, "tree_serial"));
-}
+	bool is_none = r == -ENOENT && err->class == ERROR_USAGE;
 
-/* The daemon before had forgotten the tree, as it was told, or since its container had ended. */
-static bool is_over(const struct removal *removal, const json_t *now, int r,
-		    const struct error *err)
-{
+	if ((is_none || (r == 0 && tree_of(now) != tree_of(removal->known))) &&
+	    (removal->undone || removal->gone))
+		return 0;
 	if (r < 0)
-		return r == -ENOENT && err->class == ERROR_USAGE;
-	return serial_of_tree(now) != serial_of_tree(removal->known);
+		return r;
+	if (tree_of(now) != tree_of(removal->known) ||
+	    (removal->undone && !json_equal(json_object_get(removal->known, "done"),
+					    json_object_get(now, "done")))) {
+		(void)error_setc(err, ERROR_AGAIN, -EBUSY, "it has been injected meanwhile");
+		return error_remedy(err, -EBUSY, "remove it again");
+	}
+	json_decref(removal->known);
+	removal->known = json_incref(now);
+	return 1;
 }
 
 static int remove_once(struct session *session, struct removal *removal, struct error *err)
 {
 	const struct request *req = &session->request;
-	const char *id = removal->known ? varlink_string(removal->known, "id", "") : req->id;
 	json_t *now = NULL;
 	int r = client_connect(&session->client, req->socket, session_left_ms(session), err);
 
-	r = r ? r : client_get(&session->client, id, req->pid, &now, err);
-	if (removal->known && is_over(removal, now, r, err)) {
-		json_decref(now);
-		return 0;
-	}
 	if (r < 0)
 		return r;
-	json_decref(removal->known);
-	removal->known = now;
-	return req->dry_run ? 0 : remove_known(session, removal, err);
+	if (!removal->known) {
+		r = client_get(&session->client, req->id, req->pid, &removal->known, err);
+	} else {
+		r = client_removing(&session->client, varlink_string(removal->known, "id", ""),
+				    &now, err);
+		r = take_up(removal, now, r, err);
+		json_decref(now);
+		if (r <= 0)
+			return r;
+		r = 0;
+	}
+	return r < 0 || req->dry_run ? r : remove_known(session, removal, err);
 }
 
 static int remove_until_done(struct session *session, struct removal *removal, struct error *err)

@@ -11,6 +11,7 @@
 #           container its GPU, and --remove then leaves it as it was
 #   daemon  the daemon is killed after it, and its keeper makes another: the injection succeeds
 #   remove  the same while all of it is taken back
+#   other   the container is killed while all of it is taken back, and another one gets its id: that one keeps its GPU
 #   dies    the container is killed after it: an error, or too late for one; nothing stays
 #
 # The first three once more with a container whose root is read-only, and which has nobody else to write to it.
@@ -188,15 +189,53 @@ daemon_fault()
 # The removal goes on with the next daemon; a step that it does not come to counts for one that succeeded.
 remove_fault()
 {
-	local status=0
+	local status=0 worker
 
 	inject || echo "exit status $?: $(cat "$SCRATCH/said")"
+	worker=$(worker_pid)
 	timeout -k 1 20 "$HELPERS/stepfault" "call:$kill_daemon" "$1" "$NVINJECT" --socket "$SOCKET" --remove --id "$ID" \
 		>"$SCRATCH/removed" 2>&1 </dev/null || status=$?
 	[ "$status" = 0 ] || [ "$status" = 99 ] || echo "exit status $status: $(cat "$SCRATCH/removed")"
-	[ "$status" != 99 ] || echo "$1 of a removal" >>"$SCRATCH/missed"
+	if [ "$status" = 99 ]; then
+		echo "$1 of a removal" >>"$SCRATCH/missed"
+	elif [ "$(worker_pid)" = "$worker" ]; then
+		echo "no daemon died"
+	fi
 	differs
 	[ "$(trees)" = 0 ] || echo "a tree stays"
+}
+
+start_other()
+{
+	local first=$PID
+
+	make_rootfs glibc other
+	run_container other "$ROOTFS"
+	OTHER=$PID PID=$first
+	ROOTFS=$SCRATCH/rootfs-c$FRESH
+}
+
+# The id is not to be had while somebody is in the first one's namespaces, nvinject's child for one. Says so in
+# $SCRATCH/given, by the step.
+other_fault()
+{
+	local status=0 give="$NVINJECT --socket $SOCKET --pid $OTHER --id $ID --devices none --no-cgroup"
+
+	inject || echo "exit status $?: $(cat "$SCRATCH/said")"
+	timeout -k 1 20 "$HELPERS/stepfault" \
+		"call:kill -KILL $PID; for i in 1 2 3; do $give 2>$SCRATCH/refused && echo $1 >>$SCRATCH/given && break; sleep 0.1; done" \
+		"$1" "$NVINJECT" --socket "$SOCKET" --remove --id "$ID" >"$SCRATCH/removed" 2>&1 </dev/null || status=$?
+	case $status in
+	0 | 5 | 6 | 75) ;;
+	*) echo "exit status $status: $(cat "$SCRATCH/removed")" ;;
+	esac
+	if ! grep -qx "$1" "$SCRATCH/given"; then
+		grep -q 'is the live container' "$SCRATCH/refused" || echo "the other got nothing: $(cat "$SCRATCH/refused")"
+		return 0
+	fi
+	[ "$(nvfs show "$ID" --json | jq .pid)" = "$OTHER" ] || echo "the other's tree is gone: $(cat "$SCRATCH/removed")"
+	[ "$(mounts_in "$OTHER" | grep -c '^/usr/local/nvidia ')" = 1 ] || echo "the other has no tree mounted"
+	taken_back || echo "--remove of the other: $(cat "$SCRATCH/removed")"
 }
 
 count_removal_steps()
@@ -235,12 +274,24 @@ every_step_of()
 
 	for ((i = 0; i < ${#STEPS[@]}; i += ${2:-1})); do
 		is "$what: a kill at step ${STEPS[i]}" "$("${what}_fault" "${STEPS[i]}")" ""
-		[ "$what" != container ] || fresh
+		case $what in
+		container | other) fresh ;;
+		esac
 	done
 }
 
-for mode in ${MODES:-error die end daemon container remove}; do
+for mode in ${MODES:-error die end daemon container remove other}; do
 	case $mode in
+	other)
+		start_other
+		count_removal_steps
+		: >"$SCRATCH/given"
+		# Before the second one it is the other that is to be removed.
+		STEPS=("${STEPS[@]:1:16}")
+		every_step_of "$mode"
+		ok "the id went to the other at several steps ($(xargs <"$SCRATCH/given"))" [ "$(wc -l <"$SCRATCH/given")" -ge 3 ]
+		kill_container other
+		;;
 	remove)
 		count_removal_steps
 		every_step_of "$mode"

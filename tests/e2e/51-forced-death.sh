@@ -87,7 +87,7 @@ asked_once()
 	dies_with FSYNCDIR 30 fsync "$HOST/lib64"
 	dies_with POLL 40 poll "$HOST/.nvfs/manifest.json"
 	dies_with LSEEK 46 lseek "$HOST/.nvfs/manifest.json"
-	if is_since 5.18; then
+	if is_since 5.16; then
 		start_killer 25 1
 		ok "FLUSH: is not asked for" "$HELPERS/fuseop" open "$HOST/.nvfs/manifest.json"
 		stop_killer

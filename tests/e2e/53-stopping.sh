@@ -86,6 +86,10 @@ interrupted()
 
 ctrl_c()
 {
+	if ! command -v script >/dev/null; then
+		skip "Ctrl-C" "no script(1)"
+		return 0
+	fi
 	start_on_terminal
 	printf '\003' >&"$KEYS"
 	interrupted "Ctrl-C"

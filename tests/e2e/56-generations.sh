@@ -243,19 +243,23 @@ what_is_mapped_stays()
 	stop_daemon
 }
 
-# The same of a container that has been revoked meanwhile: its tree is gone, and the kernel's names of it go too.
+# The same of a container that has been revoked meanwhile: its tree is gone, and the kernel's names of it go too,
+# while another program of it looks them up until there are none.
 what_was_revoked_goes()
 {
-	local new=999.20.02
+	local new=999.20.02 looker
 
 	use_sample_driver revoked
 	write_config "settle = 0" "grace = 1"
 	NVFS_DISABLE=${NVFS_DISABLE:-},passthrough start_daemon --config "$CONFIG"
 	start_injected revoked >/dev/null
+	rm -f "$SCRATCH/mapheld"
 	in_container revoked mapheld "$TREE/lib64/libcuda.so.$(driver_version "$DRIVER_ROOT")" $((6 * SLOW)) \
 		>"$SCRATCH/mapheld" 2>&1 &
 	CHILD=$!
 	wait_for 10 grep -q held "$SCRATCH/mapheld"
+	in_container revoked sh -c "cd $TREE && while ls -lR . && [ -e lib64 ]; do :; done" >/dev/null 2>&1 &
+	looker=$!
 	ok "a container is revoked while it has a file mapped" nvfs revoke "$(container_id revoked)"
 	upgrade_root "$SCRATCH/newer-sample/root"
 	set_module "$new"
@@ -264,6 +268,7 @@ what_was_revoked_goes()
 	wait "$CHILD" || STATUS=$?
 	is "every page of it is what it was" "$STATUS" 0
 	ok "the old generation goes when nobody has it" wait_for 20 generation_count_is 1
+	wait "$looker" || true
 	kill_containers
 	stop_daemon
 }

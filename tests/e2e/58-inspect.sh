@@ -122,6 +122,7 @@ test_questions()
 		wait "$pid"
 	done
 	diag "asked: $(sed "s|$BUILD/||" "$SCRATCH/questions" | tr '\n' ';')"
+	is "each asked more often than daemons died" "$(awk '$1 > 15' "$SCRATCH/questions" | wc -l)" 3
 	is "no question fails while daemons die" "$(cat "$SCRATCH"/failed-*)" ""
 }
 
@@ -139,9 +140,13 @@ test_opens()
 	nvinject --pid "$PID" --id "$(container_id b)" --devices all
 	fails "no such GPU" 3 'unknown device' nvinject --client hook --pid "$PID" --id other --devices 77
 	fails "nor for a client that nobody knows" 3 'unknown device' nvinject --client '"x' --pid "$PID" --id other --devices 77
+	fails "nor for who says that he is the daemon's own" 5 'the daemon that asked for this is gone' \
+		nvinject --client nvfs --pid "$PID" --id other --devices all
 	is "metrics tell who asked, and what came of it" "$(nvfs metrics | grep ^nvfs_inject_total | sort)" \
 		'nvfs_inject_total{client="hook",result="injected"} 0
 nvfs_inject_total{client="hook",result="refused"} 1
+nvfs_inject_total{client="nvfs",result="injected"} 0
+nvfs_inject_total{client="nvfs",result="refused"} 1
 nvfs_inject_total{client="nvinject",result="injected"} 2
 nvfs_inject_total{client="nvinject",result="refused"} 0
 nvfs_inject_total{client="other",result="injected"} 0
