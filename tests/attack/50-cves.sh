@@ -179,8 +179,11 @@ kill -STOP "$worker"
 "$NVINJECT" --socket "$SOCKET" --pid "$PID" --id cve-2024-0135 --devices all >"$SCRATCH/said" 2>&1 </dev/null &
 CHILD=$!
 wait_for 1 grep -q '^47 ' "/proc/$CHILD/syscall" || true # recvmsg(2)
-try in_container cve-2024-0135 sh /look
+# Until it has been looked at, however long that takes.
+kill -STOP "$CHILD"
 kill -CONT "$worker" 2>/dev/null || true # after two seconds another daemon stands in its place
+try in_container cve-2024-0135 sh /look
+kill -CONT "$CHILD"
 wait "$CHILD" || true
 # nvinject is one process or two.
 is "cve-2024-0135: it sees nvinject and gets nothing of it" "$(sort -u <<<"$OUT")" seen
