@@ -116,7 +116,6 @@ static int wait_for_ever(int sock, struct error *err)
 static int listen_once(struct listening *listening, struct error *err)
 {
 	auto_close int sock = varlink_connect(listening->socket, CONNECT_MS, err);
-
 	int r = sock < 0 ? sock : wait_for_ever(sock, err);
 
 	return r < 0 ? r : varlink_call_more(sock, "io.nvfs.Events", NULL, on_event, listening, err);
