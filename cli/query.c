@@ -214,6 +214,8 @@ static int query_run(const struct query *query, int argc, char **argv)
 		question.params = parameters(&args);
 		r = query->once ? ask_whole(&question, &err) : ask_until_answered(&question, &err);
 		json_decref(question.params);
+		if (r < 0 && query->once && is_lost(r, &err))
+			(void)error_remedy(&err, r, "see with nvfs ls whether it was done");
 	}
 	if (r == 0 && !args.json) {
 		query_make_printable(reply.json);

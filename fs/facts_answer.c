@@ -2,7 +2,6 @@
 /* What an answer of NVML changes in the present generation, and what is said of it. */
 #include "fs/facts_impl.h"
 
-
 #include "common/clock.h"
 #include "common/error.h"
 #include "common/log.h"

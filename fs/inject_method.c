@@ -650,9 +650,11 @@ int method_inject(struct daemon *daemon, struct client *client, json_t *params,
 		return reply_nothing(
 			reply, "only the container's environment asks, and accept_env says no",
 			err);
-	if (is_anothers_child(&call))
-		return error_setc(err, ERROR_PERMISSION, -EPERM,
-				  "the daemon that asked for this is gone");
+	if (is_anothers_child(&call)) {
+		(void)error_setc(err, ERROR_PERMISSION, -EPERM,
+				 "the daemon that asked for this is gone");
+		return error_remedy(err, -EPERM, "'nvfs' is a daemon's name: use another --client");
+	}
 	r = claim_parse(params, message, client_peer(client), &call.claim, err);
 	if (r == 0 && !reinject_fits(daemon, client_peer(client)->pid, call.claim.process.mnt_ns))
 		r = error_setc(err, ERROR_MOUNT, -ESRCH, "the container has ended");
