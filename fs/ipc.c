@@ -150,3 +150,12 @@ void ipc_list_done(struct ipc_list *list)
 	}
 	list->n = 0;
 }
+
+bool ipc_is_target(const char *path)
+{
+	size_t i = 0;
+
+	while (i < IPC_MAX && strcmp(rows[i].target, path) != 0)
+		i++;
+	return i < IPC_MAX;
+}

@@ -62,4 +62,7 @@ int ipc_find(const struct ipc_request *request, struct ipc_list *ret, struct fin
 	     struct error *err);
 void ipc_list_done(struct ipc_list *list);
 
+/** ipc_is_target() - is this where a container gets one of them? */
+bool ipc_is_target(const char *path);
+
 #endif

@@ -54,7 +54,7 @@ int method_get(struct daemon *daemon, struct client *client, json_t *params,
 				  json_integer(permit_record_number(daemon, (uint32_t)index)));
 	if (is_for_root(daemon, client) && !(tree->flags & STORE_TREE_BY_ROOT))
 		(void)json_object_set_new(json, "done",
-					  record_of_user(json_object_get(json, "done")));
+					  record_of_user(daemon, json_object_get(json, "done")));
 	return methods_reply(reply, json, err);
 }
 

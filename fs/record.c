@@ -3,13 +3,22 @@
 #include "fs/record.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/cleanup.h"
 #include "common/error.h"
+#include "common/sys.h"
 #include "common/varlink.h"
 #include "fs/daemon.h"
+#include "fs/filesystem.h"
+#include "fs/ipc.h"
 #include "fs/store.h"
+
+#define DEV "/dev/"
+#define BELOW (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV)
 
 json_t *record_load(const struct daemon *daemon, uint32_t tree)
 {
@@ -30,6 +39,63 @@ json_t *record_step(const json_t *done, const char *name)
 	return NULL;
 }
 
+/* Does the record name this device number and inode number? */
+static bool is_of(const json_t *step, const struct statx *st)
+{
+	char dev[32];
+
+	(void)snprintf(dev, sizeof(dev), "%u:%u", st->stx_dev_major, st->stx_dev_minor);
+	return strcmp(varlink_string(step, "dev", ""), dev) == 0 &&
+	       json_integer_value(json_object_get(step, "ino")) == (json_int_t)st->stx_ino;
+}
+
+static int look(int fd, struct statx *ret)
+{
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, ret);
+}
+
+/* Of our filesystem, whatever of it: the tree, the view of /proc, the cache. */
+static bool is_of_ours(const struct daemon *daemon, const json_t *step)
+{
+	struct statx st;
+
+	if (look(filesystem_root(daemon->fs), &st) < 0)
+		return false;
+	st.stx_ino = (uint64_t)json_integer_value(json_object_get(step, "ino"));
+	return is_of(step, &st);
+}
+
+/* The host's node of the same path. */
+static bool is_hosts_node(const struct daemon *daemon, const json_t *step)
+{
+	const char *target = varlink_string(step, "target", "");
+	auto_close int fd = -1;
+	struct statx st;
+
+	if (strncmp(target, DEV, strlen(DEV)) != 0)
+		return false;
+	fd = sys_openat2(daemon->dev_fd, target + strlen(DEV), O_PATH | O_NOFOLLOW, 0, BELOW);
+	return fd >= 0 && look(fd, &st) == 0 && S_ISCHR(st.stx_mode) && is_of(step, &st);
+}
+
+/*
+ * Root's unmount is not kept from what is locked, or from a container's root: a mount that a runtime made
+ * there to hide something must not go by the container's own word.
+ */
+static bool is_our_mount(const struct daemon *daemon, const json_t *step)
+{
+	const char *name = varlink_string(step, "step", ""),
+		   *result = varlink_string(step, "result", "");
+
+	if (strcmp(result, "mounted") != 0 && strcmp(result, "bound") != 0)
+		return false;
+	if (strcmp(name, "device") == 0)
+		return is_hosts_node(daemon, step);
+	if (strcmp(name, "socket") == 0)
+		return ipc_is_target(varlink_string(step, "target", ""));
+	return is_of_ours(daemon, step);
+}
+
 static json_t *mount_of_user(const json_t *step)
 {
 	json_t *copy = json_copy((json_t *)(uintptr_t)step);
@@ -39,19 +105,16 @@ static json_t *mount_of_user(const json_t *step)
 	return copy;
 }
 
-json_t *record_of_user(const json_t *done)
+json_t *record_of_user(const struct daemon *daemon, const json_t *done)
 {
 	json_t *list = json_array();
 	const json_t *step;
 	size_t i;
 
 	json_array_foreach(done, i, step) {
-		const char *name = varlink_string(step, "step", ""),
-			   *result = varlink_string(step, "result", "");
-
-		if (strcmp(name, "cgroup") == 0)
+		if (strcmp(varlink_string(step, "step", ""), "cgroup") == 0)
 			(void)json_array_append(list, (json_t *)(uintptr_t)step);
-		else if (strcmp(result, "mounted") == 0 || strcmp(result, "bound") == 0)
+		else if (is_our_mount(daemon, step))
 			(void)json_array_append_new(list, mount_of_user(step));
 	}
 	return list;
@@ -77,7 +140,7 @@ static int save(struct daemon *daemon, uint32_t tree, json_t *done, struct error
 int record_distrust(struct daemon *daemon, uint32_t tree, struct error *err)
 {
 	json_t *done = record_load(daemon, tree);
-	int r = done ? save(daemon, tree, record_of_user(done), err) : 0;
+	int r = done ? save(daemon, tree, record_of_user(daemon, done), err) : 0;
 
 	json_decref(done);
 	return r;

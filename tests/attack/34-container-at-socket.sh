@@ -13,6 +13,7 @@ command -v runc >/dev/null || skip_all "no runc"
 TRY_TIMEOUT=60
 RUN='.mounts += [{ destination: "/run/nvfsd", type: "bind", source: "'${SOCKET%/*}'", options: ["rbind", "rw"] },
 	{ destination: "/run/nvfs", type: "bind", source: "'$MOUNTPOINT'", options: ["rbind", "rw"] }]
+	| .linux.readonlyPaths = ["/proc/sys"]
 	| .process.capabilities |= map_values(. + ["CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_MKNOD"])'
 
 # abuse NAME OP...: from within a container; its first process is process 1 there
@@ -90,6 +91,28 @@ run_container later "$ROOTFS"
 ok "which root gets for the asking" nvinject --pid "$PID" --id squatted --devices all
 is "it is root's container's" "$(tree_of squatted | jq '.[0]')" "$PID"
 like "which is said" "$(cat "$SCRATCH/daemon.log")" "id 'squatted' was uid 0's, for its pid [0-9]+: root has given it"
+# What it says of mounts: root unmounts nothing by that but what is ours, wherever the record says that it is.
+sys_is_read_only()
+{
+	grep -q ' /proc/sys ro,' "/proc/$ATTACKER/mountinfo"
+}
+sys=$(stat -c '"target":"/proc/sys","result":"mounted","dev":"%Hd:%Ld","ino":%i' "/proc/$ATTACKER/root/proc/sys")
+null=$(stat -c '"dev":"%Hd:%Ld","ino":%i' "/proc/$ATTACKER/root/dev/null")
+forged=
+for step in proc tree device socket cache; do
+	forged=$forged'{"step":"'$step'",'$sys'},{"step":"'$step'","target":"/dev/null","result":"bound",'$null'},'
+done
+forged=$(commit "${forged%,}")
+ok "its /proc/sys is mounted read-only" sys_is_read_only
+try abuse attacker fd=pidfd:1 "send=$(inject forged none)" recv "send=$forged" recv
+like "it tells that this is a mount of ours" "$(nvfs show --json forged | jq -c '[.done[].target]')" /proc/sys
+ok "root takes that tree away" nvfs revoke forged
+ok "/proc/sys is what it was" sys_is_read_only
+try abuse attacker fd=pidfd:1 "send=$(inject forged none)" recv "send=$forged" recv
+ok "root takes the id over for the same container" nvinject --pid "$ATTACKER" --id forged --devices none
+unlike "of the record it has what is ours alone" "$(nvfs show --json forged | jq -c '[.done[].target]')" '/proc/sys'
+ok "and takes it away" nvinject --remove --id forged
+ok "/proc/sys is still what it was" sys_is_read_only
 many=()
 for i in 1 2 3 4 5 6; do
 	many+=(fd=pidfd:1 "send=$(inject "own-$i" none)" recv "send=$(commit)" recv)

@@ -141,7 +141,9 @@ anew()
 		wait_for 40 said "container 'plain' has no driver tree any more"
 	ok "for a reason" said "not of a user namespace of uid 1234"
 	like "status names it" "$(nvfs status)" "failed +plain could not"
+	ok "it has mounts of ours" sh -c "grep -q /dev/nvidiactl /proc/$OWN/mountinfo"
 	ok "root takes all of it back" nvinject --remove --id own
+	is "tree, view of /proc and nodes" "$(mounts_in "$OWN" | grep -c nvidia)" 0
 	kill -KILL "$OWN" "$HOSTS" "$PLAIN"
 }
 

@@ -215,9 +215,19 @@ START_TEST(what_is_left_out_by_its_word_is_not_found)
 }
 END_TEST
 
+START_TEST(places_of_sockets_are_known)
+{
+	ck_assert(ipc_is_target("/run/nvidia-persistenced/socket"));
+	ck_assert(ipc_is_target("/tmp/nvidia-mps"));
+	ck_assert(!ipc_is_target("/run/nvidia-persistenced"));
+	ck_assert(!ipc_is_target("/proc/sys"));
+	ck_assert(!ipc_is_target(""));
+}
+END_TEST
+
 UNIT_MAIN("ipc", what_is_there_is_found_by_driver_capability, nothing_there_is_no_error,
 	  what_is_no_socket_is_not_given, links_are_followed_nowhere,
 	  a_stranger_is_given_only_what_he_can_reach,
 	  a_directory_of_mps_that_somebody_else_has_made_is_not_given,
 	  a_mount_in_the_place_of_the_mps_directory_is_not_given,
-	  what_is_left_out_by_its_word_is_not_found)
+	  what_is_left_out_by_its_word_is_not_found, places_of_sockets_are_known)
