@@ -130,6 +130,9 @@ $(BUILD)/tests/helpers/%: tests/helpers/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(SYSROOT_CF) -std=gnu11 -D_GNU_SOURCE -I. $(WARN) $(if $(WERROR),-Werror) $(CFLAGS) -o $@ $< \
 		$$(sed -n 's/^.*LINK: //p' $<)
+# Those whose LINK names sources of ours are as old as these.
+$(BUILD)/tests/helpers/cgroupctl: $(call lib,inject) $(call lib,common)
+$(BUILD)/tests/helpers/choosebench: $(call lib,fs) $(call lib,nvml) $(call lib,common)
 
 deps:
 	$(Q)tests/deps

@@ -135,11 +135,12 @@ int cgroup1_undo(struct cgroup_step *step, struct error *err)
 	return first;
 }
 
+/* @own: the container's own, whoever else is in it */
 static int level_revoke(const struct cgroup_target *target, const struct cgroup_level *level,
-			const struct cgroup_rule *rules, size_t n, struct error *err)
+			bool own, const struct cgroup_rule *rules, size_t n, struct error *err)
 {
 	auto_free char *list = NULL;
-	bool checked = false;
+	bool checked = own;
 	int r;
 
 	r = list_read(level, &list, err);
@@ -158,12 +159,16 @@ static int level_revoke(const struct cgroup_target *target, const struct cgroup_
 	return r;
 }
 
-/* Upwards as far as the container alone lives there; a parent's deny goes down by itself. */
+/*
+ * From its own cgroup, whose list decides, upwards as far as the container alone lives there; a parent's deny
+ * goes down by itself.
+ */
 int cgroup1_revoke(const struct cgroup_target *target, const struct cgroup_hierarchy *hierarchy,
 		   const struct cgroup_rule *rules, size_t n, struct error *err)
 {
 	for (size_t i = hierarchy->n; i-- > 0;) {
-		int r = level_revoke(target, &hierarchy->levels[i], rules, n, err);
+		int r = level_revoke(target, &hierarchy->levels[i], i == hierarchy->n - 1, rules, n,
+				     err);
 
 		if (r != 0)
 			return r < 0 ? r : 0;

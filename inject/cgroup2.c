@@ -298,10 +298,11 @@ int cgroup2_apply(struct cgroup_step *step, struct error *err)
 		r = error_set(err, step->new_fd, "load device program for '%s'", step->path);
 		return error_classify(err, r, ERROR_PERMISSION);
 	}
-	r = bpfdev_replace(step->dir_fd, step->attach_flags, step->old_fd, step->new_fd);
+	r = bpfdev_id(step->new_fd, &step->change.program_after);
 	if (r < 0)
-		return replace_failed(step->path, r, err);
-	return bpfdev_id(step->new_fd, &step->change.program_after);
+		return error_set(err, r, "tell the device program for '%s'", step->path);
+	r = bpfdev_replace(step->dir_fd, step->attach_flags, step->old_fd, step->new_fd);
+	return r < 0 ? replace_failed(step->path, r, err) : 0;
 }
 
 int cgroup2_undo(struct cgroup_step *step, struct error *err)
@@ -364,19 +365,51 @@ static int revoke_program(const struct visit *v, const struct bpf_insn *insns, s
 	return error_classify(err, copy, ERROR_PERMISSION);
 }
 
+struct revoke_arg {
+	const struct cgroup_rule *rules;
+	size_t n;
+	bool denied; /* by what is left in the process's own cgroup, whatever those above say */
+};
+
+static void note_denied(struct revoke_arg *a, const struct visit *v, const struct bpf_insn *insns,
+			size_t n)
+{
+	size_t i = 0;
+
+	while (v->own && i < a->n && devprog_allows(insns, n, &a->rules[i]) == 0)
+		i++;
+	a->denied |= v->own && i == a->n;
+}
+
+/*
+ * May our rules go from this cgroup? From the container's own always: nobody gains by that, and who has moved a
+ * process there must not keep the device by it. Others in one above may have it by the same rules; where the
+ * container's own denies, theirs are left to them.
+ */
+static int may_revoke(const struct revoke_arg *a, const struct visit *v, struct error *err)
+{
+	int r = v->own ? 0 : cgroup_members_check(v->target, v->level, a->denied ? NULL : err);
+
+	return r == 0 ? 1 : a->denied ? 0 : r;
+}
+
 static int revoke_each(const struct visit *v, void *arg, struct error *err)
 {
 	auto_free struct devprog_rules *rules = calloc(1, sizeof(*rules));
 	auto_free struct bpf_insn *insns = NULL;
-	const struct rules_arg *a = arg;
+	struct revoke_arg *a = arg;
 	size_t n_insns;
 	int r;
 
 	if (!rules)
 		return error_set(err, -ENOMEM, "revoke");
-	if (!devprog_split(v->prog->insns, v->prog->n_insns, rules) || v->prog->has_maps ||
-	    cgroup_members_check(v->target, v->level, NULL) < 0)
+	if (!devprog_split(v->prog->insns, v->prog->n_insns, rules) || v->prog->has_maps) {
+		note_denied(a, v, v->prog->insns, v->prog->n_insns);
 		return 0;
+	}
+	r = may_revoke(a, v, err);
+	if (r <= 0)
+		return r;
 	if (is_stale(v)) {
 		r = bpfdev_detach(v->level->fd, v->prog->fd);
 		return r < 0 && r != -ENOENT ? replace_failed(v->level->path, r, err) : 0;
@@ -384,6 +417,7 @@ static int revoke_each(const struct visit *v, void *arg, struct error *err)
 	r = rebuild(v->prog, NULL, 0, a->rules, a->n, &insns, &n_insns);
 	if (r < 0)
 		return error_set(err, r, "revoke in '%s'", v->level->path);
+	note_denied(a, v, insns, n_insns);
 	if (n_insns == v->prog->n_insns &&
 	    memcmp(insns, v->prog->insns, n_insns * sizeof(*insns)) == 0)
 		return 0;
@@ -393,7 +427,7 @@ static int revoke_each(const struct visit *v, void *arg, struct error *err)
 int cgroup2_revoke(const struct cgroup_target *target, const struct cgroup_hierarchy *hierarchy,
 		   const struct cgroup_rule *rules, size_t n, struct error *err)
 {
-	struct rules_arg arg = { .rules = rules, .n = n };
+	struct revoke_arg arg = { .rules = rules, .n = n };
 
 	return for_each_program(target, hierarchy, revoke_each, &arg, err);
 }

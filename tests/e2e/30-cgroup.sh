@@ -143,6 +143,11 @@ common_tests()
 	intrude "$ROOT/$RUN_ID-$V/hostns"
 	fails "$V: but the host's processes are not its own" 5 "process $CHILD" "$CTL" allow "$PID" $GPU
 	expel "$ROOT/$RUN_ID-$V/hostns"
+	ok "$V: allowed once more" "$CTL" allow "$PID" $GPU
+	intrude "$ROOT/$RUN_ID-$V/hostns"
+	ok "$V: what looks like a stranger keeps no permission from being taken" "$CTL" revoke "$PID" $GPU
+	is "$V: it is taken" "$(answers "$V-hostns")" "EPERM EPERM "
+	expel "$ROOT/$RUN_ID-$V/hostns"
 	kill_container "$V-hostns"
 	fails "$V: a dead process" "[16]" "has ended|No such" "$CTL" allow "$PID" $GPU
 }
@@ -202,7 +207,34 @@ v2_ancestors()
 	is "v2: allowed" "$(answers v2-parent)" "ENXIO ENXIO "
 	ok "v2: revoke" "$CTL" revoke "$PID" $GPU $CONTROL
 	is "v2: revoked, the parent's own rule is left" "$(answers v2-parent)" "EPERM EPERM "
+	ok "v2: both again" "$CTL" allow "$PID" $GPU
+	mkdir -p "$top/parent/other"
+	intrude "$top/parent/other"
+	ok "v2: revoke, with others below the parent" "$CTL" revoke "$PID" $GPU
+	is "v2: the own one denies" "$(answers v2-parent)" "EPERM EPERM "
+	expel "$top/parent/other"
+	rmdir "$top/parent/other"
 	kill_container v2-parent
+}
+
+# A container that divides its cgroup: the process is in one below that of the program.
+v2_divided()
+{
+	local top=$ROOT/$RUN_ID-v2/divided
+
+	start v2-divided "/$RUN_ID-v2/divided"
+	ok "v2: a container that will divide its cgroup" "$CTL" allow "$PID" $GPU
+	mkdir "$top/.init" "$top/.other"
+	echo "$PID" >"$top/.init/cgroup.procs"
+	is "v2: it has the device from one below too" "$(answers v2-divided)" "ENXIO EPERM "
+	intrude "$top/.other"
+	fails "v2: where a stranger is in another one, what cannot be taken back is told" 5 \
+		"permission: process $CHILD .*/divided'" "$CTL" revoke "$PID" $GPU
+	expel "$top/.other"
+	ok "v2: without him it can" "$CTL" revoke "$PID" $GPU
+	is "v2: it is" "$(answers v2-divided)" "EPERM EPERM "
+	rmdir "$top/.other"
+	kill_container v2-divided
 }
 
 v2_programs()
@@ -290,6 +322,7 @@ v2_tests()
 	fi
 	common_tests
 	v2_ancestors
+	v2_divided
 	v2_programs
 	v2_link
 	v2_single

@@ -297,9 +297,6 @@ START_TEST(v1_refuses_a_cgroup_with_a_foreign_process)
 	ck_assert_int_eq(err.class, ERROR_PERMISSION);
 	ck_assert_ptr_nonnull(strstr(err.text, level.path));
 	file_is(&level, "devices.allow", "");
-	/* revoking leaves it alone, without an error */
-	ck_assert_int_eq(cgroup_revoke(&target, &rule, 1, NULL), 0);
-	file_is(&level, "devices.deny", "");
 	/* our own namespaces count for nothing, even when they are the target's too */
 	ck_assert_int_eq(cgroup_ns_read(target.proc_fd, "self/ns/mnt", &target.mnt_ns), 0);
 	ck_assert_int_eq(cgroup_ns_read(target.proc_fd, "self/ns/pid", &target.pid_ns), 0);
@@ -312,6 +309,29 @@ START_TEST(v1_refuses_a_cgroup_with_a_foreign_process)
 	cgroup_undo_free(undo);
 	(void)close(target.proc_fd);
 	fake_done(&level);
+}
+END_TEST
+
+START_TEST(v1_takes_the_containers_own_back_whoever_is_in_it)
+{
+	const struct cgroup_rule rule = { 195, 0, R | W };
+	struct cgroup_level levels[2] = { fake_level("c 195:0 rw\n"), fake_level("c 195:0 rw\n") };
+	struct cgroup_target target = { .proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC),
+					.hierarchy[0] = { .version = 1, .levels = levels, .n = 2 },
+					.hierarchy[1] = { .version = 2 } };
+
+	/* ourselves, in both: strangers */
+	for (size_t i = 0; i < ARRAY_SIZE(levels); i++) {
+		auto_close int fd = openat(levels[i].fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+
+		ck_assert_int_gt(dprintf(fd, "%d\n", (int)getpid()), 0);
+	}
+	ck_assert_int_eq(cgroup_revoke(&target, &rule, 1, NULL), 0);
+	file_is(&levels[1], "devices.deny", "c 195:0 rw");
+	file_is(&levels[0], "devices.deny", "");
+	(void)close(target.proc_fd);
+	fake_done(&levels[0]);
+	fake_done(&levels[1]);
 }
 END_TEST
 
@@ -360,5 +380,6 @@ UNIT_MAIN("cgroup", each_hierarchy_has_its_line, a_missing_hierarchy_is_no_error
 	  a_rule_is_written_as_the_kernel_reads_it,
 	  v1_adds_only_what_is_missing_and_takes_only_that_back,
 	  v1_undoes_the_first_cgroup_when_the_second_fails,
-	  v1_refuses_a_cgroup_with_a_foreign_process, bad_rules_and_dead_processes_are_named_errors,
+	  v1_refuses_a_cgroup_with_a_foreign_process,
+	  v1_takes_the_containers_own_back_whoever_is_in_it, bad_rules_and_dead_processes_are_named_errors,
 	  no_hierarchy_is_nothing_to_do)
