@@ -346,8 +346,15 @@ static int error_from_reply(const json_t *params, const char *name, struct error
 	return r;
 }
 
-int varlink_call(int sock, const char *method, json_t *params, const int *fds, size_t n_fds,
-		 struct varlink_message *reply, struct error *err)
+int varlink_ask(int sock, const char *method, json_t *params, const int *fds, size_t n_fds,
+		struct error *err)
+{
+	int r = call_send(sock, method, params, fds, n_fds, false, err);
+
+	return r < 0 ? error_classify(err, r, ERROR_DAEMON) : 0;
+}
+
+int varlink_answer(int sock, struct varlink_message *reply, struct error *err)
 {
 	struct varlink_reader reader = { .max = VARLINK_REPLY_MAX };
 	const char *name;
@@ -355,9 +362,6 @@ int varlink_call(int sock, const char *method, json_t *params, const int *fds, s
 	int r;
 
 	memset(reply, 0, sizeof(*reply));
-	r = call_send(sock, method, params, fds, n_fds, false, err);
-	if (r < 0)
-		return error_classify(err, r, ERROR_DAEMON);
 	r = receive(sock, &reader, reply, err);
 	varlink_reader_done(&reader);
 	if (r < 0)
@@ -369,6 +373,15 @@ int varlink_call(int sock, const char *method, json_t *params, const int *fds, s
 	json_decref(reply->json);
 	reply->json = inner ? inner : json_object();
 	return r;
+}
+
+int varlink_call(int sock, const char *method, json_t *params, const int *fds, size_t n_fds,
+		 struct varlink_message *reply, struct error *err)
+{
+	int r = varlink_ask(sock, method, params, fds, n_fds, err);
+
+	memset(reply, 0, sizeof(*reply));
+	return r ? r : varlink_answer(sock, reply, err);
 }
 
 /* 1: go on; 0: that was the last one; or the errno of an error reply */

@@ -110,6 +110,15 @@ int varlink_call(int sock, const char *method, json_t *params, const int *fds, s
 		 struct varlink_message *reply, struct error *err);
 
 /**
+ * varlink_ask(), varlink_answer() - varlink_call() in two parts, for who has something to do meanwhile
+ *
+ * One call at a time: the answer is that of the call before.
+ */
+int varlink_ask(int sock, const char *method, json_t *params, const int *fds, size_t n_fds,
+		struct error *err);
+int varlink_answer(int sock, struct varlink_message *reply, struct error *err);
+
+/**
  * varlink_call_more() - send one method call, and take replies as long as they come
  * @sock:     from varlink_connect(); its limit of time counts for each reply
  * @params:   borrowed; NULL for none

@@ -32,22 +32,38 @@ void client_done(struct client *client)
 	client->sock = -1;
 }
 
+/* Takes @params over. */
+static int ask(struct client *client, const char *method, json_t *params, const int *fds,
+	       size_t n_fds, struct error *err)
+{
+	int r;
+
+	if (!params)
+		return error_set(err, -ENOMEM, "make the call '%s'", method);
+	r = varlink_ask(client->sock, method, params, fds, n_fds, err);
+	json_decref(params);
+	return r;
+}
+
+/* The caller releases @reply in every case. */
+static int answer(struct client *client, struct varlink_message *reply, struct error *err)
+{
+	int r = varlink_answer(client->sock, reply, err);
+	const char *trace = varlink_string(reply->json, "trace", "");
+
+	if (*trace)
+		(void)snprintf(client->trace, sizeof(client->trace), "%s", trace);
+	return r;
+}
+
 /* Takes @params over. The caller releases @reply in every case. */
 static int call(struct client *client, const char *method, json_t *params, const int *fds,
 		size_t n_fds, struct varlink_message *reply, struct error *err)
 {
-	const char *trace;
-	int r;
+	int r = ask(client, method, params, fds, n_fds, err);
 
 	*reply = (struct varlink_message){ 0 };
-	if (!params)
-		return error_set(err, -ENOMEM, "make the call '%s'", method);
-	r = varlink_call(client->sock, method, params, fds, n_fds, reply, err);
-	json_decref(params);
-	trace = varlink_string(reply->json, "trace", "");
-	if (*trace)
-		(void)snprintf(client->trace, sizeof(client->trace), "%s", trace);
-	return r;
+	return r ? r : answer(client, reply, err);
 }
 
 static int call_without_answer(struct client *client, const char *method, json_t *params,
@@ -86,13 +102,12 @@ static json_t *inject_params(const struct request *req, const char *target)
 			 "cgroup", req->cgroup, "dry_run", req->dry_run);
 }
 
-int client_inject(struct client *client, const struct request *req, const struct targets *targets,
-		  const struct classic *classic, int cache, int compat, const char *target,
-		  struct plan *ret, struct error *err)
+int client_ask(struct client *client, const struct request *req, const struct targets *targets,
+	       const struct classic *classic, int cache, int compat, const char *target,
+	       struct error *err)
 {
 	json_t *params = inject_params(req, target);
-	struct varlink_message reply;
-	int fds[3], n = 0, r;
+	int fds[3], n = 0;
 
 	add_param(params, "client", req->client);
 	add_param(params, "mig_config", req->mig_config);
@@ -123,7 +138,15 @@ int client_inject(struct client *client, const struct request *req, const struct
 	if (req->compat_mode)
 		(void)json_object_set_new(params, "cuda_compat_mode",
 					  json_string(req->compat_mode));
-	r = call(client, "io.nvfs.Inject", params, fds, (size_t)n, &reply, err);
+	return ask(client, "io.nvfs.Inject", params, fds, (size_t)n, err);
+}
+
+int client_plan(struct client *client, const struct request *req, struct plan *ret,
+		struct error *err)
+{
+	struct varlink_message reply;
+	int r = answer(client, &reply, err);
+
 	if (r == 0) {
 		log_warnings(reply.json);
 		r = plan_parse(&reply, req->dry_run, ret, err);

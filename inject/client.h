@@ -30,18 +30,26 @@ int client_connect(struct client *client, const char *path, unsigned int timeout
 void client_done(struct client *client);
 
 /**
- * client_inject() - io.nvfs.Inject: ask for a tree and a plan
+ * client_ask() - io.nvfs.Inject: ask for a tree and a plan, which client_plan() takes
  * @classic: where libraries get links, too
  * @cache:  sealed memfd of the container's ld.so.cache; -1: none
  * @compat: sealed memfd of imagecompat_read(); -1: none
  * @target: where the tree is to go
- * @ret:    zero-initialised; release with plan_done() also on failure
+ *
+ * Return: 0 or a negative errno.
+ */
+int client_ask(struct client *client, const struct request *req, const struct targets *targets,
+	       const struct classic *classic, int cache, int compat, const char *target,
+	       struct error *err);
+
+/**
+ * client_plan() - wait for the plan that client_ask() has asked for
+ * @ret: zero-initialised; release with plan_done() also on failure
  *
  * Warnings of the daemon go to the log. Return: 0 or a negative errno.
  */
-int client_inject(struct client *client, const struct request *req, const struct targets *targets,
-		  const struct classic *classic, int cache, int compat, const char *target,
-		  struct plan *ret, struct error *err);
+int client_plan(struct client *client, const struct request *req, struct plan *ret,
+		struct error *err);
 
 /** client_commit() - io.nvfs.Commit: the plan is done, keep the tree; @done is borrowed */
 int client_commit(struct client *client, const char *token, json_t *done, uint64_t time_us,

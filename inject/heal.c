@@ -64,8 +64,7 @@ int session_heal(struct session *session, struct error *err)
 	int r = privilege_enter(PRIVILEGE_PIN, err);
 
 	r = r ? r : targets_open(&session->targets, req, false, err);
-	r = r ? r : targets_open_cgroup(&session->targets, req, err);
-	r = r ? r : privilege_enter(PRIVILEGE_START, err);
+	r = r ? r : session_open_cgroup(session, err);
 	r = r ? r : client_connect(&session->client, req->socket, session_left_ms(session), err);
 	/* The daemon looks whose process it is that we have pinned. */
 	r = r ? r : client_heal(&session->client, req->id, session->targets.pidfd, &known, err);

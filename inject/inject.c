@@ -186,18 +186,34 @@ static int learn(struct injection *in, struct error *err)
 	return r;
 }
 
+/* Ask for the plan; the daemon makes it while we look for the cgroups. */
+static int ask(struct injection *in, const char *target, int *ret_cgroup, struct error *cgroup_why,
+	       struct error *err)
+{
+	struct session *s = in->session;
+	int r = client_ask(&s->client, &s->request, &s->targets, &s->classic, s->image_cache,
+			   s->image_compat, target, err);
+
+	if (r < 0)
+		return r;
+	*ret_cgroup = session_open_cgroup(s, cgroup_why);
+	return client_plan(&s->client, &s->request, &in->plan, err);
+}
+
 /* One plan, from asking for it until it is done; what failed is undone. */
 static int attempt(struct injection *in, const char *target, struct error *err)
 {
-	struct session *s = in->session;
-	int r;
+	struct error cgroup_why = { 0 };
+	int cgroup = 0, r = ask(in, target, &cgroup, &cgroup_why, err);
 
-	r = client_inject(&s->client, &s->request, &s->targets, &s->classic, s->image_cache,
-			  s->image_compat, target, &in->plan, err);
-	if (r < 0 || is_dry(in))
+	if (r < 0 || in->plan.nothing)
 		return r;
+	if (cgroup < 0 && err)
+		*err = cgroup_why;
+	if (is_dry(in))
+		return cgroup;
 	hold_signals();
-	r = in->plan.known ? learn(in, err) : 0;
+	r = cgroup == 0 && in->plan.known ? learn(in, err) : cgroup;
 	r = r ? r : change(in, err);
 	if (r < 0)
 		undo(in);

@@ -32,6 +32,8 @@ struct removal {
 	bool pinned;
 	bool gone;   /* the container has ended */
 	bool undone; /* what was done to it has been taken back */
+	int closed;  /* negative errno: its root cannot be had */
+	struct error why_closed;
 };
 
 /* The target of the tree, below which cache entries are ours; NULL: cache untouched. */
@@ -151,6 +153,29 @@ static json_int_t tree_of(const json_t *known)
 	return json_integer_value(json_object_get(known, "serial")) >> 32;
 }
 
+/* Ours or the machine's: another try may get further. */
+static bool is_want(int r)
+{
+	return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EAGAIN;
+}
+
+/*
+ * Whatever the container has for a root, its cgroups are those of the process that the daemon has named, and that is
+ * held by its pidfd: they can be done without the rest.
+ */
+static int pin(struct session *session, struct removal *removal, struct error *err)
+{
+	int r = session_pin(session, &removal->why_closed);
+
+	removal->closed = r;
+	if (r < 0 && r != -ESRCH && !is_want(r) && session->targets.pidfd >= 0 &&
+	    live_pid(removal->known) == session->request.pid)
+		return 0;
+	if (r < 0 && err)
+		*err = removal->why_closed;
+	return r;
+}
+
 /*
  * Pin the init that the daemon names; asked again, it still names it, and the same tree: no other container has that
  * pid, or the id. From then on the daemon heals nothing in that container.
@@ -169,7 +194,8 @@ static int pin_known(struct session *session, struct removal *removal, struct er
 		return 0;
 	}
 	if (!removal->pinned)
-		r = session_pin(session, err);
+		r = pin(session, removal, err);
+	r = r ? r : session_open_cgroup(session, err);
 	removal->gone = r == -ESRCH;
 	if (r < 0)
 		return removal->gone ? 0 : r;
@@ -184,15 +210,37 @@ static int pin_known(struct session *session, struct removal *removal, struct er
 	}
 	json_decref(removal->known);
 	removal->known = again;
-	removal->gone = !req->standalone &&
-			(removal->named ? !is_in_use(again) : live_pid(again) == 0);
+	if (removal->closed < 0)
+		removal->gone = live_pid(again) != req->pid;
+	else if (!req->standalone)
+		removal->gone = removal->named ? !is_in_use(again) : live_pid(again) == 0;
 	return 0;
+}
+
+/*
+ * All that can be done from outside: permission and tree go. What was put into the root is left there, and told of; a
+ * later injection finds and records it again.
+ */
+static int remove_outside(struct session *session, const struct removal *removal, struct error *err)
+{
+	int r = revoke_devices(session, json_object_get(removal->known, "done"), err);
+
+	r = r ? r
+	      : client_remove(&session->client, varlink_string(removal->known, "id", ""),
+			      json_object_get(removal->known, "serial"), err);
+	if (r < 0)
+		return r;
+	*err = removal->why_closed;
+	log_warning("devices are not permitted any more and the tree has gone, the rest stays");
+	return removal->closed;
 }
 
 static int remove_known(struct session *session, struct removal *removal, struct error *err)
 {
 	int r = removal->gone || removal->undone ? 0 : pin_known(session, removal, err);
 
+	if (r == 0 && !removal->gone && !removal->undone && removal->closed < 0)
+		return remove_outside(session, removal, err);
 	if (r == 0 && !removal->gone && !removal->undone) {
 		r = remove_inside(session, json_object_get(removal->known, "done"), err);
 		removal->undone = r == 0;

@@ -178,10 +178,8 @@ static int pin_end(struct session *session, struct pin *pin, struct error *err)
 
 static int pin_all(struct session *session, struct pin *pin, struct error *err)
 {
-	struct error why = { 0 };
-	int cgroup, r;
+	int r = privilege_enter(PRIVILEGE_PIN, err);
 
-	r = privilege_enter(PRIVILEGE_PIN, err);
 	r = r ? r : targets_open(&session->targets, &session->request, session->hook, err);
 	if (r == 0 && session->shares_json && shared_json() < 0)
 		r = error_set(err, -ENOMEM, "pin the container");
@@ -197,14 +195,10 @@ static int pin_all(struct session *session, struct pin *pin, struct error *err)
 	if (session->client.sock < 0)
 		(void)client_connect(&session->client, session->request.socket,
 				     session_left_ms(session), NULL);
-	cgroup = targets_open_cgroup(&session->targets, &session->request, &why);
 	warm_stack();
 	if (session->shares_json)
 		shared_json_warm();
 	r = pin_end(session, pin, err);
-	if (r == 0 && cgroup < 0 && err)
-		*err = why;
-	r = r ? r : cgroup;
 	return r ? r : privilege_enter(PRIVILEGE_START, err);
 }
 
@@ -222,4 +216,16 @@ int session_pin(struct session *session, struct error *err)
 		log_warning("CUDA compatibility libraries of the container: %s, using the driver's",
 			    pin->compat_why.text);
 	return r;
+}
+
+int session_open_cgroup(struct session *session, struct error *err)
+{
+	int r, back;
+
+	if (session->targets.cgroup)
+		return 0;
+	r = privilege_enter(PRIVILEGE_PIN, err);
+	r = r ? r : targets_open_cgroup(&session->targets, &session->request, err);
+	back = privilege_enter(PRIVILEGE_START, r ? NULL : err);
+	return r ? r : back;
 }
