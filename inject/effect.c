@@ -216,6 +216,7 @@ int effect_unmount(int dirfd, const char *name)
 
 int effect_mount(struct effects *effects, int dirfd, const char *name, int mount, int target)
 {
+	const struct sys_mount_attr private = { .propagation = MS_PRIVATE };
 	int r;
 	struct effect *effect = effect_begin(effects, EFFECT_MOUNT, dirfd, name, &r);
 
@@ -226,6 +227,12 @@ int effect_mount(struct effects *effects, int dirfd, const char *name, int mount
 		return effect_end(effects, -errno);
 	r = sys_move_mount(mount, "", target, "",
 			   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+	if (r < 0)
+		return effect_end(effects, r);
+	/* On a mount that is shared it has become so too: what is mounted on it would appear elsewhere. */
+	r = sys_mount_setattr(mount, "", AT_EMPTY_PATH, &private);
+	if (r < 0)
+		(void)effect_unmount(dirfd, name);
 	return effect_end(effects, r);
 }
 

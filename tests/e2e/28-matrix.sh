@@ -63,7 +63,9 @@ has_gpu()
 	if [ -e "/proc/$PID/root/lib64/ld-linux-x86-64.so.2" ]; then
 		in_container "$1" dlopen libcuda.so.1 | grep "$target/" || return 1
 	fi
-	in_container "$1" opendev /dev/nvidia0 | grep ENXIO
+	in_container "$1" opendev /dev/nvidia0 | grep ENXIO || return 1
+	# Nothing that is mounted below one of ours goes elsewhere.
+	! grep -E ' - fuse\.nvfs | /dev/nvidia' "/proc/$PID/mountinfo" | grep shared:
 }
 
 # The image's own node, or its own mount, may stay.
