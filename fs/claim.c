@@ -114,6 +114,12 @@ static int parse_variations(json_t *params, struct claim *claim, struct error *e
 	return 0;
 }
 
+/* Trees are asked for by these, too: the reference tree, and who has a pid. */
+static bool is_somebody_elses(const char *id)
+{
+	return strcmp(id, IDENT_HOST) == 0 || strncmp(id, "pid:", 4) == 0;
+}
+
 static int parse_strings(json_t *params, struct claim *claim, struct error *err)
 {
 	const char *caps = varlink_string(params, "driver_capabilities", "");
@@ -129,6 +135,10 @@ static int parse_strings(json_t *params, struct claim *claim, struct error *err)
 	if (!claim_target_is_valid(claim->target))
 		return error_setc(err, ERROR_USAGE, -EINVAL,
 				  "target '%.80s' is not a plain absolute path", claim->target);
+	if (is_somebody_elses(claim->id)) {
+		(void)error_setc(err, ERROR_USAGE, -EINVAL, "id '%.40s' means something else", claim->id);
+		return error_remedy(err, -EINVAL, "name another with --id");
+	}
 	r = ident_escape(claim->id, claim->name, err);
 	if (r == 0)
 		r = driver_caps_parse(*caps ? caps : DEFAULT_CAPS, &claim->caps, err);

@@ -416,6 +416,12 @@ bool daemon_may_see(const struct daemon *daemon, const struct daemon_viewer *vie
 	       (viewer->is_local || tree->mnt_ns == viewer->mnt_ns);
 }
 
+/* A stranger's id or process comes after root's. */
+static bool is_by_root(const struct daemon *daemon, uint32_t index)
+{
+	return store_tree(daemon->store, index)->flags & STORE_TREE_BY_ROOT;
+}
+
 static int64_t find_by_prefix(struct daemon *daemon, const struct daemon_viewer *viewer,
 			      const char *id, struct error *err)
 {
@@ -427,15 +433,16 @@ static int64_t find_by_prefix(struct daemon *daemon, const struct daemon_viewer 
 		if (!daemon_may_see(daemon, viewer, i) ||
 		    strncmp(store_blob(daemon->store, tree->name, NULL), id, strlen(id)) != 0)
 			continue;
-		if (found >= 0)
+		if (found >= 0 && is_by_root(daemon, (uint32_t)found) == is_by_root(daemon, i))
 			return error_setc(err, ERROR_USAGE, -ENOTUNIQ,
 					  "'%.64s' is the beginning of several ids", id);
-		found = i;
+		if (found < 0 || is_by_root(daemon, i))
+			found = i;
 	}
 	return found;
 }
 
-static uint32_t find_whole(struct daemon *daemon, const char *id, char name[IDENT_MAX + 1])
+static uint32_t find_whole(const struct daemon *daemon, const char *id, const char *name)
 {
 	uint64_t pid;
 

@@ -386,10 +386,20 @@ uint32_t store_tree_find_pid(const struct store *store, int32_t pid)
 {
 	const struct order_key key = { .pid = pid }; /* index 0: the first one of this pid */
 	size_t at = order_position(store, &store->by_pid, &key);
+	uint32_t found = STORE_NONE;
 
-	if (at == store->by_pid.n || store_tree(store, store->by_pid.items[at])->pid != pid)
-		return STORE_NONE;
-	return store->by_pid.items[at];
+	for (; at < store->by_pid.n; at++) {
+		uint32_t index = store->by_pid.items[at];
+		const struct store_tree *tree = store_tree(store, index);
+
+		if (tree->pid != pid)
+			break;
+		if (tree->flags & STORE_TREE_BY_ROOT)
+			return index;
+		if (found == STORE_NONE)
+			found = index;
+	}
+	return found;
 }
 
 void store_tree_count_open(const struct store *store, uint64_t mnt_ns)

@@ -155,6 +155,10 @@ fails "a live other init under the same id" 2 "usage: id 'c1' is the live contai
 container_state >"$SCRATCH/container.after"
 ok "the other container is what it was" diff "$SCRATCH/container.before" "$SCRATCH/container.after"
 ok "the first keeps its tree" test -e "/proc/$PID_C1/root/usr/local/nvidia/lib64/libcuda.so.1"
+for id in host pid:1 pid:x; do
+	fails "an id that means something else: $id" 2 "usage: id '$id' means something else" \
+		nvinject --pid "$PID" --id "$id" --devices all
+done
 fails "remove of an id that nobody has" 2 "usage: no tree 'nobody'" nvinject --remove --id nobody
 ok "the first goes" nvinject --remove --id c1
 
