@@ -20,6 +20,7 @@
 #include "fs/derive.h"
 #include "fs/events.h"
 #include "fs/permit.h"
+#include "fs/process.h"
 #include "fs/record.h"
 #include "fs/reinject.h"
 #include "fs/revoke.h"
@@ -33,28 +34,44 @@ static bool is_for_root(const struct daemon *daemon, const struct client *client
 	       !reinject_is_child(daemon, client_peer(client)->pid);
 }
 
+/* Its init, or who else is in its mount namespace, whatever root he has; 0: nobody. */
+static pid_t who_is_left(const struct daemon *daemon, uint32_t index)
+{
+	const struct store_tree *tree = store_tree(daemon->store, index);
+	pid_t pid = tree->mnt_ns ? reinject_process(daemon, index) : 0;
+
+	return pid || !tree->mnt_ns ? pid : process_find(tree->mnt_ns, NULL);
+}
+
 int method_get(struct daemon *daemon, struct client *client, json_t *params,
 	       struct varlink_message *message, const char *trace, struct method_reply *reply,
 	       struct error *err)
 {
 	int64_t index = methods_tree(daemon, client, params, err);
+	bool removing = json_is_true(json_object_get(params, "removing"));
 	const struct store_tree *tree;
 	json_t *json;
+	int r = 0;
 
-	(void)message;
 	(void)trace;
 	if (index < 0)
 		return (int)index;
 	tree = store_tree(daemon->store, (uint32_t)index);
-	if (json_is_true(json_object_get(params, "removing")) && methods_is_root(daemon, client) &&
-	    tree->mnt_ns)
+	if (json_object_get(params, "pidfd"))
+		r = permit_check_process(daemon, (uint32_t)index, params, message, err);
+	if (r < 0)
+		return r;
+	if (removing && methods_is_root(daemon, client) && tree->mnt_ns)
 		permit_pause(daemon, (uint32_t)index);
 	json = methods_tree_json(daemon, (uint32_t)index);
+	if (removing)
+		(void)json_object_set_new(json, "pid", json_integer(who_is_left(daemon, (uint32_t)index)));
 	(void)json_object_set_new(json, "serial",
 				  json_integer(permit_record_number(daemon, (uint32_t)index)));
 	if (is_for_root(daemon, client) && !(tree->flags & STORE_TREE_BY_ROOT))
 		(void)json_object_set_new(json, "done",
-					  record_of_user(daemon, json_object_get(json, "done")));
+					  record_of_user(daemon, (uint32_t)index,
+							 json_object_get(json, "done")));
 	return methods_reply(reply, json, err);
 }
 
@@ -177,7 +194,10 @@ static int commit(struct daemon *daemon, const struct client *client, uint32_t t
 		r = daemon_tree_take(daemon, tree, err);
 	if (r < 0)
 		return r;
-	trusted = permit_trusted(done, methods_is_root(daemon, client));
+	/* Root's child that injects a user's container anew has been told of what is the user's. */
+	trusted = permit_trusted(done, methods_is_root(daemon, client) &&
+					       store_tree(daemon->store, tree)->flags &
+						       STORE_TREE_BY_ROOT);
 	r = set_done(daemon, tree, trusted, err);
 	json_decref(trusted);
 	if (r == 0)

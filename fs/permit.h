@@ -37,6 +37,17 @@ void permit_committed(struct daemon *daemon, uint32_t tree);
 /** permit_forget() - the tree goes; a service that outlives the container is given nothing any more */
 void permit_forget(struct daemon *daemon, uint32_t tree);
 
+/**
+ * permit_check_process() - is the one descriptor of a message, "pidfd", of a process of this container?
+ *
+ * Its pid may have become another container's by the time that it was pinned. The first process is one of it
+ * whatever mount namespace it has by now.
+ *
+ * Return: 0, -EINVAL, -ESRCH, or what process_from_pidfd() says.
+ */
+int permit_check_process(const struct daemon *daemon, uint32_t tree, json_t *params,
+			 const struct varlink_message *message, struct error *err);
+
 /** permit_pause() - somebody is about to take the permission back: heal nothing for half a minute */
 void permit_pause(struct daemon *daemon, uint32_t tree);
 

@@ -28,21 +28,22 @@ json_t *permit_trusted(const json_t *done, bool is_root)
 	return list;
 }
 
-/* Its pid may have become another container's by the time that it was pinned. */
-static int check_process(const struct daemon *daemon, uint32_t tree, json_t *params,
+int permit_check_process(const struct daemon *daemon, uint32_t index, json_t *params,
 			 const struct varlink_message *message, struct error *err)
 {
-	const json_t *index = json_object_get(params, "pidfd");
+	const struct store_tree *tree = store_tree(daemon->store, index);
+	const json_t *pidfd = json_object_get(params, "pidfd");
 	struct process process;
 	int r;
 
-	if (!json_is_integer(index) || json_integer_value(index) != 0 || message->n_fds != 1)
+	if (!json_is_integer(pidfd) || json_integer_value(pidfd) != 0 || message->n_fds != 1)
 		return error_setc(err, ERROR_USAGE, -EINVAL, "one 'pidfd' is needed");
 	r = process_from_pidfd(message->fds[0], &process, err);
-	if (r == 0 && process.mnt_ns != store_tree(daemon->store, tree)->mnt_ns)
-		r = error_setc(err, ERROR_MOUNT, -ESRCH, "process %d is not of that container",
-			       process.pid);
-	return r;
+	if (r < 0 || process.mnt_ns == tree->mnt_ns ||
+	    (process.pid == tree->pid && process.start_time == tree->start_time))
+		return r;
+	return error_setc(err, ERROR_MOUNT, -ESRCH, "process %d is not of that container",
+			  process.pid);
 }
 
 int method_heal(struct daemon *daemon, uint32_t tree, json_t *params,
@@ -50,7 +51,7 @@ int method_heal(struct daemon *daemon, uint32_t tree, json_t *params,
 {
 	const struct permit *permit = permit_of(daemon->permits, tree);
 	json_t *done;
-	int r = check_process(daemon, tree, params, message, err);
+	int r = permit_check_process(daemon, tree, params, message, err);
 
 	if (r < 0)
 		return r;

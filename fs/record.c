@@ -14,11 +14,12 @@
 #include "common/varlink.h"
 #include "fs/daemon.h"
 #include "fs/filesystem.h"
+#include "fs/ident.h"
 #include "fs/ipc.h"
 #include "fs/store.h"
 
 #define DEV "/dev/"
-#define BELOW (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV)
+#define BELOW (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) /* a host that is a container has nodes as mounts */
 
 json_t *record_load(const struct daemon *daemon, uint32_t tree)
 {
@@ -54,12 +55,30 @@ static int look(int fd, struct statx *ret)
 	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, ret);
 }
 
-/* Of our filesystem, whatever of it: the tree, the view of /proc, the cache. */
-static bool is_of_ours(const struct daemon *daemon, const json_t *step)
+/* Of this tree: itself, its view of /proc and its cache, which is all that is mounted of it. */
+static bool is_of_tree(const struct daemon *daemon, uint32_t tree, const json_t *step)
+{
+	static const char *const parts[] = { "", "/proc/driver/nvidia", "/etc/ld.so.cache" };
+	const char *name = store_blob(daemon->store, store_tree(daemon->store, tree)->name, NULL);
+	char path[IDENT_MAX + 32];
+	struct statx st;
+
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		(void)snprintf(path, sizeof(path), "%s%s", name, parts[i]);
+		if (statx(filesystem_root(daemon->fs), path,
+			  AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &st) == 0 &&
+		    is_of(step, &st))
+			return true;
+	}
+	return false;
+}
+
+/* A node of the driver's that was made anew since has another inode, on the same filesystem. */
+static bool is_of_before(const struct daemon *daemon, const char *path, const json_t *step)
 {
 	struct statx st;
 
-	if (look(filesystem_root(daemon->fs), &st) < 0)
+	if (strncmp(path, "nvidia", strlen("nvidia")) != 0 || look(daemon->dev_fd, &st) < 0)
 		return false;
 	st.stx_ino = (uint64_t)json_integer_value(json_object_get(step, "ino"));
 	return is_of(step, &st);
@@ -68,21 +87,19 @@ static bool is_of_ours(const struct daemon *daemon, const json_t *step)
 /* The host's node of the same path. */
 static bool is_hosts_node(const struct daemon *daemon, const json_t *step)
 {
-	const char *target = varlink_string(step, "target", "");
+	const char *target = varlink_string(step, "target", ""), *path = target + strlen(DEV);
 	auto_close int fd = -1;
 	struct statx st;
 
 	if (strncmp(target, DEV, strlen(DEV)) != 0)
 		return false;
-	fd = sys_openat2(daemon->dev_fd, target + strlen(DEV), O_PATH | O_NOFOLLOW, 0, BELOW);
-	return fd >= 0 && look(fd, &st) == 0 && S_ISCHR(st.stx_mode) && is_of(step, &st);
+	fd = sys_openat2(daemon->dev_fd, path, O_PATH | O_NOFOLLOW, 0, BELOW);
+	return fd >= 0 && look(fd, &st) == 0 && S_ISCHR(st.stx_mode) &&
+	       (is_of(step, &st) || is_of_before(daemon, path, step));
 }
 
-/*
- * Root's unmount is not kept from what is locked, or from a container's root: a mount that a runtime made
- * there to hide something must not go by the container's own word.
- */
-static bool is_our_mount(const struct daemon *daemon, const json_t *step)
+/* A mount that a runtime made to hide something must not go by the container's own word. */
+static bool is_our_mount(const struct daemon *daemon, uint32_t tree, const json_t *step)
 {
 	const char *name = varlink_string(step, "step", ""),
 		   *result = varlink_string(step, "result", "");
@@ -93,7 +110,7 @@ static bool is_our_mount(const struct daemon *daemon, const json_t *step)
 		return is_hosts_node(daemon, step);
 	if (strcmp(name, "socket") == 0)
 		return ipc_is_target(varlink_string(step, "target", ""));
-	return is_of_ours(daemon, step);
+	return is_of_tree(daemon, tree, step);
 }
 
 static json_t *mount_of_user(const json_t *step)
@@ -105,7 +122,7 @@ static json_t *mount_of_user(const json_t *step)
 	return copy;
 }
 
-json_t *record_of_user(const struct daemon *daemon, const json_t *done)
+json_t *record_of_user(const struct daemon *daemon, uint32_t tree, const json_t *done)
 {
 	json_t *list = json_array();
 	const json_t *step;
@@ -114,7 +131,7 @@ json_t *record_of_user(const struct daemon *daemon, const json_t *done)
 	json_array_foreach(done, i, step) {
 		if (strcmp(varlink_string(step, "step", ""), "cgroup") == 0)
 			(void)json_array_append(list, (json_t *)(uintptr_t)step);
-		else if (is_our_mount(daemon, step))
+		else if (is_our_mount(daemon, tree, step))
 			(void)json_array_append_new(list, mount_of_user(step));
 	}
 	return list;
@@ -140,7 +157,7 @@ static int save(struct daemon *daemon, uint32_t tree, json_t *done, struct error
 int record_distrust(struct daemon *daemon, uint32_t tree, struct error *err)
 {
 	json_t *done = record_load(daemon, tree);
-	int r = done ? save(daemon, tree, record_of_user(daemon, done), err) : 0;
+	int r = done ? save(daemon, tree, record_of_user(daemon, tree, done), err) : 0;
 
 	json_decref(done);
 	return r;

@@ -22,14 +22,14 @@ json_t *record_step(const json_t *done, const char *name);
 /**
  * record_of_user() - what root may act on, of a record that somebody else wrote
  *
- * Mounts of what is ours to give (our filesystem, the host's node of the same path, a socket at its place), without
+ * Mounts of what is ours to give (this tree, the host's node of the same path, a socket at its place), without
  * the mount points that were made for them, and the cgroup's, of which only root can tell. Any other mount may be the
  * runtime's, which hides something from the container by it. The rest are names of files: the container's root
  * may be a directory of the host's, and those the host's own.
  *
  * Return: a new array, NULL when memory is out.
  */
-json_t *record_of_user(const struct daemon *daemon, const json_t *done);
+json_t *record_of_user(const struct daemon *daemon, uint32_t tree, const json_t *done);
 
 /**
  * record_distrust() - of a tree's record nothing stays but record_of_user()

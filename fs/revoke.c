@@ -12,7 +12,7 @@
 #include "fs/injector.h"
 #include "fs/permit.h"
 #include "fs/permit_impl.h"
-#include "fs/reinject.h"
+#include "fs/store.h"
 #include "fs/server.h"
 
 struct revoke {
@@ -50,7 +50,8 @@ static void ended(struct daemon *daemon, uint32_t tree, void *data, const json_t
 	}
 	why = *err;
 	(void)error_wrap(&why, why.code, "revoke '%.64s'", revoke->name);
-	(void)error_remedy(&why, why.code, "try again; nvfs show has what is left");
+	if (store_tree_find(daemon->store, revoke->name) != STORE_NONE)
+		(void)error_remedy(&why, why.code, "try again; nvfs show has what is left");
 	log_error("%s", why.text);
 	if (revoke->client)
 		client_error(revoke->client, &why, NULL);
@@ -66,8 +67,7 @@ int method_revoke(struct daemon *daemon, uint32_t tree, struct client *client,
 	if (!revoke)
 		return error_set(err, -ENOMEM, "revoke");
 	(void)snprintf(revoke->name, sizeof(revoke->name), "%s", permit_name(daemon, tree));
-	job.pid = reinject_process(daemon, tree);
-	job.data = revoke;
+	job.data = revoke; /* without a pid: nvinject asks for one, and is told of another where that has ended */
 	r = injector_run(daemon->injector, &job, err);
 	if (r < 0) {
 		(void)error_wrap(err, r, "revoke '%.64s'", revoke->name);

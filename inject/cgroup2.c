@@ -368,23 +368,22 @@ static int revoke_program(const struct visit *v, const struct bpf_insn *insns, s
 struct revoke_arg {
 	const struct cgroup_rule *rules;
 	size_t n;
-	bool denied; /* by what is left in the process's own cgroup, whatever those above say */
+	bool denied; /* by one of the programs that were looked at: whatever those above say */
 };
 
-static void note_denied(struct revoke_arg *a, const struct visit *v, const struct bpf_insn *insns,
-			size_t n)
+static void note_denied(struct revoke_arg *a, const struct bpf_insn *insns, size_t n)
 {
 	size_t i = 0;
 
-	while (v->own && i < a->n && devprog_allows(insns, n, &a->rules[i]) == 0)
+	while (i < a->n && devprog_allows(insns, n, &a->rules[i]) == 0)
 		i++;
-	a->denied |= v->own && i == a->n;
+	a->denied |= i == a->n;
 }
 
 /*
  * May our rules go from this cgroup? From the container's own always: nobody gains by that, and who has moved a
- * process there must not keep the device by it. Others in one above may have it by the same rules; where the
- * container's own denies, theirs are left to them.
+ * process there must not keep the device by it. Others in one above may have it by the same rules; where one of the
+ * container's below denies, theirs are left to them.
  */
 static int may_revoke(const struct revoke_arg *a, const struct visit *v, struct error *err)
 {
@@ -396,32 +395,36 @@ static int may_revoke(const struct revoke_arg *a, const struct visit *v, struct 
 static int revoke_each(const struct visit *v, void *arg, struct error *err)
 {
 	auto_free struct devprog_rules *rules = calloc(1, sizeof(*rules));
+	const struct bpfdev_prog *prog = v->prog;
 	auto_free struct bpf_insn *insns = NULL;
 	struct revoke_arg *a = arg;
 	size_t n_insns;
+	bool stale;
 	int r;
 
 	if (!rules)
 		return error_set(err, -ENOMEM, "revoke");
-	if (!devprog_split(v->prog->insns, v->prog->n_insns, rules) || v->prog->has_maps) {
-		note_denied(a, v, v->prog->insns, v->prog->n_insns);
+	if (!devprog_split(prog->insns, prog->n_insns, rules) || prog->has_maps) {
+		note_denied(a, prog->insns, prog->n_insns);
 		return 0;
 	}
-	r = may_revoke(a, v, err);
-	if (r <= 0)
-		return r;
-	if (is_stale(v)) {
-		r = bpfdev_detach(v->level->fd, v->prog->fd);
-		return r < 0 && r != -ENOENT ? replace_failed(v->level->path, r, err) : 0;
-	}
-	r = rebuild(v->prog, NULL, 0, a->rules, a->n, &insns, &n_insns);
+	r = rebuild(prog, NULL, 0, a->rules, a->n, &insns, &n_insns);
 	if (r < 0)
 		return error_set(err, r, "revoke in '%s'", v->level->path);
-	note_denied(a, v, insns, n_insns);
-	if (n_insns == v->prog->n_insns &&
-	    memcmp(insns, v->prog->insns, n_insns * sizeof(*insns)) == 0)
-		return 0;
-	return revoke_program(v, insns, n_insns, err);
+	stale = is_stale(v);
+	if (stale || n_insns != prog->n_insns ||
+	    memcmp(insns, prog->insns, n_insns * sizeof(*insns)) != 0) {
+		r = may_revoke(a, v, err);
+		if (r <= 0)
+			return r;
+		if (stale) {
+			r = bpfdev_detach(v->level->fd, prog->fd);
+			return r < 0 && r != -ENOENT ? replace_failed(v->level->path, r, err) : 0;
+		}
+		r = revoke_program(v, insns, n_insns, err);
+	}
+	note_denied(a, insns, n_insns);
+	return r < 0 ? r : 0;
 }
 
 int cgroup2_revoke(const struct cgroup_target *target, const struct cgroup_hierarchy *hierarchy,

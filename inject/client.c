@@ -170,10 +170,11 @@ int client_abort(struct client *client, const char *token, struct error *err)
 				   err);
 }
 
-static int get(struct client *client, json_t *params, json_t **ret, struct error *err)
+static int get(struct client *client, json_t *params, const int *fds, size_t n_fds, json_t **ret,
+	       struct error *err)
 {
 	struct varlink_message reply;
-	int r = call(client, "io.nvfs.Get", params, NULL, 0, &reply, err);
+	int r = call(client, "io.nvfs.Get", params, fds, n_fds, &reply, err);
 
 	if (r == 0)
 		*ret = json_incref(reply.json);
@@ -185,12 +186,17 @@ int client_get(struct client *client, const char *id, pid_t pid, json_t **ret, s
 {
 	return get(client,
 		   id ? json_pack("{s:s}", "id", id) : json_pack("{s:I}", "pid", (json_int_t)pid),
-		   ret, err);
+		   NULL, 0, ret, err);
 }
 
-int client_removing(struct client *client, const char *id, json_t **ret, struct error *err)
+int client_removing(struct client *client, const char *id, int pidfd, json_t **ret,
+		    struct error *err)
 {
-	return get(client, json_pack("{s:s, s:b}", "id", id, "removing", 1), ret, err);
+	json_t *params = json_pack("{s:s, s:b}", "id", id, "removing", 1);
+
+	if (pidfd >= 0)
+		(void)json_object_set_new(params, "pidfd", json_integer(0));
+	return get(client, params, &pidfd, pidfd >= 0, ret, err);
 }
 
 int client_strip(struct client *client, int cache, const char *target, int *ret, struct error *err)

@@ -64,8 +64,15 @@ int client_abort(struct client *client, const char *token, struct error *err);
  */
 int client_get(struct client *client, const char *id, pid_t pid, json_t **ret, struct error *err);
 
-/** client_removing() - client_get() by id, and the daemon leaves its cgroups alone from now on */
-int client_removing(struct client *client, const char *id, json_t **ret, struct error *err);
+/**
+ * client_removing() - client_get() by id, and the daemon leaves its cgroups alone from now on
+ * @pidfd: which must be of a process of the container; -1: not asked
+ * @ret:   its "pid" is that of a process that is there, 0: nobody is left
+ *
+ * Return: 0, -ESRCH (ERROR_MOUNT: another container's process), or another negative errno.
+ */
+int client_removing(struct client *client, const char *id, int pidfd, json_t **ret,
+		    struct error *err);
 
 /**
  * client_strip() - io.nvfs.Strip: a cache without the entries below @target

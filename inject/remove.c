@@ -98,7 +98,6 @@ static int revoke_devices(struct session *session, const json_t *done, struct er
 	return r ? r : privilege_enter(PRIVILEGE_START, err);
 }
 
-/* All three are tried, whatever the others say: half a removal is better than none. */
 static int remove_inside(struct session *session, const json_t *done, struct error *err)
 {
 	struct restore *restore = shared_new(sizeof(*restore));
@@ -123,8 +122,6 @@ static int remove_inside(struct session *session, const json_t *done, struct err
 	r = enter_run(&session->targets.ns, session_left_ms(session), restore_run, restore, err);
 	if (r == -ETIMEDOUT && restore->at)
 		(void)error_wrap(err, r, "'%.80s'", restore->at);
-	if (revoke_devices(session, done, r ? NULL : err) < 0 && r == 0)
-		r = -EPERM;
 	place_roots_done(&restore->roots);
 	if (restore->cache)
 		(void)munmap((void *)(uintptr_t)restore->cache, restore->cache_len);
@@ -135,16 +132,9 @@ static int remove_inside(struct session *session, const json_t *done, struct err
 	return r;
 }
 
-static bool is_in_use(const json_t *known)
+/* Somebody who is in the container, as the daemon told; 0: nobody is left. */
+static pid_t pid_of(const json_t *known)
 {
-	return strcmp(varlink_string(known, "state", ""), "in use") == 0;
-}
-
-/* The container's init, of which the daemon holds a pidfd; 0 once it has ended. */
-static pid_t live_pid(const json_t *known)
-{
-	if (!is_in_use(known))
-		return 0;
 	return (pid_t)json_integer_value(json_object_get(known, "pid"));
 }
 
@@ -153,32 +143,37 @@ static json_int_t tree_of(const json_t *known)
 	return json_integer_value(json_object_get(known, "serial")) >> 32;
 }
 
-/* Ours or the machine's: another try may get further. */
-static bool is_want(int r)
+/* A process that has ended tells nothing of its container: the daemon names another one, or says that nobody is left. */
+static int ask_again(struct session *session, struct error *err)
 {
-	return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EAGAIN;
+	enter_done(&session->enter);
+	session->targets = (struct targets)TARGETS_EMPTY;
+	err->class = ERROR_AGAIN;
+	return -ESRCH;
+}
+
+static bool is_alive(const struct targets *targets)
+{
+	return targets->pidfd >= 0 && targets->proc_pid >= 0 && targets_alive(targets, NULL) == 0;
 }
 
 /*
- * Whatever the container has for a root, its cgroups are those of the process that the daemon has named, and that is
- * held by its pidfd: they can be done without the rest.
+ * Without its root there is no way in, and no reason to leave it its GPU: the cgroups are those of a process that is
+ * held by its pidfd.
  */
 static int pin(struct session *session, struct removal *removal, struct error *err)
 {
 	int r = session_pin(session, &removal->why_closed);
 
-	removal->closed = r;
-	if (r < 0 && r != -ESRCH && !is_want(r) && session->targets.pidfd >= 0 &&
-	    live_pid(removal->known) == session->request.pid)
-		return 0;
-	if (r < 0 && err)
+	removal->closed = r < 0 && is_alive(&session->targets) ? r : 0;
+	if (r < 0 && !removal->closed)
 		*err = removal->why_closed;
-	return r;
+	return removal->closed ? 0 : r;
 }
 
 /*
- * Pin the init that the daemon names; asked again, it still names it, and the same tree: no other container has that
- * pid, or the id. From then on the daemon heals nothing in that container.
+ * Pin a process that the daemon names, or the caller: of this container, as the daemon then says, and of the same tree.
+ * From then on the daemon heals nothing in that container.
  */
 static int pin_known(struct session *session, struct removal *removal, struct error *err)
 {
@@ -188,7 +183,7 @@ static int pin_known(struct session *session, struct removal *removal, struct er
 	int r = 0;
 
 	if (!removal->named && !req->standalone && !removal->pinned)
-		req->pid = live_pid(removal->known);
+		req->pid = pid_of(removal->known);
 	if (req->pid == 0 && !req->standalone) {
 		removal->gone = true;
 		return 0;
@@ -196,13 +191,16 @@ static int pin_known(struct session *session, struct removal *removal, struct er
 	if (!removal->pinned)
 		r = pin(session, removal, err);
 	r = r ? r : session_open_cgroup(session, err);
-	removal->gone = r == -ESRCH;
-	if (r < 0)
-		return removal->gone ? 0 : r;
-	removal->pinned = true;
-	r = client_removing(&session->client, id, &again, err);
+	r = r ? r
+	      : client_removing(&session->client, id, req->standalone ? -1 : session->targets.pidfd,
+				&again, err);
+	if (r == -ESRCH && !req->standalone && !is_alive(&session->targets))
+		removal->named = false;
+	if (r == -ESRCH && (!removal->named || err->class == ERROR_AGAIN))
+		return ask_again(session, err);
 	if (r < 0)
 		return r;
+	removal->pinned = true;
 	if (tree_of(again) != tree_of(removal->known)) {
 		json_decref(again);
 		(void)error_setc(err, ERROR_AGAIN, -EBUSY, "'%.64s' is another container by now", id);
@@ -210,39 +208,46 @@ static int pin_known(struct session *session, struct removal *removal, struct er
 	}
 	json_decref(removal->known);
 	removal->known = again;
-	if (removal->closed < 0)
-		removal->gone = live_pid(again) != req->pid;
-	else if (!req->standalone)
-		removal->gone = removal->named ? !is_in_use(again) : live_pid(again) == 0;
 	return 0;
 }
 
 /*
- * All that can be done from outside: permission and tree go. What was put into the root is left there, and told of; a
- * later injection finds and records it again.
+ * Where its root cannot be entered, or will not have it, permission and tree go all the same. What is left in the root
+ * is told of; a later injection finds and records it again.
  */
-static int remove_outside(struct session *session, const struct removal *removal, struct error *err)
+static int remove_rest(struct session *session, const struct removal *removal, struct error *err)
 {
-	int r = revoke_devices(session, json_object_get(removal->known, "done"), err);
+	struct error why = { 0 };
+	int r = client_remove(&session->client, varlink_string(removal->known, "id", ""),
+			      json_object_get(removal->known, "serial"), &why);
 
-	r = r ? r
-	      : client_remove(&session->client, varlink_string(removal->known, "id", ""),
-			      json_object_get(removal->known, "serial"), err);
-	if (r < 0)
+	if (r < 0) {
+		*err = why;
 		return r;
-	*err = removal->why_closed;
-	log_warning("devices are not permitted any more and the tree has gone, the rest stays");
-	return removal->closed;
+	}
+	return error_remedy(err, err->code,
+			    "permission and tree have gone; end the container, or inject and remove it again");
 }
 
 static int remove_known(struct session *session, struct removal *removal, struct error *err)
 {
+	const json_t *done;
 	int r = removal->gone || removal->undone ? 0 : pin_known(session, removal, err);
 
-	if (r == 0 && !removal->gone && !removal->undone && removal->closed < 0)
-		return remove_outside(session, removal, err);
-	if (r == 0 && !removal->gone && !removal->undone) {
-		r = remove_inside(session, json_object_get(removal->known, "done"), err);
+	if (r < 0)
+		return r;
+	done = json_object_get(removal->known, "done");
+	if (!removal->gone && !removal->undone) {
+		r = removal->closed < 0 ? removal->closed : remove_inside(session, done, err);
+		if (removal->closed < 0)
+			*err = removal->why_closed;
+		if (r < 0 && session_lost_daemon(session, r, err))
+			return r;
+		if (r < 0)
+			return revoke_devices(session, done, NULL) < 0 ?
+				       r :
+				       remove_rest(session, removal, err);
+		r = revoke_devices(session, done, err);
 		removal->undone = r == 0;
 	}
 	return r ? r
@@ -287,7 +292,7 @@ static int remove_once(struct session *session, struct removal *removal, struct 
 	if (!removal->known) {
 		r = client_get(&session->client, req->id, req->pid, &removal->known, err);
 	} else {
-		r = client_removing(&session->client, varlink_string(removal->known, "id", ""),
+		r = client_removing(&session->client, varlink_string(removal->known, "id", ""), -1,
 				    &now, err);
 		r = take_up(removal, now, r, err);
 		json_decref(now);
@@ -298,13 +303,18 @@ static int remove_once(struct session *session, struct removal *removal, struct 
 	return r < 0 || req->dry_run ? r : remove_known(session, removal, err);
 }
 
+static bool may_try_again(const struct session *session, int r, const struct error *err)
+{
+	return (r == -ESRCH && err->class == ERROR_AGAIN) || session_lost_daemon(session, r, err);
+}
+
 static int remove_until_done(struct session *session, struct removal *removal, struct error *err)
 {
 	for (;;) {
 		struct error why = { 0 };
 		int r = remove_once(session, removal, &why);
 
-		if (r < 0 && session_lost_daemon(session, r, &why) && session_has_time(session)) {
+		if (r < 0 && may_try_again(session, r, &why) && session_has_time(session)) {
 			session_pause(session);
 			continue;
 		}

@@ -170,7 +170,10 @@ static int pin_end(struct session *session, struct pin *pin, struct error *err)
 		r = take_timeout(pin, &why);
 	if (r < 0)
 		pin->why = why;
-	r = r ? r : is_images_fault(pin->cache) ? 0 : pin->cache;
+	/* A removal leaves alone what it cannot read. */
+	r = r ? r
+	      : session->request.action == REQUEST_REMOVE || is_images_fault(pin->cache) ? 0
+										     : pin->cache;
 	if (r < 0 && err)
 		*err = pin->why;
 	return r < 0 ? error_classify(err, r, ERROR_MOUNT) : 0;

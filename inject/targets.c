@@ -224,6 +224,8 @@ static int open_rest(struct targets *targets, const struct request *req, struct 
 		if (targets->root < 0)
 			return error_set(err, -errno, "open its root directory");
 		r = check_not_host_root(targets, err);
+		if (r < 0) /* a root that is open is one to work in */
+			(void)close(take_fd(&targets->root));
 	}
 	/* As the namespace's owner the child can do no more than he, and sees uids as he does. */
 	if (!req->as_owner)
@@ -293,7 +295,7 @@ int targets_open_root(struct targets *targets, const char *rootfs, struct error 
 	if (targets->root < 0)
 		return error_set(err, -errno, "open root '%.100s'", rootfs);
 	r = check_not_host_root(targets, err);
-	if (r < 0) /* a root that is open is one to work in */
+	if (r < 0)
 		(void)close(take_fd(&targets->root));
 	return r;
 }

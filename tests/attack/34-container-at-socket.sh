@@ -97,17 +97,20 @@ sys_is_read_only()
 	grep -q ' /proc/sys ro,' "/proc/$ATTACKER/mountinfo"
 }
 sys=$(stat -c '"target":"/proc/sys","result":"mounted","dev":"%Hd:%Ld","ino":%i' "/proc/$ATTACKER/root/proc/sys")
+tree=$(mounts_in "$ATTACKER" | sed -n 's/ fuse\.nvfs .*//p' | grep -v -e ^/proc -e ^/run | sed -n 1p)
+roots=$(stat -c '"step":"tree","target":"'"$tree"'","result":"mounted","dev":"%Hd:%Ld","ino":%i' "/proc/$ATTACKER/root$tree")
 null=$(stat -c '"dev":"%Hd:%Ld","ino":%i' "/proc/$ATTACKER/root/dev/null")
 forged=
 for step in proc tree device socket cache; do
 	forged=$forged'{"step":"'$step'",'$sys'},{"step":"'$step'","target":"/dev/null","result":"bound",'$null'},'
 done
-forged=$(commit "${forged%,}")
+forged=$(commit "$forged{$roots}")
 ok "its /proc/sys is mounted read-only" sys_is_read_only
 try abuse attacker fd=pidfd:1 "send=$(inject forged none)" recv "send=$forged" recv
 like "it tells that this is a mount of ours" "$(nvfs show --json forged | jq -c '[.done[].target]')" /proc/sys
 ok "root takes that tree away" nvfs revoke forged
 ok "/proc/sys is what it was" sys_is_read_only
+ok "and so is the tree that root has mounted there" in_container attacker ls "$tree/lib64/libcuda.so.1"
 try abuse attacker fd=pidfd:1 "send=$(inject forged none)" recv "send=$forged" recv
 ok "root takes the id over for the same container" nvinject --pid "$ATTACKER" --id forged --devices none
 unlike "of the record it has what is ours alone" "$(nvfs show --json forged | jq -c '[.done[].target]')" '/proc/sys'
@@ -120,6 +123,9 @@ done
 try abuse attacker "${many[@]}"
 like "it has a limit of trees" "$OUT" "$permission.*the most it may"
 is "and not one more" "$(nvfs ls --json | jq '[.trees[] | select(.id | startswith("own-"))] | length')" 4
+try "$HELPERS/sockabuse" "$SOCKET" "fd=pidfd:$ATTACKER" \
+	"send=$(call Get '"fds":1,"pidfd":0,"id":"victim","removing":true')" recv
+like "a removal that has pinned another container's process is told so" "$OUT" 'is not of that container'
 for i in 1 2 3 4 5 6; do
 	timeout 20 "$HELPERS/sockabuse" "$SOCKET" "fd=pidfd:$PID" "send=$(inject "roots-$i" none)" recv \
 		"send=$(commit)" recv >/dev/null
@@ -128,6 +134,9 @@ make_rootfs busybox other
 run_container other "$ROOTFS" "$RUN"
 try abuse other fd=pidfd:1 "send=$(inject other none)" recv "send=$(commit)" recv
 like "trees of others, root's included, do not count against another container" "$OUT" '"state":"new"'
+ok "root injects that one by another id" nvinject --pid "$PID" --id rooted --devices none
+ok "and takes it away by its pid" nvinject --remove --pid "$PID"
+is "it is root's tree that has gone" "$(nvfs ls --json | jq -r '.trees[] | select(.pid == '"$PID"') | .id')" other
 nvfs ls --json | jq -r '.trees[] | select(.pid > 0) | .id' | grep -v '^victim$' |
 	while read -r id; do nvinject --remove --id "$id"; done >/dev/null 2>&1
 

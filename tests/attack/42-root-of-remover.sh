@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# A container whose first process has changed its root, so that a removal cannot enter it: to a directory that is the
+# Containers that would keep their GPU from a removal. One whose first process has changed its root, so that a removal cannot enter it: to a directory that is the
 # host's own root, or to one of a FUSE filesystem that never answers. Device permission and tree are taken away all the
 # same, and that the rest could not be is told.
 set -eu
@@ -90,6 +90,72 @@ injected mute "$SELF"
 hang /other
 changes_root mute /other
 taken mute "no answer from the container's filesystem" nvinject --remove --id mute --timeout 3
+
+# ---- the first process has ended, others are left ------------------------------------------------
+
+# Without a pid namespace of its own: who tries the device every now and then outlives the first process. In a root
+# of its own in the container, if JAIL is set: nobody there has the tree in sight.
+LEFT='.linux.namespaces |= map(select(.type != "pid"))
+	| .process.capabilities |= map_values(. + ["CAP_SYS_CHROOT"])
+	| .process.args = ["sh", "-c", "$JAIL sh -c \"while :; do opendev /dev/probe >/said.new 2>&1; mv /said.new /said; sleep 0.2; done\" &
+		echo $! >/left; until [ -e /go ]; do sleep 0.1; done"]'
+
+# left NAME ROOT JAIL: the one who is left in $LEFT_PID, what it says in $SAID
+left()
+{
+	make_rootfs busybox "$1"
+	mkdir -p "$ROOTFS/jail/dev"
+	cp -a "$ROOTFS/usr" "$ROOTFS/bin" "$ROOTFS/jail/"
+	run_container "$1" "$ROOTFS" "${LEFT//\$JAIL/$3}"
+	mknod -m 666 "/proc/$PID/root/dev/probe" c 195 0
+	mknod -m 666 "/proc/$PID/root/jail/dev/probe" c 195 0
+	SAID=$ROOTFS$2/said
+	wait_for 10 says EPERM
+	ok "$1: a container is injected" nvinject --pid "$PID" --id "$1" --devices all
+	ok "$1: it may open the device" wait_for 10 says ENXIO
+	LEFT_PID=$(cat "$ROOTFS/left")
+	at_exit kill -KILL "$LEFT_PID"
+	: >"$ROOTFS/go"
+	ok "$1: its first process ends" wait_for 10 ended "$PID"
+	ok "$1: another one is there" test -d "/proc/$LEFT_PID"
+}
+
+# shellcheck disable=SC2317 # called by wait_for
+says()
+{
+	grep -q "$1" "$SAID"
+}
+
+# shellcheck disable=SC2317 # called by wait_for
+ended()
+{
+	[ ! -d "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"
+}
+
+# gone_from NAME: after a removal
+gone_from()
+{
+	sleep 0.5
+	ok "$1: the device is not permitted any more" wait_for 5 says EPERM
+	is "$1: no mount of ours is left" "$(mounts_in "$LEFT_PID" | grep -c nvidia)" 0
+	unlike "$1: nor a tree" "$(nvfs ls)" "$1"
+	end_left "$1"
+}
+
+end_left()
+{
+	kill -KILL "$LEFT_PID"
+	wait_for 5 ended "$LEFT_PID"
+	kill_container "$1"
+}
+
+left outlived "" ""
+ok "outlived: nvinject --remove" nvinject --remove --id outlived
+gone_from outlived
+left jailed /jail "chroot /jail"
+ok "jailed: nvfs revoke" nvfs revoke jailed
+ok "jailed: the device is not permitted any more" wait_for 5 says EPERM
+end_left jailed
 stop_daemon
 host_compare
 done_testing
