@@ -34,13 +34,20 @@ static bool is_for_root(const struct daemon *daemon, const struct client *client
 	       !reinject_is_child(daemon, client_peer(client)->pid);
 }
 
-/* Its init, or who else is in its mount namespace, whatever root he has; 0: nobody. */
+/* Its init, while that lives, or who else is in its mount namespace, whatever root he has; 0: nobody. */
 static pid_t who_is_left(const struct daemon *daemon, uint32_t index)
 {
 	const struct store_tree *tree = store_tree(daemon->store, index);
-	pid_t pid = tree->mnt_ns ? reinject_process(daemon, index) : 0;
+	const struct container *container =
+		index < daemon->containers_room ? daemon->containers[index] : NULL;
+	pid_t pid;
 
-	return pid || !tree->mnt_ns ? pid : process_find(tree->mnt_ns, NULL);
+	if (!tree->mnt_ns || !container)
+		return 0;
+	if (tree->pid && !container->init_dead)
+		return tree->pid;
+	pid = process_find(tree->mnt_ns, store_blob(daemon->store, tree->name, NULL));
+	return pid ? pid : process_find(tree->mnt_ns, NULL);
 }
 
 int method_get(struct daemon *daemon, struct client *client, json_t *params,
@@ -314,6 +321,7 @@ int method_remove(struct daemon *daemon, struct client *client, json_t *params,
 		  struct error *err)
 {
 	int64_t index = methods_tree(daemon, client, params, err);
+	bool keep = json_is_true(json_object_get(params, "permission"));
 	int r;
 
 	(void)message;
@@ -324,11 +332,12 @@ int method_remove(struct daemon *daemon, struct client *client, json_t *params,
 		return error_setc(err, ERROR_USAGE, -EINVAL,
 				  "the reference tree is not a container's");
 	r = check_serial(daemon, (uint32_t)index, params, err);
-	r = r ? r : permit_remove(daemon, (uint32_t)index, client, err);
+	r = r ? r : permit_remove(daemon, (uint32_t)index, client, keep, err);
 	reply->later = r == 0;
 	if (r <= 0)
 		return r;
-	daemon_tree_remove(daemon, (uint32_t)index);
+	if (!keep)
+		daemon_tree_remove(daemon, (uint32_t)index);
 	return methods_reply(reply, json_object(), err);
 }
 

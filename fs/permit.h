@@ -52,12 +52,14 @@ int permit_check_process(const struct daemon *daemon, uint32_t tree, json_t *par
 void permit_pause(struct daemon *daemon, uint32_t tree);
 
 /**
- * permit_remove() - the permission has been taken back: make that the unit's word, too
+ * permit_remove() - the permission has been taken back: make that the unit's word, too, and heal it no more
+ * @keep: the tree stays
  *
- * Return: 1 where nothing is left to be done; 0: when it is done the tree is removed, and the client
+ * Return: 1 where nothing is left to be done; 0: when it is done the tree is removed, unless it stays, and the client
  * has its answer; else a negative errno.
  */
-int permit_remove(struct daemon *daemon, uint32_t tree, struct client *client, struct error *err);
+int permit_remove(struct daemon *daemon, uint32_t tree, struct client *client, bool keep,
+		  struct error *err);
 
 /** permit_is_removing() - does a removal wait for the unit? It must not take what comes meanwhile with it */
 bool permit_is_removing(const struct daemon *daemon, uint32_t tree);

@@ -260,10 +260,18 @@ static void removal_failed(struct permit *permit, const char *unit, int r, const
 	answer(permit, &err);
 }
 
+/* The end of @permit, where its tree does not stay. */
+static void removed(struct permit *permit)
+{
+	permit->removing = false;
+	answer(permit, NULL);
+	if (!permit->keeps_tree)
+		daemon_tree_remove(permit->owner->daemon, permit->tree);
+}
+
 static void unit_removed(void *data, int r, const json_t *added, const struct error *err)
 {
 	auto_unit_call struct unit_call *call = data;
-	struct daemon *daemon = call->permits->daemon;
 	struct permit *permit = permit_still(call->permits, call->tree, call->serial);
 
 	(void)added;
@@ -280,8 +288,7 @@ static void unit_removed(void *data, int r, const json_t *added, const struct er
 		return;
 	}
 	permit->keeps_unit = false;
-	answer(permit, NULL);
-	daemon_tree_remove(daemon, call->tree);
+	removed(permit);
 }
 
 /* Asks the unit that the record names to permit what it did before. 1: there is none. */
@@ -307,7 +314,6 @@ static int unit_restore(struct permit *permit, struct error *err)
 
 static void remove_begin(struct permit *permit)
 {
-	struct daemon *daemon = permit->owner->daemon;
 	struct error err = { 0 };
 	int r = unit_restore(permit, &err);
 
@@ -315,8 +321,7 @@ static void remove_begin(struct permit *permit)
 	if (r < 0) {
 		removal_failed(permit, permit->unit, r, &err);
 	} else if (r > 0) {
-		answer(permit, NULL);
-		daemon_tree_remove(daemon, permit->tree);
+		removed(permit);
 	}
 }
 
@@ -333,7 +338,8 @@ static void forget_rules(struct daemon *daemon, uint32_t tree)
 	json_decref(done);
 }
 
-int permit_remove(struct daemon *daemon, uint32_t tree, struct client *client, struct error *err)
+int permit_remove(struct daemon *daemon, uint32_t tree, struct client *client, bool keep,
+		  struct error *err)
 {
 	struct permit *permit = permit_of(daemon->permits, tree);
 	int r;
@@ -353,6 +359,7 @@ int permit_remove(struct daemon *daemon, uint32_t tree, struct client *client, s
 				    "set the unit's DeviceAllow= by systemctl, or try again");
 	}
 	permit->unit_busy = permit->removing = true;
+	permit->keeps_tree = keep;
 	permit->waits = client;
 	return 0;
 }

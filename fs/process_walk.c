@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fs/process_walk.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 struct process_walk process_walk_begin(void)
 {
@@ -15,6 +18,31 @@ void process_walk_end(struct process_walk *walk)
 	if (walk->proc)
 		(void)closedir(walk->proc);
 }
+
+/* Where the first thread has ended before the others: one of those tells. */
+static int ns_of_thread(int proc_fd, const char *pid, struct stat *ret)
+{
+	char path[64];
+	DIR *tasks;
+	const struct dirent *entry;
+	int fd, r = -ENOENT;
+
+	(void)snprintf(path, sizeof(path), "%s/task", pid);
+	fd = openat(proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	tasks = fd < 0 ? NULL : fdopendir(fd);
+	if (!tasks && fd >= 0)
+		(void)close(fd);
+	while (r < 0 && tasks && (entry = readdir(tasks))) {
+		if (entry->d_name[0] == '.' || strlen(entry->d_name) > 15)
+			continue;
+		(void)snprintf(path, sizeof(path), "%.15s/ns/mnt", entry->d_name);
+		r = fstatat(dirfd(tasks), path, ret, 0) < 0 ? -errno : 0;
+	}
+	if (tasks)
+		(void)closedir(tasks);
+	return r;
+}
+
 bool process_walk_next(struct process_walk *walk)
 {
 	const struct dirent *entry;
@@ -28,7 +56,8 @@ bool process_walk_next(struct process_walk *walk)
 			continue;
 		strcpy(walk->pid, entry->d_name);
 		(void)snprintf(path, sizeof(path), "%s/ns/mnt", walk->pid);
-		if (fstatat(dirfd(walk->proc), path, &st, 0) < 0)
+		if (fstatat(dirfd(walk->proc), path, &st, 0) < 0 &&
+		    ns_of_thread(dirfd(walk->proc), walk->pid, &st) < 0)
 			continue;
 		walk->mnt_ns = st.st_ino;
 		return true;

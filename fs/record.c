@@ -19,6 +19,7 @@
 #include "fs/store.h"
 
 #define DEV "/dev/"
+#define DRIVER "nvidia" /* what the names of nodes begin with, but for WSL's dxg */
 #define BELOW (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) /* a host that is a container has nodes as mounts */
 
 json_t *record_load(const struct daemon *daemon, uint32_t tree)
@@ -78,20 +79,21 @@ static bool is_of_before(const struct daemon *daemon, const char *path, const js
 {
 	struct statx st;
 
-	if (strncmp(path, "nvidia", strlen("nvidia")) != 0 || look(daemon->dev_fd, &st) < 0)
+	if (strncmp(path, DRIVER, strlen(DRIVER)) != 0 || look(daemon->dev_fd, &st) < 0)
 		return false;
 	st.stx_ino = (uint64_t)json_integer_value(json_object_get(step, "ino"));
 	return is_of(step, &st);
 }
 
-/* The host's node of the same path. */
+/* The host's node of the same path. Below other names of /dev there may be a user's FUSE. */
 static bool is_hosts_node(const struct daemon *daemon, const json_t *step)
 {
 	const char *target = varlink_string(step, "target", ""), *path = target + strlen(DEV);
 	auto_close int fd = -1;
 	struct statx st;
 
-	if (strncmp(target, DEV, strlen(DEV)) != 0)
+	if (strncmp(target, DEV, strlen(DEV)) != 0 ||
+	    (strncmp(path, DRIVER, strlen(DRIVER)) != 0 && strcmp(path, "dxg") != 0))
 		return false;
 	fd = sys_openat2(daemon->dev_fd, path, O_PATH | O_NOFOLLOW, 0, BELOW);
 	return fd >= 0 && look(fd, &st) == 0 && S_ISCHR(st.stx_mode) &&

@@ -50,8 +50,7 @@ static void ended(struct daemon *daemon, uint32_t tree, void *data, const json_t
 	}
 	why = *err;
 	(void)error_wrap(&why, why.code, "revoke '%.64s'", revoke->name);
-	if (store_tree_find(daemon->store, revoke->name) != STORE_NONE)
-		(void)error_remedy(&why, why.code, "try again; nvfs show has what is left");
+	(void)error_remedy(&why, why.code, "try again; nvfs show has what is left");
 	log_error("%s", why.text);
 	if (revoke->client)
 		client_error(revoke->client, &why, NULL);

@@ -72,6 +72,9 @@ void cgroup_target_adopt(struct cgroup_target *target);
 #define CGROUP_ORIGINALS_MAX 16 /* of one cgroup, in the record */
 #define CGROUP_ORIGINALS_ALL (CGROUP_LEVELS_MAX * CGROUP_ORIGINALS_MAX)
 
+/** cgroup_target_has() - is this, of v1 or v2, the process's own cgroup or one above it? */
+bool cgroup_target_has(const struct cgroup_target *target, unsigned int version, const char *path);
+
 /**
  * cgroup_target_originals() - programs that ours have been put in the place of, the oldest first
  * @ids: of all its cgroups; the last CGROUP_ORIGINALS_ALL are kept

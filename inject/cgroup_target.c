@@ -252,6 +252,19 @@ void cgroup_target_originals(struct cgroup_target *target, const uint32_t *ids, 
 		memcpy(target->originals, ids + first, (n - first) * sizeof(*ids));
 }
 
+bool cgroup_target_has(const struct cgroup_target *target, unsigned int version, const char *path)
+{
+	for (size_t h = 0; h < ARRAY_SIZE(target->hierarchy); h++) {
+		const struct cgroup_hierarchy *hierarchy = &target->hierarchy[h];
+
+		for (size_t i = 0; hierarchy->version == version && i < hierarchy->n; i++) {
+			if (strcmp(hierarchy->levels[i].path, path) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
 void cgroup_target_free(struct cgroup_target *target)
 {
 	if (!target)

@@ -214,6 +214,14 @@ int client_strip(struct client *client, int cache, const char *target, int *ret,
 	return r < 0 ? r : 0;
 }
 
+int client_removed(struct client *client, const char *id, json_t *serial, struct error *err)
+{
+	return call_without_answer(client, "io.nvfs.Remove",
+				   json_pack("{s:s, s:O*, s:b}", "id", id, "serial", serial,
+					     "permission", 1),
+				   err);
+}
+
 int client_remove(struct client *client, const char *id, json_t *serial, struct error *err)
 {
 	return call_without_answer(client, "io.nvfs.Remove",

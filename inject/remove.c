@@ -30,6 +30,7 @@ struct removal {
 	json_t *known; /* what a daemon has told; NULL: none has yet */
 	bool named;    /* the pid is the caller's */
 	bool pinned;
+	pid_t init;  /* the first process, as the daemon has it on record */
 	bool gone;   /* the container has ended */
 	bool undone; /* what was done to it has been taken back */
 	int closed;  /* negative errno: its root cannot be had */
@@ -81,9 +82,33 @@ static int map_stripped(struct session *session, struct restore *restore, struct
 	return 0;
 }
 
-static int revoke_devices(struct session *session, const json_t *done, struct error *err)
+/*
+ * The first process is in the container's cgroups. Somebody else who is in its mount namespace may be there from
+ * outside, and without his cgroups the container would keep the permission.
+ */
+static int check_cgroups(const struct session *session, const struct removal *removal,
+			 const json_t *step, struct error *err)
 {
-	const json_t *step = cgroup_record_find(done);
+	const json_t *level;
+	size_t i;
+
+	if (session->request.pid == removal->init || session->request.standalone)
+		return 0;
+	json_array_foreach(json_object_get(step, "levels"), i, level) {
+		const char *path = varlink_string(level, "path", "");
+		json_int_t version = json_integer_value(json_object_get(level, "version"));
+
+		if (!cgroup_target_has(session->targets.cgroup, (unsigned int)version, path))
+			return error_setc(err, ERROR_PERMISSION, -EPERM,
+					  "process %d is not in the cgroup that was permitted: '%s'",
+					  (int)session->request.pid, path);
+	}
+	return 0;
+}
+
+static int revoke_devices(struct session *session, const struct removal *removal, struct error *err)
+{
+	const json_t *step = cgroup_record_find(json_object_get(removal->known, "done"));
 	struct cgroup_rule rules[PLAN_STEPS_MAX];
 	uint32_t originals[CGROUP_ORIGINALS_ALL];
 	size_t n = cgroup_record_rules(json_object_get(step, "added"), rules, PLAN_STEPS_MAX);
@@ -93,7 +118,8 @@ static int revoke_devices(struct session *session, const json_t *done, struct er
 		return 0;
 	cgroup_target_originals(session->targets.cgroup, originals,
 				cgroup_record_originals(step, originals, CGROUP_ORIGINALS_ALL));
-	r = privilege_enter(PRIVILEGE_CGROUP, err);
+	r = check_cgroups(session, removal, step, err);
+	r = r ? r : privilege_enter(PRIVILEGE_CGROUP, err);
 	r = r ? r : cgroup_revoke(session->targets.cgroup, rules, n, err);
 	return r ? r : privilege_enter(PRIVILEGE_START, err);
 }
@@ -132,22 +158,15 @@ static int remove_inside(struct session *session, const json_t *done, struct err
 	return r;
 }
 
-/* Somebody who is in the container, as the daemon told; 0: nobody is left. */
-static pid_t pid_of(const json_t *known)
-{
-	return (pid_t)json_integer_value(json_object_get(known, "pid"));
-}
-
 static json_int_t tree_of(const json_t *known)
 {
 	return json_integer_value(json_object_get(known, "serial")) >> 32;
 }
 
 /* A process that has ended tells nothing of its container: the daemon names another one, or says that nobody is left. */
-static int ask_again(struct session *session, struct error *err)
+static int ask_again(struct removal *removal, struct error *err)
 {
-	enter_done(&session->enter);
-	session->targets = (struct targets)TARGETS_EMPTY;
+	removal->pinned = false;
 	err->class = ERROR_AGAIN;
 	return -ESRCH;
 }
@@ -163,12 +182,45 @@ static bool is_alive(const struct targets *targets)
  */
 static int pin(struct session *session, struct removal *removal, struct error *err)
 {
-	int r = session_pin(session, &removal->why_closed);
+	int r;
 
-	removal->closed = r < 0 && is_alive(&session->targets) ? r : 0;
-	if (r < 0 && !removal->closed)
+	enter_done(&session->enter); /* of another process, before a daemon died */
+	targets_done(&session->targets);
+	r = session_pin(session, &removal->why_closed);
+	removal->closed = 0;
+	if (r == -ENOENT || (r < 0 && session->targets.pidfd >= 0 && !is_alive(&session->targets)))
+		r = -ESRCH; /* on its way out */
+	if (r < 0 && r != -ESRCH && is_alive(&session->targets))
+		removal->closed = r;
+	if (r < 0)
 		*err = removal->why_closed;
 	return removal->closed ? 0 : r;
+}
+
+/* The same container, as the daemon knows it now: @again is taken over. */
+static int know(struct removal *removal, json_t *again, struct error *err)
+{
+	if (tree_of(again) != tree_of(removal->known)) {
+		(void)error_setc(err, ERROR_AGAIN, -EBUSY, "'%.64s' is another container by now",
+				 varlink_string(again, "id", ""));
+		json_decref(again);
+		return error_remedy(err, -EBUSY, "remove it again");
+	}
+	json_decref(removal->known);
+	removal->known = again;
+	return 0;
+}
+
+/* Whoever is left in the container; the pid of its first process says nothing where that has ended. */
+static int find_process(struct session *session, struct removal *removal, struct error *err)
+{
+	json_t *again = NULL;
+	int r = client_removing(&session->client, varlink_string(removal->known, "id", ""), -1,
+				&again, err);
+
+	r = r ? r : know(removal, again, err);
+	session->request.pid = r ? 0 : (pid_t)json_integer_value(json_object_get(removal->known, "pid"));
+	return r;
 }
 
 /*
@@ -178,12 +230,13 @@ static int pin(struct session *session, struct removal *removal, struct error *e
 static int pin_known(struct session *session, struct removal *removal, struct error *err)
 {
 	struct request *req = &session->request;
-	const char *id = varlink_string(removal->known, "id", "");
 	json_t *again = NULL;
 	int r = 0;
 
 	if (!removal->named && !req->standalone && !removal->pinned)
-		req->pid = pid_of(removal->known);
+		r = find_process(session, removal, err);
+	if (r < 0)
+		return r;
 	if (req->pid == 0 && !req->standalone) {
 		removal->gone = true;
 		return 0;
@@ -192,62 +245,56 @@ static int pin_known(struct session *session, struct removal *removal, struct er
 		r = pin(session, removal, err);
 	r = r ? r : session_open_cgroup(session, err);
 	r = r ? r
-	      : client_removing(&session->client, id, req->standalone ? -1 : session->targets.pidfd,
-				&again, err);
+	      : client_removing(&session->client, varlink_string(removal->known, "id", ""),
+				req->standalone ? -1 : session->targets.pidfd, &again, err);
 	if (r == -ESRCH && !req->standalone && !is_alive(&session->targets))
 		removal->named = false;
 	if (r == -ESRCH && (!removal->named || err->class == ERROR_AGAIN))
-		return ask_again(session, err);
+		return ask_again(removal, err);
 	if (r < 0)
 		return r;
 	removal->pinned = true;
-	if (tree_of(again) != tree_of(removal->known)) {
-		json_decref(again);
-		(void)error_setc(err, ERROR_AGAIN, -EBUSY, "'%.64s' is another container by now", id);
-		return error_remedy(err, -EBUSY, "remove it again");
-	}
-	json_decref(removal->known);
-	removal->known = again;
-	return 0;
+	return know(removal, again, err);
 }
 
 /*
- * Where its root cannot be entered, or will not have it, permission and tree go all the same. What is left in the root
- * is told of; a later injection finds and records it again.
+ * Where its root cannot be entered, or will not have it, the permission goes all the same, and is not healed. The record
+ * stays, for another try.
  */
-static int remove_rest(struct session *session, const struct removal *removal, struct error *err)
+static int remove_permission(struct session *session, const struct removal *removal,
+			     struct error *err)
 {
 	struct error why = { 0 };
-	int r = client_remove(&session->client, varlink_string(removal->known, "id", ""),
-			      json_object_get(removal->known, "serial"), &why);
+	int r = revoke_devices(session, removal, &why);
 
-	if (r < 0) {
+	r = r ? r
+	      : client_removed(&session->client, varlink_string(removal->known, "id", ""),
+			       json_object_get(removal->known, "serial"), &why);
+	if (r < 0 && session_lost_daemon(session, r, &why)) {
 		*err = why;
 		return r;
 	}
-	return error_remedy(err, err->code,
-			    "permission and tree have gone; end the container, or inject and remove it again");
+	if (r < 0)
+		log_warning("permission for its devices: %s", why.text);
+	return r < 0 ? err->code
+		     : error_wrap(err, err->code, "its devices are not permitted any more, the rest stays");
 }
 
 static int remove_known(struct session *session, struct removal *removal, struct error *err)
 {
-	const json_t *done;
 	int r = removal->gone || removal->undone ? 0 : pin_known(session, removal, err);
 
 	if (r < 0)
 		return r;
-	done = json_object_get(removal->known, "done");
 	if (!removal->gone && !removal->undone) {
-		r = removal->closed < 0 ? removal->closed : remove_inside(session, done, err);
+		r = removal->closed < 0 ? removal->closed : remove_inside(session, json_object_get(removal->known, "done"), err);
 		if (removal->closed < 0)
 			*err = removal->why_closed;
 		if (r < 0 && session_lost_daemon(session, r, err))
 			return r;
 		if (r < 0)
-			return revoke_devices(session, done, NULL) < 0 ?
-				       r :
-				       remove_rest(session, removal, err);
-		r = revoke_devices(session, done, err);
+			return remove_permission(session, removal, err);
+		r = revoke_devices(session, removal, err);
 		removal->undone = r == 0;
 	}
 	return r ? r
@@ -291,6 +338,7 @@ static int remove_once(struct session *session, struct removal *removal, struct 
 		return r;
 	if (!removal->known) {
 		r = client_get(&session->client, req->id, req->pid, &removal->known, err);
+		removal->init = (pid_t)json_integer_value(json_object_get(removal->known, "pid"));
 	} else {
 		r = client_removing(&session->client, varlink_string(removal->known, "id", ""), -1,
 				    &now, err);

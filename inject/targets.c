@@ -299,3 +299,14 @@ int targets_open_root(struct targets *targets, const char *rootfs, struct error 
 		(void)close(take_fd(&targets->root));
 	return r;
 }
+
+void targets_done(struct targets *targets)
+{
+	cleanup_close(&targets->pidfd);
+	cleanup_close(&targets->proc_pid);
+	cleanup_close(&targets->ns.mnt);
+	cleanup_close(&targets->ns.user);
+	cleanup_close(&targets->root);
+	cgroup_target_free(targets->cgroup);
+	*targets = (struct targets)TARGETS_EMPTY;
+}

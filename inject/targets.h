@@ -71,6 +71,9 @@ int targets_open_cgroup(struct targets *targets, const struct request *req, stru
  */
 int targets_open_root(struct targets *targets, const char *rootfs, struct error *err);
 
+/** targets_done() - give all back: TARGETS_EMPTY again */
+void targets_done(struct targets *targets);
+
 /** targets_alive() - 0, or -ESRCH when the process has ended meanwhile */
 int targets_alive(const struct targets *targets, struct error *err);
 

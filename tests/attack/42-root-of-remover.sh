@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Containers that would keep their GPU from a removal. One whose first process has changed its root, so that a removal cannot enter it: to a directory that is the
-# host's own root, or to one of a FUSE filesystem that never answers. Device permission and tree are taken away all the
-# same, and that the rest could not be is told.
+# Containers that would keep their GPU from a removal. One whose first process has changed its root, so that a removal
+# cannot enter it, to the host's own or to one of a FUSE filesystem that never answers: the permission is taken away all
+# the same, is not healed, and that the rest could not be taken is told. One whose first process has ended, while others
+# are left: it is taken from them.
 set -eu
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
@@ -54,7 +55,9 @@ taken()
 {
 	fails "$1: the removal tells what is in its way" '[1-9]*' "$2" "${@:3}"
 	is "$1: the device is not permitted any more" "$(device "$1")" "/dev/probe EPERM"
-	unlike "$1: the tree has gone" "$(nvfs ls)" "$1"
+	is "$1: it is not on record, and so not healed" \
+		"$(nvfs show --json "$1" | jq -c '.done[] | select(.step == "cgroup")')" \
+		'{"step":"cgroup","target":"devices","result":"removed"}'
 	[ ! "$SERVER" ] || kill -KILL "$SERVER" || true
 	kill_container "$1"
 }
