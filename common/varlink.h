@@ -110,7 +110,8 @@ int varlink_call(int sock, const char *method, json_t *params, const int *fds, s
 		 struct varlink_message *reply, struct error *err);
 
 /**
- * varlink_ask(), varlink_answer() - varlink_call() in two parts, for who has something to do meanwhile
+ * varlink_ask(), varlink_answer() - varlink_call() in two parts, for who has something to do
+ * meanwhile
  *
  * One call at a time: the answer is that of the call before.
  */

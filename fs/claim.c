@@ -136,7 +136,8 @@ static int parse_strings(json_t *params, struct claim *claim, struct error *err)
 		return error_setc(err, ERROR_USAGE, -EINVAL,
 				  "target '%.80s' is not a plain absolute path", claim->target);
 	if (is_somebody_elses(claim->id)) {
-		(void)error_setc(err, ERROR_USAGE, -EINVAL, "id '%.40s' means something else", claim->id);
+		(void)error_setc(err, ERROR_USAGE, -EINVAL, "id '%.40s' means something else",
+				 claim->id);
 		return error_remedy(err, -EINVAL, "name another with --id");
 	}
 	r = ident_escape(claim->id, claim->name, err);

@@ -34,12 +34,16 @@ static bool is_for_root(const struct daemon *daemon, const struct client *client
 	       !reinject_is_child(daemon, client_peer(client)->pid);
 }
 
-/* Its init, while that lives, or who else is in its mount namespace, whatever root he has; 0: nobody. */
+/*
+ * Its init, while that lives, or who else is in its mount namespace, whatever root he has; 0:
+ * nobody.
+ */
 static pid_t who_is_left(const struct daemon *daemon, uint32_t index)
 {
 	const struct store_tree *tree = store_tree(daemon->store, index);
-	const struct container *container =
-		index < daemon->containers_room ? daemon->containers[index] : NULL;
+	const struct container *container = index < daemon->containers_room
+						    ? daemon->containers[index]
+						    : NULL;
 	pid_t pid;
 
 	if (!tree->mnt_ns || !container)
@@ -72,13 +76,14 @@ int method_get(struct daemon *daemon, struct client *client, json_t *params,
 		permit_pause(daemon, (uint32_t)index);
 	json = methods_tree_json(daemon, (uint32_t)index);
 	if (removing)
-		(void)json_object_set_new(json, "pid", json_integer(who_is_left(daemon, (uint32_t)index)));
+		(void)json_object_set_new(json, "pid",
+					  json_integer(who_is_left(daemon, (uint32_t)index)));
 	(void)json_object_set_new(json, "serial",
 				  json_integer(permit_record_number(daemon, (uint32_t)index)));
 	if (is_for_root(daemon, client) && !(tree->flags & STORE_TREE_BY_ROOT))
-		(void)json_object_set_new(json, "done",
-					  record_of_user(daemon, (uint32_t)index,
-							 json_object_get(json, "done")));
+		(void)json_object_set_new(
+			json, "done",
+			record_of_user(daemon, (uint32_t)index, json_object_get(json, "done")));
 	return methods_reply(reply, json, err);
 }
 

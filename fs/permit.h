@@ -38,10 +38,11 @@ void permit_committed(struct daemon *daemon, uint32_t tree);
 void permit_forget(struct daemon *daemon, uint32_t tree);
 
 /**
- * permit_check_process() - is the one descriptor of a message, "pidfd", of a process of this container?
+ * permit_check_process() - is the one descriptor of a message, "pidfd", of a process of this
+ * container?
  *
- * Its pid may have become another container's by the time that it was pinned. The first process is one of it
- * whatever mount namespace it has by now.
+ * Its pid may have become another container's by the time that it was pinned. The first process is
+ * one of it whatever mount namespace it has by now.
  *
  * Return: 0, -EINVAL, -ESRCH, or what process_from_pidfd() says.
  */
@@ -52,11 +53,12 @@ int permit_check_process(const struct daemon *daemon, uint32_t tree, json_t *par
 void permit_pause(struct daemon *daemon, uint32_t tree);
 
 /**
- * permit_remove() - the permission has been taken back: make that the unit's word, too, and heal it no more
+ * permit_remove() - the permission has been taken back: make that the unit's word, too, and heal it
+ * no more
  * @keep: the tree stays
  *
- * Return: 1 where nothing is left to be done; 0: when it is done the tree is removed, unless it stays, and the client
- * has its answer; else a negative errno.
+ * Return: 1 where nothing is left to be done; 0: when it is done the tree is removed, unless it
+ * stays, and the client has its answer; else a negative errno.
  */
 int permit_remove(struct daemon *daemon, uint32_t tree, struct client *client, bool keep,
 		  struct error *err);

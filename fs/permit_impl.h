@@ -34,7 +34,7 @@ struct permit {
 	json_t *rules;	/* what it is to permit */
 	json_t *stale;	/* what it was told to and is not to any more, see unitlist.h */
 	bool unit_due, unit_busy, removing, keeps_unit;
-	bool keeps_tree; /* when the permission has been taken back */
+	bool keeps_tree;      /* when the permission has been taken back */
 	struct client *waits; /* for the end of a removal */
 };
 

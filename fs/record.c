@@ -20,7 +20,9 @@
 
 #define DEV "/dev/"
 #define DRIVER "nvidia" /* what the names of nodes begin with, but for WSL's dxg */
-#define BELOW (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) /* a host that is a container has nodes as mounts */
+#define BELOW                                                                                     \
+	(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS) /* a host that is a container has nodes as mounts \
+						 */
 
 json_t *record_load(const struct daemon *daemon, uint32_t tree)
 {
@@ -67,7 +69,8 @@ static bool is_of_tree(const struct daemon *daemon, uint32_t tree, const json_t 
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		(void)snprintf(path, sizeof(path), "%s%s", name, parts[i]);
 		if (statx(filesystem_root(daemon->fs), path,
-			  AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO, &st) == 0 &&
+			  AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_INO,
+			  &st) == 0 &&
 		    is_of(step, &st))
 			return true;
 	}

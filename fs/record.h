@@ -22,10 +22,11 @@ json_t *record_step(const json_t *done, const char *name);
 /**
  * record_of_user() - what root may act on, of a record that somebody else wrote
  *
- * Mounts of what is ours to give (this tree, the host's node of the same path, a socket at its place), without
- * the mount points that were made for them, and the cgroup's, of which only root can tell. Any other mount may be the
- * runtime's, which hides something from the container by it. The rest are names of files: the container's root
- * may be a directory of the host's, and those the host's own.
+ * Mounts of what is ours to give (this tree, the host's node of the same path, a socket at its
+ * place), without the mount points that were made for them, and the cgroup's, of which only root
+ * can tell. Any other mount may be the runtime's, which hides something from the container by it.
+ * The rest are names of files: the container's root may be a directory of the host's, and those the
+ * host's own.
  *
  * Return: a new array, NULL when memory is out.
  */

@@ -66,7 +66,8 @@ int method_revoke(struct daemon *daemon, uint32_t tree, struct client *client,
 	if (!revoke)
 		return error_set(err, -ENOMEM, "revoke");
 	(void)snprintf(revoke->name, sizeof(revoke->name), "%s", permit_name(daemon, tree));
-	job.data = revoke; /* without a pid: nvinject asks for one, and is told of another where that has ended */
+	job.data = revoke; /* without a pid: nvinject asks for one, and is told of another where
+			      that has ended */
 	r = injector_run(daemon->injector, &job, err);
 	if (r < 0) {
 		(void)error_wrap(err, r, "revoke '%.64s'", revoke->name);

@@ -314,7 +314,8 @@ uint32_t store_trees_count(const struct store *store);
 
 /** store_tree_find() - the tree with this name, STORE_NONE if there is none */
 uint32_t store_tree_find(const struct store *store, const char *name);
-/** store_tree_find_pid() - the tree of this container init, root's before others'; STORE_NONE if there is none */
+/** store_tree_find_pid() - the tree of this container init, root's before others'; STORE_NONE if
+ * there is none */
 uint32_t store_tree_find_pid(const struct store *store, int32_t pid);
 
 /**

@@ -153,10 +153,12 @@ void cgroup_undo_note(const struct cgroup_undo *undo, char *buf, size_t size);
  *
  * v2: our rules at the head of a program are removed, the runtime's own program
  * goes on; v1: devices.deny of the exact lines. What is not there is not an error.
- * The process's own cgroup loses them whoever is in it. One above it that holds foreign processes is left alone, and
- * on v2 that is an error where nothing in the own one denies the devices: the container would keep them.
+ * The process's own cgroup loses them whoever is in it. One above it that holds foreign processes
+ * is left alone, and on v2 that is an error where nothing in the own one denies the devices: the
+ * container would keep them.
  *
- * Return: 0 or a negative errno as for cgroup_allow(); all that can be taken back below the cgroup that failed has been.
+ * Return: 0 or a negative errno as for cgroup_allow(); all that can be taken back below the cgroup
+ * that failed has been.
  */
 int cgroup_revoke(struct cgroup_target *target, const struct cgroup_rule *rules, size_t n,
 		  struct error *err);

@@ -160,8 +160,8 @@ static int level_revoke(const struct cgroup_target *target, const struct cgroup_
 }
 
 /*
- * From its own cgroup, whose list decides, upwards as far as the container alone lives there; a parent's deny
- * goes down by itself.
+ * From its own cgroup, whose list decides, upwards as far as the container alone lives there; a
+ * parent's deny goes down by itself.
  */
 int cgroup1_revoke(const struct cgroup_target *target, const struct cgroup_hierarchy *hierarchy,
 		   const struct cgroup_rule *rules, size_t n, struct error *err)

@@ -381,9 +381,9 @@ static void note_denied(struct revoke_arg *a, const struct bpf_insn *insns, size
 }
 
 /*
- * May our rules go from this cgroup? From the container's own always: nobody gains by that, and who has moved a
- * process there must not keep the device by it. Others in one above may have it by the same rules; where one of the
- * container's below denies, theirs are left to them.
+ * May our rules go from this cgroup? From the container's own always: nobody gains by that, and who
+ * has moved a process there must not keep the device by it. Others in one above may have it by the
+ * same rules; where one of the container's below denies, theirs are left to them.
  */
 static int may_revoke(const struct revoke_arg *a, const struct visit *v, struct error *err)
 {

@@ -216,10 +216,9 @@ int client_strip(struct client *client, int cache, const char *target, int *ret,
 
 int client_removed(struct client *client, const char *id, json_t *serial, struct error *err)
 {
-	return call_without_answer(client, "io.nvfs.Remove",
-				   json_pack("{s:s, s:O*, s:b}", "id", id, "serial", serial,
-					     "permission", 1),
-				   err);
+	return call_without_answer(
+		client, "io.nvfs.Remove",
+		json_pack("{s:s, s:O*, s:b}", "id", id, "serial", serial, "permission", 1), err);
 }
 
 int client_remove(struct client *client, const char *id, json_t *serial, struct error *err)

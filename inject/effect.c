@@ -229,7 +229,10 @@ int effect_mount(struct effects *effects, int dirfd, const char *name, int mount
 			   MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 	if (r < 0)
 		return effect_end(effects, r);
-	/* On a mount that is shared it has become so too: what is mounted on it would appear elsewhere. */
+	/*
+	 * On a mount that is shared it has become so too: what is mounted on it would appear
+	 * elsewhere.
+	 */
 	r = sys_mount_setattr(mount, "", AT_EMPTY_PATH, &private);
 	if (r < 0)
 		(void)effect_unmount(dirfd, name);

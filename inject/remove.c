@@ -83,8 +83,8 @@ static int map_stripped(struct session *session, struct restore *restore, struct
 }
 
 /*
- * The first process is in the container's cgroups. Somebody else who is in its mount namespace may be there from
- * outside, and without his cgroups the container would keep the permission.
+ * The first process is in the container's cgroups. Somebody else who is in its mount namespace may
+ * be there from outside, and without his cgroups the container would keep the permission.
  */
 static int check_cgroups(const struct session *session, const struct removal *removal,
 			 const json_t *step, struct error *err)
@@ -99,9 +99,10 @@ static int check_cgroups(const struct session *session, const struct removal *re
 		json_int_t version = json_integer_value(json_object_get(level, "version"));
 
 		if (!cgroup_target_has(session->targets.cgroup, (unsigned int)version, path))
-			return error_setc(err, ERROR_PERMISSION, -EPERM,
-					  "process %d is not in the cgroup that was permitted: '%s'",
-					  (int)session->request.pid, path);
+			return error_setc(
+				err, ERROR_PERMISSION, -EPERM,
+				"process %d is not in the cgroup that was permitted: '%s'",
+				(int)session->request.pid, path);
 	}
 	return 0;
 }
@@ -158,12 +159,20 @@ static int remove_inside(struct session *session, const json_t *done, struct err
 	return r;
 }
 
+static pid_t pid_of(const json_t *known)
+{
+	return (pid_t)json_integer_value(json_object_get(known, "pid"));
+}
+
 static json_int_t tree_of(const json_t *known)
 {
 	return json_integer_value(json_object_get(known, "serial")) >> 32;
 }
 
-/* A process that has ended tells nothing of its container: the daemon names another one, or says that nobody is left. */
+/*
+ * A process that has ended tells nothing of its container: the daemon names another one, or says
+ * that nobody is left.
+ */
 static int ask_again(struct removal *removal, struct error *err)
 {
 	removal->pinned = false;
@@ -177,8 +186,8 @@ static bool is_alive(const struct targets *targets)
 }
 
 /*
- * Without its root there is no way in, and no reason to leave it its GPU: the cgroups are those of a process that is
- * held by its pidfd.
+ * Without its root there is no way in, and no reason to leave it its GPU: the cgroups are those of
+ * a process that is held by its pidfd.
  */
 static int pin(struct session *session, struct removal *removal, struct error *err)
 {
@@ -211,7 +220,8 @@ static int know(struct removal *removal, json_t *again, struct error *err)
 	return 0;
 }
 
-/* Whoever is left in the container; the pid of its first process says nothing where that has ended. */
+/* Whoever is left in the container; the pid of its first process says nothing where that has ended.
+ */
 static int find_process(struct session *session, struct removal *removal, struct error *err)
 {
 	json_t *again = NULL;
@@ -219,13 +229,13 @@ static int find_process(struct session *session, struct removal *removal, struct
 				&again, err);
 
 	r = r ? r : know(removal, again, err);
-	session->request.pid = r ? 0 : (pid_t)json_integer_value(json_object_get(removal->known, "pid"));
+	session->request.pid = r ? 0 : pid_of(removal->known);
 	return r;
 }
 
 /*
- * Pin a process that the daemon names, or the caller: of this container, as the daemon then says, and of the same tree.
- * From then on the daemon heals nothing in that container.
+ * Pin a process that the daemon names, or the caller: of this container, as the daemon then says,
+ * and of the same tree. From then on the daemon heals nothing in that container.
  */
 static int pin_known(struct session *session, struct removal *removal, struct error *err)
 {
@@ -258,8 +268,8 @@ static int pin_known(struct session *session, struct removal *removal, struct er
 }
 
 /*
- * Where its root cannot be entered, or will not have it, the permission goes all the same, and is not healed. The record
- * stays, for another try.
+ * Where its root cannot be entered, or will not have it, the permission goes all the same, and is
+ * not healed. The record stays, for another try.
  */
 static int remove_permission(struct session *session, const struct removal *removal,
 			     struct error *err)
@@ -276,8 +286,9 @@ static int remove_permission(struct session *session, const struct removal *remo
 	}
 	if (r < 0)
 		log_warning("permission for its devices: %s", why.text);
-	return r < 0 ? err->code
-		     : error_wrap(err, err->code, "its devices are not permitted any more, the rest stays");
+	if (r < 0)
+		return err->code;
+	return error_wrap(err, err->code, "its devices are not permitted any more, the rest stays");
 }
 
 static int remove_known(struct session *session, struct removal *removal, struct error *err)
@@ -287,9 +298,11 @@ static int remove_known(struct session *session, struct removal *removal, struct
 	if (r < 0)
 		return r;
 	if (!removal->gone && !removal->undone) {
-		r = removal->closed < 0 ? removal->closed : remove_inside(session, json_object_get(removal->known, "done"), err);
-		if (removal->closed < 0)
+		r = removal->closed;
+		if (r < 0)
 			*err = removal->why_closed;
+		else
+			r = remove_inside(session, json_object_get(removal->known, "done"), err);
 		if (r < 0 && session_lost_daemon(session, r, err))
 			return r;
 		if (r < 0)
@@ -338,7 +351,7 @@ static int remove_once(struct session *session, struct removal *removal, struct 
 		return r;
 	if (!removal->known) {
 		r = client_get(&session->client, req->id, req->pid, &removal->known, err);
-		removal->init = (pid_t)json_integer_value(json_object_get(removal->known, "pid"));
+		removal->init = pid_of(removal->known);
 	} else {
 		r = client_removing(&session->client, varlink_string(removal->known, "id", ""), -1,
 				    &now, err);

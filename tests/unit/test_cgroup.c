@@ -381,5 +381,5 @@ UNIT_MAIN("cgroup", each_hierarchy_has_its_line, a_missing_hierarchy_is_no_error
 	  v1_adds_only_what_is_missing_and_takes_only_that_back,
 	  v1_undoes_the_first_cgroup_when_the_second_fails,
 	  v1_refuses_a_cgroup_with_a_foreign_process,
-	  v1_takes_the_containers_own_back_whoever_is_in_it, bad_rules_and_dead_processes_are_named_errors,
-	  no_hierarchy_is_nothing_to_do)
+	  v1_takes_the_containers_own_back_whoever_is_in_it,
+	  bad_rules_and_dead_processes_are_named_errors, no_hierarchy_is_nothing_to_do)
