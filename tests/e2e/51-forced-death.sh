@@ -153,9 +153,9 @@ caller_is_killed()
 {
 	new_name
 	start_killer 1 1
+	kill -STOP "$DAEMON_PID" # before there is a death that it could answer with another daemon
 	"$HELPERS/fuseop" lookup "$HOST/$NAME" >/dev/null 2>&1 &
 	CALLER=$!
-	kill -STOP "$DAEMON_PID"
 	wait_for 5 grep -q killed "$SCRATCH/killer"
 	kill -KILL "$CALLER"
 	diag "$1: after SIGKILL, without a daemon, the caller is in state $(state_of "$CALLER")"
