@@ -263,9 +263,10 @@ static void removal_failed(struct permit *permit, const char *unit, int r, const
 /* The end of @permit, where its tree does not stay. */
 static void removed(struct permit *permit)
 {
-	permit->removing = false;
 	answer(permit, NULL);
-	if (!permit->keeps_tree)
+	if (permit->keeps_tree)
+		permit->removing = false;
+	else
 		daemon_tree_remove(permit->owner->daemon, permit->tree);
 }
 

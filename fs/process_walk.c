@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/cleanup.h"
+
 struct process_walk process_walk_begin(void)
 {
 	return (struct process_walk){ .proc = opendir("/proc") };
@@ -22,10 +24,10 @@ void process_walk_end(struct process_walk *walk)
 /* Where the first thread has ended before the others: one of those tells. */
 static int ns_of_thread(int proc_fd, const char *pid, struct stat *ret)
 {
-	char path[64];
-	DIR *tasks;
+	auto_closedir DIR *tasks = NULL;
 	const struct dirent *entry;
 	int fd, r = -ENOENT;
+	char path[64];
 
 	(void)snprintf(path, sizeof(path), "%s/task", pid);
 	fd = openat(proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -33,13 +35,11 @@ static int ns_of_thread(int proc_fd, const char *pid, struct stat *ret)
 	if (!tasks && fd >= 0)
 		(void)close(fd);
 	while (r < 0 && tasks && (entry = readdir(tasks))) {
-		if (entry->d_name[0] == '.' || strlen(entry->d_name) > 15)
+		if (entry->d_name[0] == '.')
 			continue;
 		(void)snprintf(path, sizeof(path), "%.15s/ns/mnt", entry->d_name);
 		r = fstatat(dirfd(tasks), path, ret, 0) < 0 ? -errno : 0;
 	}
-	if (tasks)
-		(void)closedir(tasks);
 	return r;
 }
 

@@ -92,8 +92,7 @@ int client_heal(struct client *client, const char *id, int pidfd, json_t **ret, 
 int client_healed(struct client *client, const char *id, json_t *serial, json_t *step,
 		  struct error *err);
 
-/** client_removed() - io.nvfs.Remove of the permission alone, which has been taken back: heal it no
- * more */
+/** client_removed() - io.nvfs.Remove of the permission alone, which is to be healed no more */
 int client_removed(struct client *client, const char *id, json_t *serial, struct error *err);
 
 /**

@@ -220,8 +220,7 @@ static int know(struct removal *removal, json_t *again, struct error *err)
 	return 0;
 }
 
-/* Whoever is left in the container; the pid of its first process says nothing where that has ended.
- */
+/* Whoever is left in the container, which may be others than its first process. */
 static int find_process(struct session *session, struct removal *removal, struct error *err)
 {
 	json_t *again = NULL;
@@ -275,8 +274,11 @@ static int remove_permission(struct session *session, const struct removal *remo
 			     struct error *err)
 {
 	struct error why = { 0 };
-	int r = revoke_devices(session, removal, &why);
+	int r;
 
+	if (!session->targets.cgroup) /* left alone: nothing of the permission has been taken back */
+		return err->code;
+	r = revoke_devices(session, removal, &why);
 	r = r ? r
 	      : client_removed(&session->client, varlink_string(removal->known, "id", ""),
 			       json_object_get(removal->known, "serial"), &why);

@@ -171,9 +171,8 @@ static int pin_end(struct session *session, struct pin *pin, struct error *err)
 	if (r < 0)
 		pin->why = why;
 	/* A removal leaves alone what it cannot read. */
-	r = r									       ? r
-	    : session->request.action == REQUEST_REMOVE || is_images_fault(pin->cache) ? 0
-										       : pin->cache;
+	if (r == 0 && session->request.action != REQUEST_REMOVE && !is_images_fault(pin->cache))
+		r = pin->cache;
 	if (r < 0 && err)
 		*err = pin->why;
 	return r < 0 ? error_classify(err, r, ERROR_MOUNT) : 0;

@@ -66,8 +66,7 @@ void session_pause(struct session *session);
  */
 int session_pin(struct session *session, struct error *err);
 
-/** session_open_cgroup() - after session_pin(): pin the device cgroups too, once;
- * targets_open_cgroup() */
+/** session_open_cgroup() - after session_pin(): pin the device cgroups too, once */
 int session_open_cgroup(struct session *session, struct error *err);
 
 /** session_inject() - REQUEST_INJECT from the first to the last step; whole or nothing */
